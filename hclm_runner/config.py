@@ -1,0 +1,267 @@
+"""The typed edge: what YAML and the command line say becomes one frozen `RunConfig` a run, or one clear refusal.
+
+Defaults live in conf/ and nowhere else. Types and ranges live here for the scalars, and in the annotations of the surrogate, law, task,
+model or optimiser itself for the options of a group. Below this edge there is no omegaconf.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import inspect
+import math
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, create_model
+
+from hclm_runner.ranges import Count, NonNegative
+
+CONF = next(folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir())
+"""The configuration folder: inside the package in a wheel, beside it in a checkout."""
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "surrogate": ("Z",),
+    "regime": (),
+    "task": ("rng",),
+    "model": ("in_features", "out_features"),
+    "optimizer": (),
+    "feedback": (),
+    "structure": ("parameters",),
+    "risk": ("logits", "y"),
+}
+"""What each kind of target is called with, by position; its remaining parameters are its options."""
+
+
+class ConfigError(ValueError):
+    """A refused configuration: `key`, the `value` it had (None to leave it out), what was `expected`."""
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        """Say it in one line."""
+        self.key, self.value, self.expected = key, value, expected
+        given = key if value is None else f"{key}={value}"
+        super().__init__(f"{given}: expected {expected}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One option of a group: a target by dotted path, and the options it is called with."""
+
+    name: str
+    target: str
+    options: Mapping[str, Any]
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the target."""
+        target: Callable[..., Any] = pkgutil.resolve_name(self.target)
+        return target
+
+    def numbers(self) -> dict[str, float]:
+        """Return the options that are floats: these may differ between runs that train together."""
+        return {key: value for key, value in self.options.items() if isinstance(value, float)}
+
+    def static(self) -> dict[str, Any]:
+        """Return the other options: runs that train together share them."""
+        return {key: value for key, value in self.options.items() if not isinstance(value, float)}
+
+    def source_hash(self) -> str | None:
+        """Return a hash of the file that defines a user's own target, so that editing it makes a new run; None for ours."""
+        if self.target.startswith("hclm_runner."):
+            return None
+        path = inspect.getsourcefile(inspect.unwrap(self.load()))
+        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _choice(value: object, info: ValidationInfo) -> Choice:
+    group = str(info.field_name)
+    if isinstance(value, Choice):
+        return value
+    target = value.get("_target_") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(target, str) or target == "???":
+        raise ConfigError(f"{group}._target_", None, f"the dotted path of a {group}, as in {group}._target_=my_module.my_{group}")
+    function = _resolve(f"{group}._target_", target)
+    schema = _options_schema(function, group, target)
+    given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
+    try:
+        parsed = schema.model_validate(given)
+    except ValidationError as error:
+        raise _refusal(error, schema, prefix=f"{group}.") from None
+    name = value.get("name") or target.rpartition(".")[2]
+    return Choice(str(name), target, {key: getattr(parsed, key) for key in schema.model_fields})
+
+
+def _resolve(key: str, target: str) -> Callable[..., Any]:
+    try:
+        function = pkgutil.resolve_name(target)
+    except Exception as error:  # noqa: BLE001 - importing a user's module may raise anything at all
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(key, target, f"a dotted path that imports, got {reason}") from error
+    if not callable(function):
+        raise ConfigError(key, target, f"a function or a class, got {type(function).__name__}")
+    return function  # type: ignore[no-any-return]
+
+
+def _options_schema(function: Callable[..., Any], group: str, target: str) -> type[BaseModel]:
+    inputs = INPUTS[group]
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < len(inputs):
+        raise ConfigError(f"{group}._target_", target, f"a function of ({', '.join(inputs)}) and options")
+    options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    fields: dict[str, Any] = {
+        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default) for p in options
+    }
+    return create_model(target, __config__=_STRICT, **fields)
+
+
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+Group = Annotated[Choice, BeforeValidator(_choice)]
+
+
+class RunConfig(BaseModel):
+    """Everything about one run. conf/config.yaml says what each key means."""
+
+    model_config = _STRICT
+
+    lam: NonNegative
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    sigma: NonNegative
+    epochs: Count
+    batch_size: Count
+    surrogate: Group
+    regime: Group
+    task: Group
+    model: Group
+    optimizer: Group
+    feedback: Group
+    omega: NonNegative
+    structure: Group
+    rho: NonNegative
+    risk: Group
+    dtype: Literal["float32", "float64"]
+    device: Literal["auto", "cpu", "cuda"]
+    compile: Literal["auto"] | bool
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    force: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain data, of the form the YAML has."""
+
+        def plain(value: object) -> object:
+            return {"name": value.name, "_target_": value.target, **value.options} if isinstance(value, Choice) else value
+
+        return {key: plain(getattr(self, key)) for key in type(self).model_fields}
+
+
+def resolve(cfg: DictConfig) -> RunConfig:
+    """Return the checked configuration of one run.
+
+    Raises:
+        ConfigError: If a key is missing, unknown, of the wrong type or out of range, or two keys contradict each other.
+    """
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}") from error
+    assert isinstance(values, dict)
+    _check_eps(values)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise _refusal(error, RunConfig) from None
+    for low, high in (("lam_min", "lam_max"), ("m_min", "m_max")):
+        bounds = config.regime.options
+        if low in bounds and high in bounds and bounds[low] >= bounds[high]:
+            raise ConfigError(f"regime.{low}", bounds[low], f"less than regime.{high}={bounds[high]}")
+    return config
+
+
+def configure(overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration that the same overrides give on the command line, for use in Python.
+
+    Example:
+        >>> configure(["surrogate=logdet", "lam=0.3"]).lam
+        0.3
+
+    Raises:
+        ConfigError: As `resolve`, and for an override that Hydra refuses.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from error
+    return resolve(cfg)
+
+
+def explain(error: Exception) -> ConfigError:
+    """Return what Hydra or OmegaConf refused, as a `ConfigError`: its messages run over several lines and suggest nothing."""
+    message = str(error)
+    options = getattr(error, "options", None)
+    if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
+        group, _, choice = missing[1].rpartition("/")
+        return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{_suggest(choice, options)}")
+    if unknown := re.search(r"Could not override '([^']+)'", message):
+        parent = getattr(error.__cause__, "parent_node", None)
+        keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else list(RunConfig.model_fields)
+        leaf = unknown[1].rpartition(".")[2]
+        return ConfigError(unknown[1], None, f"a known key{_suggest(leaf, keys)}; keys: {', '.join(key for key in keys if key != 'hydra')}")
+    return ConfigError("command line", None, f"overrides that Hydra accepts, got: {' '.join(message.split())}")
+
+
+def _check_eps(values: Mapping[str, Any]) -> None:
+    """Name sigma, not eps, when eps is 0 only because it follows sigma."""
+    surrogate, sigma = values.get("surrogate"), values.get("sigma")
+    if isinstance(surrogate, dict) and surrogate.get("eps") == 0 and sigma == 0:
+        raise ConfigError("sigma", sigma, "greater than 0, or surrogate.eps set: eps is sigma^2 unless it is given")
+
+
+def _square(value: object) -> object:
+    return value * value if isinstance(value, int | float) else math.nan
+
+
+OmegaConf.register_new_resolver("square", _square, replace=True)
+
+
+def _refusal(error: ValidationError, schema: type[BaseModel], prefix: str = "") -> ConfigError:
+    first = error.errors()[0]
+    if isinstance(refused := first.get("ctx", {}).get("error"), ConfigError):
+        return refused
+    field = str(first["loc"][0]) if first["loc"] else ""
+    key = prefix + ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part == field)
+    if first["type"] == "extra_forbidden":
+        keys = list(schema.model_fields)
+        return ConfigError(key, first["input"], f"a known key{_suggest(field, keys)}; keys: {', '.join(keys) or 'none'}")
+    expected = _describe(schema.model_json_schema()["properties"].get(field, {}))
+    if first["type"] == "missing":
+        return ConfigError(key, None, f"{expected}, got nothing")
+    return ConfigError(key, first["input"] if first["input"] is not None else "null", expected)
+
+
+def _suggest(wrong: str, options: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wrong, options, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    """Put a JSON schema into words: "a finite number >= 0"."""
+    if "anyOf" in schema:
+        return " or ".join(_describe(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    if "const" in schema:
+        return str(schema["const"])
+    words = {"number": "a finite number", "integer": "a whole number", "boolean": "true or false", "string": "text", "null": "null"}
+    if schema.get("type") == "array":
+        return f"a list, each {_describe(schema.get('items', {}))}"
+    text = words.get(schema.get("type", ""), "a value")
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<", "pattern": "matching"}
+    limits = [f"{sign} {schema[name]}" for name, sign in signs.items() if name in schema]
+    return f"{text} {' and '.join(limits)}".strip()

@@ -1,0 +1,86 @@
+"""The energy E = L + lam S + omega Omega + rho D (Eq 2) and its parts other than S, for one run."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hclm_runner.ranges import NonNegative
+
+
+def energy(L: Tensor, S: Tensor, lam: Tensor, extras: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+    """Return E = L + lam S + sum of weight * term (Eq 2), a scalar in nats.
+
+    Args:
+        L: Predictive loss, scalar.
+        S: Entropy surrogate, scalar.
+        lam: Entropy coefficient >= 0; positive removes entropy.
+        extras: The terms in use of omega Omega and rho D, as name -> (weight, term).
+    """
+    E = L + lam * S
+    for weight, term in extras.values():
+        E = E + weight * term
+    return E
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy -mean_i log softmax(logits_i)[y_i], in nats.
+
+    Args:
+        logits: [B, K].
+        y: Class labels, [B], int64.
+    """
+    log_p = torch.log_softmax(logits, dim=-1)
+    return -log_p.gather(-1, y.unsqueeze(-1)).mean()
+
+
+def squared_error(prediction: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error, a mean over the batch and the target's components.
+
+    Args:
+        prediction: [B, m].
+        y: Targets, [B, m].
+    """
+    return (prediction - y).square().mean()
+
+
+def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
+    """Structural penalty Omega: group lasso over the incoming weights of each unit (Yuan & Lin 2006, doi 10.1111/j.1467-9868.2005.00532.x).
+
+    Omega = sum over weight matrices W [m, k] and rows w of W of sqrt(k) ||w||_2. A row is a unit's fan-in, so a row at zero is a
+    unit switched off. Biases are free. The subgradient at w = 0 is taken as 0.
+
+    Args:
+        parameters: Name -> tensor, of encoder and head.
+
+    Returns:
+        Scalar, in units of the weights.
+    """
+    rows = [W.flatten(1) for W in parameters.values() if W.dim() >= 2]
+    return torch.stack([row.shape[1] ** 0.5 * _norm(row).sum() for row in rows]).sum()
+
+
+def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: int, miss_cost: NonNegative) -> Tensor:
+    """Decision risk D: expected cost of drawing the decision from the predicted probabilities.
+
+    D = mean_i c(y_i) (1 - p_i[y_i]), with c = miss_cost where y_i is the critical class and 1 elsewhere: missing the critical
+    class (a malignant tumour, say) costs `miss_cost` times any other mistake.
+
+    Args:
+        logits: [B, K].
+        y: Class labels, [B], int64.
+        critical_class: The class that must not be missed, 0 <= critical_class < K.
+        miss_cost: Cost of missing it, in units of an ordinary mistake.
+
+    Returns:
+        Scalar, a mean over the batch, in units of one ordinary mistake.
+    """
+    p_true = torch.softmax(logits, dim=-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    cost = torch.where(y == critical_class, miss_cost, 1.0).to(logits.dtype)
+    return (cost * (1 - p_true)).mean()
+
+
+def _norm(rows: Tensor) -> Tensor:
+    squared = rows.square().sum(-1)
+    positive = squared > 0
+    return torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), 0.0)

@@ -1,0 +1,18 @@
+"""Ranges that an option may declare in its annotation; `hclm_runner.config` checks them at the command line.
+
+A function's keyword-only parameters are its options. ``def logdet(Z, *, eps: Positive)`` both documents `eps` and refuses
+``surrogate.eps=-1``. Inside the function an option is a Python float, or a 0-d tensor when the trainer vectorises.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Probability = Annotated[float, Ge(0), Le(1)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+Count = Annotated[int, Ge(1)]
+Whole = Annotated[int, Ge(0)]
+
+__all__ = ["Count", "Fraction", "NonNegative", "Positive", "Probability", "Whole"]

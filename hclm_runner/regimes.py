@@ -1,0 +1,176 @@
+"""Control laws for the entropy coefficient lam_t: `init` the state, `update` it once an epoch.
+
+A law's state is a dictionary of tensors that always holds `lam` (the coefficient in force during the next epoch), `setpoint`
+(its target for S, NaN where it has none) and `told` (the feedback it acted on, NaN where there was none). Laws are elementwise,
+so one run is a 0-d tensor and many runs are a vector. They see numbers only: no gradient reaches theta through them.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hclm_runner.ranges import NonNegative, Positive, Probability, Whole
+
+State = dict[str, Tensor]
+
+
+class Seen(NamedTuple):
+    """What a law sees at the end of epoch t (epoch 0 is before training)."""
+
+    epoch: int
+    entropy: Tensor
+    """S on the training set, nats."""
+    utility: Tensor
+    """The annotator's scalar, NaN where missing."""
+    critique: Tensor
+    """The annotator's critique confidence - accuracy, NaN where missing."""
+    xi: Tensor
+    """A standard normal draw, for policies that explore."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The paper's Fixed Hybrid: lam_t = lam0, which may be 0."""
+
+    hears_feedback: ClassVar[bool] = False
+
+    def init(self, lam0: Tensor, reference: Tensor) -> State:
+        """Return the state at lam0; there is no set point to derive from the reference."""
+        nothing = torch.full_like(lam0, torch.nan)
+        return {"lam": lam0, "setpoint": nothing, "told": nothing}
+
+    def update(self, state: State, seen: Seen) -> State:
+        """Return the state as it was."""
+        return state
+
+
+@dataclass(frozen=True)
+class Thermostat:
+    """Holds S at a set point: a proportional-integral law on the logarithms of S and lam.
+
+    With lam0' = clip(lam0, lam_min, lam_max) and y the exponential moving average of S, from epoch t = warmup on::
+
+        S_ref = kappa R                              R = log K for K classes, or `setpoint`
+        e     = clip(log(y / S_ref), -1, 1)
+        v     = log lam0' + kp e + I
+        u     = clip(v, log lam_min, log lam_max)
+        I    <- I + ki e + anti_windup (ki / kp) (u - v)
+        lam_t = exp(u)
+
+    Until then lam_t = lam0' and I follows -kp e, so that the law takes over without a bump: its first output differs from lam0'
+    only by what e moved in the last epoch. The last term of I is back-calculation: while u is at a bound it bleeds the integral,
+    so the law leaves the bound as soon as e turns.
+    """
+
+    hears_feedback: ClassVar[bool] = False
+
+    kappa: Positive
+    setpoint: Positive | None
+    lam_min: Positive
+    lam_max: Positive
+    warmup: Whole
+    smoothing: Probability
+    kp: Positive
+    ki: NonNegative
+    anti_windup: NonNegative
+
+    def init(self, lam0: Tensor, reference: Tensor) -> State:
+        """Return the state before epoch 0.
+
+        Args:
+            lam0: Base coefficient; one outside the bounds is brought to the nearer of them.
+            reference: log K, nats; not used where `setpoint` is given.
+        """
+        start = self._bound(lam0)
+        zero = torch.zeros_like(lam0)
+        R = reference if self.setpoint is None else torch.as_tensor(self.setpoint).to(lam0)
+        S_ref = self.kappa * R
+        return {
+            "lam": start,
+            "setpoint": S_ref,
+            "told": torch.full_like(lam0, torch.nan),
+            "start": start.log(),
+            "base": S_ref,
+            "y": torch.full_like(lam0, torch.nan),
+            "I": zero,
+        }
+
+    def update(self, state: State, seen: Seen) -> State:
+        """Return the state after seeing epoch t."""
+        return self._hold(state, seen, state["base"])
+
+    def _hold(self, state: State, seen: Seen, S_ref: Tensor) -> State:
+        y = state["y"] + self.smoothing * (seen.entropy - state["y"])
+        y = torch.where(state["y"].isnan(), seen.entropy, y)
+        # A surrogate at or below 0 is as far under the set point as e can say.
+        e = (y / S_ref).clamp(min=1e-30).log().clamp(-1, 1)
+        active = self._active(seen)
+        v = state["start"] + self.kp * e + state["I"]
+        bounded = self._bound(v.exp())
+        u = bounded.log()
+        integral = state["I"] + self.ki * e + self.anti_windup * (self.ki / self.kp) * (u - v)
+        return state | {
+            "lam": torch.where(active, bounded, state["lam"]),
+            "setpoint": S_ref,
+            "y": y,
+            "I": torch.where(active, integral, -self.kp * e),
+        }
+
+    def _active(self, seen: Seen) -> Tensor:
+        return torch.as_tensor(seen.epoch >= self.warmup, device=seen.entropy.device)
+
+    def _bound(self, lam: Tensor) -> Tensor:
+        # One clip, in lam: exp(log(bound)) may round to the wrong side of the bound.
+        return torch.clamp(lam, torch.as_tensor(self.lam_min).to(lam), torch.as_tensor(self.lam_max).to(lam))
+
+
+@dataclass(frozen=True)
+class RLThermostat(Thermostat):
+    """A thermostat whose set point is moved by feedback: S_ref = kappa R exp(m_t), m_0 = 0.
+
+    From epoch t = warmup on, and only when feedback arrives (else m holds):
+
+    - policy "critique": m_{t+1} = clip(m_t - alpha (c_t - c0), m_min, m_max), c_t the annotator's critique of over-confidence.
+    - policy "reinforce", from the scalar utility r_t alone (Williams 1992, doi 10.1007/BF00992696): a Gaussian policy
+      a ~ N(mu, explore^2) with m = clip(a, m_min, m_max), and on the next reward
+      mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max),  b <- b + baseline (r_t - b),  b starting at the first r.
+    """
+
+    hears_feedback: ClassVar[bool] = True
+
+    policy: Literal["critique", "reinforce"]
+    alpha: NonNegative
+    c0: float
+    m_min: float
+    m_max: float
+    explore: Positive
+    baseline: Probability
+
+    def init(self, lam0: Tensor, reference: Tensor) -> State:
+        """Return the state before epoch 0; see `Thermostat.init`."""
+        zero, nothing = torch.zeros_like(lam0), torch.full_like(lam0, torch.nan)
+        return super().init(lam0, reference) | {"m": zero, "mu": zero, "a": zero, "b": nothing}
+
+    def update(self, state: State, seen: Seen) -> State:
+        """Return the state after seeing epoch t: move the set point, then hold S at it."""
+        told = seen.critique if self.policy == "critique" else seen.utility
+        heard = self._active(seen) & ~told.isnan()
+        move = self._critique if self.policy == "critique" else self._reinforce
+        moved = {key: torch.where(heard, new, state[key]) for key, new in move(state, told, seen.xi).items()}
+        state = state | moved | {"told": told}
+        return self._hold(state, seen, state["base"] * state["m"].exp())
+
+    def _critique(self, state: State, c: Tensor, xi: Tensor) -> State:
+        return {"m": self._range(state["m"] - self.alpha * (c - self.c0))}
+
+    def _reinforce(self, state: State, r: Tensor, xi: Tensor) -> State:
+        b = torch.where(state["b"].isnan(), r, state["b"])
+        score = (state["a"] - state["mu"]) / self.explore**2
+        mu = self._range(state["mu"] + self.alpha * (r - b) * score)
+        a = mu + self.explore * xi
+        return {"mu": mu, "a": a, "m": self._range(a), "b": b + self.baseline * (r - b)}
+
+    def _range(self, m: Tensor) -> Tensor:
+        return torch.clamp(m, torch.as_tensor(self.m_min).to(m), torch.as_tensor(self.m_max).to(m))

@@ -1,0 +1,24 @@
+"""The random streams of a run: all of them follow from its seed, and from nothing else."""
+
+import numpy as np
+
+PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy")
+"""What randomness is used for. The position is part of the stream's key: append, never reorder."""
+
+
+def stream(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
+    """Return the generator for one purpose in one epoch of the run with this seed.
+
+    Two runs with one seed share data, initial weights, batch order and noise whatever else differs between them (common
+    random numbers), so every comparison over surrogates, regimes or lam is paired. A stream is addressed, not advanced:
+    epoch 7 can be drawn without drawing epochs 0 to 6.
+
+    Args:
+        seed: The run's seed, 0 <= seed < 2**32 (a larger one would spill into the key's next word).
+        purpose: One of `PURPOSES`.
+        epoch: The epoch the numbers are for; 0 for what is drawn once a run.
+
+    Raises:
+        ValueError: If `purpose` is unknown.
+    """
+    return np.random.default_rng([seed, PURPOSES.index(purpose), epoch])
