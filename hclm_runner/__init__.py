@@ -1,0 +1,39 @@
+"""Does an entropy regulariser exert a force? The experiment runner of Human-Centered Learning Mechanics (arXiv:2605.22940).
+
+In a notebook::
+
+    from hclm_runner import configure, frame, load, train
+
+Names are imported when first used: figures, which need only the store, do not wait for torch.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "ConfigError": "config",
+    "RunConfig": "config",
+    "configure": "config",
+    "Task": "tasks",
+    "train": "trainer",
+    "Records": "trainer",
+    "frame": "runner",
+    "load": "store",
+    "effectiveness": "analysis",
+    "final": "analysis",
+}
+_MODULES = ("energy", "feedback", "models", "observables", "optimizers", "picture", "regimes", "surrogates", "tasks")
+
+__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 - all of them are names, in two lists
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

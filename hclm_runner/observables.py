@@ -36,7 +36,7 @@ def accuracy(logits: Tensor, y: Tensor) -> Tensor:
 
 def confidence(logits: Tensor) -> Tensor:
     """Mean over the batch of the largest predicted probability; logits [B, K]."""
-    return torch.softmax(logits, dim=-1).amax(-1).mean()
+    return (logits.amax(-1) - logits.logsumexp(-1)).exp().mean()
 
 
 def effective_rank(Z: Tensor) -> Tensor:

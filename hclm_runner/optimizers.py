@@ -27,8 +27,8 @@ class SGD:
 
     def update(self, theta: Tensor, g: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Return theta and memory after one step along the gradient g [p]."""
-        v = self.momentum * memory["v"] + (g + self.weight_decay * theta)
-        return theta - self.lr * v, {"v": v}
+        v = _axpy(_axpy(g, self.weight_decay, theta), self.momentum, memory["v"])
+        return _axpy(theta, -self.lr, v), {"v": v}
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,8 @@ class Adam:
         v = self.beta2 * memory["v"] + (1 - self.beta2) * g.square()
         mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
         return theta - self.lr * mhat / (vhat.sqrt() + self.eps), {"m": m, "v": v, "t": t}
+
+
+def _axpy(y: Tensor, a: float | Tensor, x: Tensor) -> Tensor:
+    """Return y + a x in one pass over memory: written out, the update would be a third of a step's time."""
+    return torch.addcmul(y, x, torch.as_tensor(a).to(y))

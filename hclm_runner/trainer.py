@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
 
 from hclm_runner import observables
-from hclm_runner.config import Choice, ConfigError, RunConfig
+from hclm_runner.config import INPUTS, Choice, ConfigError, RunConfig
 from hclm_runner.energy import cross_entropy, energy, squared_error
 from hclm_runner.feedback import Annotator, utility
 from hclm_runner.optimizers import Memory
@@ -53,19 +53,9 @@ class Records:
 
 def shape_key(run: RunConfig) -> str:
     """Return what runs must have in common to train as one batch: everything but seeds and floats, which may vary."""
-    groups = {key: value for key in type(run).model_fields if isinstance(value := getattr(run, key), Choice)}
-    free = ("regime", "feedback")  # their whole numbers shape nothing
-    return json.dumps(
-        {
-            "groups": {
-                key: [choice.target, {k: v for k, v in choice.static().items() if not (key in free and type(v) is int)}]
-                for key, choice in groups.items()
-            },
-            "extras": [run.omega > 0, run.rho > 0],
-            "shape": [run.epochs, run.batch_size, run.dtype],
-        },
-        sort_keys=True,
-    )
+    groups = {key: [choice.target, _static(key, choice)] for key in INPUTS if isinstance(choice := getattr(run, key), Choice)}
+    shape = {"epochs": run.epochs, "batch_size": run.batch_size, "dtype": run.dtype, "terms": [run.omega > 0, run.rho > 0]}
+    return json.dumps(groups | shape, sort_keys=True)
 
 
 def train(
@@ -94,7 +84,6 @@ def train(
     if len({shape_key(run) for run in runs}) != 1:
         raise ValueError("runs that train together must have equal shape_key, and there must be at least one")
     torch.set_flush_denormal(True)
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     config = runs[0]
     dtype = getattr(torch, config.dtype)
 
@@ -113,15 +102,15 @@ def train(
     step, measure = vmap(physics.step), vmap(physics.measure)
     if compile:
         step, measure = torch.compile(step, dynamic=False), torch.compile(measure, dynamic=False)
-    numbers = _numbers(runs, dtype, device)
-    exact = _numbers(runs, torch.float64, device)  # control runs in float64 whatever the dtype of training
-    law = _build(config.regime, exact["regime"] | _whole(runs, "regime", device))
-    annotator = _build(config.feedback, exact["feedback"] | _whole(runs, "feedback", device))
+    numbers = physics.numbers(runs, dtype, device)
+    # Control runs in float64 whatever the dtype of training.
+    law, annotator = (_build(getattr(config, group), _varying(runs, group, torch.float64, device)) for group in ("regime", "feedback"))
+    lam0 = torch.tensor([run.lam for run in runs], dtype=torch.float64, device=device)
 
     theta = torch.stack([_flatten(model) for model in models]).to(device, dtype)
     memory = vmap(physics.start)(theta, numbers)
     reference = torch.full((len(runs),), np.nan if tasks[0].classes is None else np.log(tasks[0].classes), dtype=torch.float64, device=device)
-    state = law.init(exact["lam"], reference)
+    state = law.init(lam0, reference)
     utilities = torch.full((len(runs), config.epochs + 1), torch.nan, dtype=torch.float64, device=device)
     critiques = utilities.clone()
     diverged = torch.full((len(runs),), -1, device=device)
@@ -183,8 +172,14 @@ class Physics:
         self.config, self.model, self.classes = config, model, classes
         self.loss = cross_entropy if classes is not None else squared_error
         self.layout = [(name, p.shape, p.numel()) for name, p in model.named_parameters()]
-        self.surrogate, self.structure, self.risk = config.surrogate.load(), config.structure.load(), config.risk.load()
+        self.terms = [name for name, weight in (("structure", config.omega), ("risk", config.rho)) if weight > 0]
+        self.targets = {group: getattr(config, group).load() for group in ("surrogate", *self.terms)}
         self.d = 0
+
+    def numbers(self, runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
+        """Return the floats that the physics reads, each with a leading axis of runs."""
+        scalars = {key: torch.tensor([getattr(run, key) for run in runs], dtype=dtype, device=device) for key in ("sigma", "omega", "rho")}
+        return scalars | {group: _varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.terms)}
 
     def parameters(self, theta: Tensor) -> dict[str, Tensor]:
         """Return theta [p] as name -> tensor."""
@@ -201,20 +196,24 @@ class Physics:
 
     def entropy(self, Z: Tensor, numbers: Numbers) -> Tensor:
         """Return S(Z), nats."""
-        S: Tensor = self.surrogate(Z, **self.config.surrogate.static(), **numbers["surrogate"])
-        return S
+        return self._apply("surrogate", numbers, Z)
+
+    def extras(self, parameters: Mapping[str, Tensor], output: Tensor, y: Tensor, numbers: Numbers) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the terms in use of omega Omega and rho D, as name -> (weight, term)."""
+        inputs = {"structure": ("omega", (parameters,)), "risk": ("rho", (output, y))}
+        return {name: (numbers[inputs[name][0]], self._apply(name, numbers, *inputs[name][1])) for name in self.terms}
+
+    def _apply(self, group: str, numbers: Numbers, *inputs: Any) -> Tensor:
+        options = dict(getattr(self.config, group).options) | numbers[group]
+        result: Tensor = self.targets[group](*inputs, **options)
+        return result
 
     def energy(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers) -> Tensor:
         """Return E (Eq 2) on a minibatch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         output = self.read(parameters, Z + numbers["sigma"] * xi)
-        extras = {}
-        if self.config.omega > 0:
-            extras["structure"] = numbers["omega"], self.structure(parameters, **self.config.structure.static(), **numbers["structure"])
-        if self.config.rho > 0:
-            extras["risk"] = numbers["rho"], self.risk(output, y, **self.config.risk.static(), **numbers["risk"])
-        return energy(self.loss(output, y), self.entropy(Z, numbers), lam, extras)
+        return energy(self.loss(output, y), self.entropy(Z, numbers), lam, self.extras(parameters, output, y, numbers))
 
     def start(self, theta: Tensor, numbers: Numbers) -> Memory:
         """Return the optimiser's memory before the first step."""
@@ -268,17 +267,15 @@ class Physics:
         if outside or not self.layout or any(True for _ in self.model.buffers()):
             found = f"parameters {outside}" if outside else "buffers (running statistics?)" if self.layout else "no parameters"
             raise ConfigError("model._target_", self.config.model.target, f"parameters in `encoder` and `head`, and nothing else, got {found}")
-        # Copies, so that a part that raises or writes in place leaves nothing behind.
         parameters = self.parameters(_flatten(self.model).to(x.dtype))
-        numbers = {key: {k: torch.tensor(v, dtype=x.dtype) for k, v in getattr(self.config, key).numbers().items()} for key in ("surrogate", "structure", "risk")}
+        numbers = {key: {name: value[0] for name, value in group.items()} for key, group in self.numbers([self.config], x.dtype, "cpu").items() if isinstance(group, dict)}
         Z = self._probe("model", "Z of shape [batch, d]", lambda: self.encode(parameters, x), (len(x), None))
         width = self.classes if self.classes is not None else y.shape[1]
         output = self._probe("model", f"an output of shape [batch, {width}]", lambda: self.read(parameters, Z), (len(x), width))
         self._probe("surrogate", "a scalar", lambda: self.entropy(Z, numbers), ())
-        if self.config.omega > 0:
-            self._probe("structure", "a scalar", lambda: self.structure(parameters, **self.config.structure.static(), **numbers["structure"]), ())
-        if self.config.rho > 0:
-            self._probe("risk", "a scalar", lambda: self.risk(output, y, **self.config.risk.static(), **numbers["risk"]), ())
+        for term, inputs in (("structure", (parameters,)), ("risk", (output, y))):
+            if term in self.terms:
+                self._probe(term, "a scalar", lambda term=term, inputs=inputs: self._apply(term, numbers, *inputs), ())
         self.d = Z.shape[1]
 
     def _probe(self, group: str, wanted: str, call: Callable[[], Any], shape: tuple[int | None, ...]) -> Tensor:
@@ -309,21 +306,21 @@ def _build(choice: Choice, numbers: Mapping[str, Tensor]) -> Any:
     return choice.load()(**(dict(choice.options) | dict(numbers)))
 
 
-def _numbers(runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
-    def tensor(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=device)
-
-    scalars = {key: tensor([getattr(run, key) for run in runs]) for key in ("lam", "sigma", "omega", "rho")}
-    groups = {
-        group: {key: tensor([getattr(run, group).options[key] for run in runs]) for key in getattr(runs[0], group).numbers()}
-        for group in ("surrogate", "regime", "optimizer", "feedback", "structure", "risk")
+def _varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
+    """Return the options of a group that differ between runs of one shape, each [R]."""
+    static = _static(group, getattr(runs[0], group))
+    options = [getattr(run, group).options for run in runs]
+    return {
+        key: torch.tensor([own[key] for own in options], dtype=dtype if isinstance(value, float) else None, device=device)
+        for key, value in options[0].items()
+        if key not in static
     }
-    return scalars | groups
 
 
-def _whole(runs: Sequence[RunConfig], group: str, device: str) -> dict[str, Tensor]:
-    keys = [key for key, value in getattr(runs[0], group).options.items() if type(value) is int]
-    return {key: torch.tensor([getattr(run, group).options[key] for run in runs], device=device) for key in keys}
+def _static(group: str, choice: Choice) -> dict[str, Any]:
+    """Return the options of a group that runs of one shape share: all but floats, and but whole numbers where they shape nothing."""
+    free: tuple[type, ...] = (float, int) if group in ("regime", "feedback") else (float,)
+    return {key: value for key, value in choice.options.items() if type(value) not in free}
 
 
 def _once(runs: Sequence[RunConfig], key: Callable[[RunConfig], Any], make: Callable[[RunConfig], Any]) -> list[Any]:

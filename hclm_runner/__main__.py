@@ -1,0 +1,46 @@
+"""The command: python -m hclm_runner [group=option] [key=value] ..."""
+
+import os
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from hclm_runner.config import CONF, ConfigError, explain, resolve
+
+
+def main() -> None:
+    """Compose the configuration, run it, and exit with 0 (done), 1 (diverged), 2 (refused) or 130 (interrupted)."""
+    codes: list[int] = []  # of each job; Hydra drops what a job returns
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def task(cfg: DictConfig) -> None:
+        codes.append(1)
+        try:
+            config = resolve(cfg)
+            from hclm_runner.runner import run  # torch takes seconds to import, and --help and completion need none of it
+
+            codes[-1] = run(config)
+        except ConfigError as error:
+            codes[-1] = _say(2, str(error))
+
+    asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
+    try:
+        task()
+    except KeyboardInterrupt:
+        codes.append(_say(130, "interrupted; nothing of the run in flight was written"))
+    except Exception as error:
+        if codes or asked_for_traceback:
+            raise
+        codes.append(_say(2, str(explain(error))))
+    sys.exit(max(codes, default=0))
+
+
+def _say(code: int, message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What a finished run says: pure functions of its records. Imports no torch."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+LATE = 5
+"""A final value is the mean of this many last epochs."""
+
+
+def final(records: pd.DataFrame) -> pd.Series:
+    """Return the final value of each measured column of one run: its mean over the last `LATE` epochs after epoch 0."""
+    trained = records[records["epoch"] > 0].nlargest(LATE, "epoch")
+    return trained.select_dtypes("number").mean()
+
+
+class Effectiveness(NamedTuple):
+    """Definition 1 on one run. Shares are of the epochs 1..T."""
+
+    raw_share: float
+    """Share of epochs with force >= f_min."""
+    share: float
+    """Share of epochs with force_ratio = lam F / ||gL|| >= f_min: scale-free."""
+    effective: bool
+    """Whether the scale-free share is at least the required one."""
+
+
+def effectiveness(records: pd.DataFrame, f_min: float = 0.05, required: float = 0.25) -> Effectiveness:
+    """Judge by Definition 1 whether a surrogate was effective along the trajectory of one run.
+
+    The paper leaves its constants free, and then every surrogate with one non-zero force qualifies; and a raw force ranks
+    surrogates by their scaling conventions. So the verdict takes force_ratio, and f_min and the share are named. An undefined ratio
+    (the loss force is exactly 0) is no evidence of a force and does not count.
+    """
+    trained = records[records["epoch"] > 0]
+    raw, scale_free = ((trained[column] >= f_min).mean() for column in ("force", "force_ratio"))
+    return Effectiveness(float(raw), float(scale_free), bool(scale_free >= required))

@@ -1,0 +1,113 @@
+"""One configuration, end to end: look in the store, train, write, show."""
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hclm_runner import picture, store, terminal
+from hclm_runner.config import ConfigError, RunConfig
+from hclm_runner.trainer import Records, train
+
+FINISHED, DIVERGED = "finished", "diverged"
+
+
+def run(config: RunConfig) -> int:
+    """Train one run unless its store has it, write its records and picture, print its summary.
+
+    Returns:
+        The exit code: 0, or 1 for a run that diverged.
+
+    Raises:
+        ConfigError: If the configuration asks for what this machine or this task does not have.
+    """
+    folder, identity = store.OUTPUTS / config.name, store.run_id(config)
+    description = None if config.force else store.find(folder, identity)
+    if description is not None:
+        paths = [path for kind in ("records", "runs", "figures") for path in sorted((folder / kind).glob(f"{identity}.*"))]
+        headline = f"Already in the store as {identity} ({description['status']}); nothing was trained. force=true trains it again."
+        terminal.summary(config, store.read_records(folder, identity), paths, headline)
+        return 0 if description["status"] == FINISHED else 1
+
+    device = _device(config)
+    store.prepare(folder)
+    start = time.perf_counter()
+    with terminal.progress_line(config.epochs) as show:
+        trained = train([config], device=device, compile=config.compile is True, progress=show)
+    seconds = time.perf_counter() - start
+
+    records = frame([config], trained)
+    described = describe(config, trained, records, device, seconds)
+    paths = store.write(folder, records, described)
+    if len(records) > 1:
+        title = f"{config.surrogate.name} / {config.regime.name} / {config.task.name}, lam0 {config.lam:g}, seed {config.seed}"
+        paths += picture.save(picture.draw(records, title), folder / "figures" / identity)
+    description = described.iloc[0]
+    headline = f"Run {identity} {description['status']} in {seconds:.1f} s on {device}."
+    terminal.summary(config, records, paths, headline)
+    if description["status"] == DIVERGED:
+        print(f"error: the run diverged: a number was not finite at epoch {trained.diverged[0]}; a smaller optimizer.lr may help", file=sys.stderr)
+        return 1
+    return 0
+
+
+def frame(runs: list[RunConfig], trained: Records) -> pd.DataFrame:
+    """Return the records of a batch as a tidy frame: one row per run and epoch, up to the epoch a run diverged."""
+    rows = []
+    for i, run in enumerate(runs):
+        columns = {name: values[i] for name, values in trained.columns.items()}
+        labels = {"run_id": store.run_id(run), "surrogate": run.surrogate.name, "regime": run.regime.name, "task": run.task.name}
+        numbers = {"lam0": run.lam, "seed": run.seed, "epoch": np.arange(run.epochs + 1)}
+        whole = pd.DataFrame(labels | numbers | columns)
+        rows.append(whole[: trained.diverged[i]] if trained.diverged[i] >= 0 else whole)
+    return pd.concat(rows, ignore_index=True)
+
+
+def describe(config: RunConfig, trained: Records, records: pd.DataFrame, device: str, seconds: float) -> pd.DataFrame:
+    """Return the one row of runs/ for a run: what it was, how it ended, and where it came from."""
+    diverged = int(trained.diverged[0])
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")}
+    return pd.DataFrame(
+        {
+            "run_id": [store.run_id(config)],
+            "status": [DIVERGED if diverged >= 0 else FINISHED],
+            "diverged_epoch": pd.array([diverged if diverged >= 0 else None], dtype="Int64"),
+            "surrogate": [config.surrogate.name],
+            "regime": [config.regime.name],
+            "task": [config.task.name],
+            "lam0": [config.lam],
+            "seed": [config.seed],
+            "config": [json.dumps(config.as_dict())],
+            "command": [shlex.join(sys.orig_argv)],
+            "commit": [_commit()],
+            "versions": [json.dumps({"python": platform.python_version()} | versions)],
+            "device": [device if device == "cpu" else torch.cuda.get_device_name(device)],
+            "wall_time": [seconds],
+            "schema": [store.SCHEMA_VERSION],
+        }
+    )
+
+
+def _device(config: RunConfig) -> str:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device", "cuda", "a machine with a CUDA device, or device=auto or cpu")
+    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout this package runs from, with "+changes" where files differ from it; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+changes" if changes else head

@@ -1,0 +1,63 @@
+"""What a person at a terminal sees: the progress line, the summary table, the paths."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hclm_runner.analysis import LATE, effectiveness, final
+from hclm_runner.config import RunConfig
+
+Row = Mapping[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
+
+
+@contextmanager
+def progress_line(epochs: int) -> Iterator[Callable[[int, Row], None]]:
+    """Yield a callback for `train` that keeps one line up to date; silent where the output is not a terminal."""
+    console = Console(stderr=True)
+    columns = TextColumn("epoch {task.completed:>4.0f}/{task.total:.0f}"), BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        line = bar.add_task("preparing the data", total=epochs)
+
+        def show(epoch: int, row: Row) -> None:
+            loss, entropy, lam = (row[key][0] for key in ("train_loss", "entropy", "lam"))
+            bar.update(line, completed=epoch, description=f"loss {loss:.3f}  entropy {entropy:.3f}  lam {lam:.3g}")
+
+        yield show
+
+
+def summary(config: RunConfig, records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:
+    """Print the summary of one finished run to standard output: a table, then the paths of what was written."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(headline)
+    if len(records) > 1:
+        console.print(_table(config, records))
+    for path in paths:
+        console.print(f"  {path}", markup=False)
+
+
+def _table(config: RunConfig, records: pd.DataFrame) -> Table:
+    last, judged = final(records), effectiveness(records)
+    target = f" (set point {last['setpoint']:.3f})" if pd.notna(last["setpoint"]) else " (no set point)"
+    nats = " nats" if pd.notna(last["reward"]) else ""  # a squared error is in the units of its target
+    verdict = f"{'yes' if judged.effective else 'no'} (lam F/||grad L|| >= 0.05 in {judged.share:.0%} of epochs)"
+    shown = {
+        "test loss": f"{last['test_loss']:.4f}{nats}",
+        "gap, test - train": f"{last['gap']:.4f}{nats}",
+        "entropy S": f"{last['entropy']:.4f} nats{target}",
+        "lam": f"{last['lam']:.4g}",
+        "force ||grad S||": f"{last['force']:.4g}",
+        "effective, Definition 1": verdict,
+        "reward": f"{last['reward']:.4f}" if pd.notna(last["reward"]) else "undefined without classes",
+    }
+    table = Table(title=f"{config.surrogate.name} / {config.regime.name} / {config.task.name}, lam0 {config.lam:g}, seed {config.seed}", title_justify="left")
+    table.add_column("quantity")
+    table.add_column(f"mean of the last {min(LATE, len(records) - 1)} epochs")
+    for quantity, value in shown.items():
+        table.add_row(quantity, value)
+    return table
