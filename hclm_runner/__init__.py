@@ -1,4 +1,4 @@
-"""Does an entropy regulariser exert a force? The experiment runner of Human-Centered Learning Mechanics (arXiv:2605.22940).
+"""Does an entropy regulariser exert a force? The runner of Human-Centered Learning Mechanics (arXiv:2605.22940).
 
 In a notebook::
 

@@ -18,7 +18,9 @@ def main() -> None:
         codes.append(1)
         try:
             config = resolve(cfg)
-            from hclm_runner.runner import run  # torch takes seconds to import, and --help and completion need none of it
+            from hclm_runner.runner import (
+                run,
+            )  # torch takes seconds to import, and --help and completion need none of it
 
             codes[-1] = run(config)
         except ConfigError as error:

@@ -28,9 +28,9 @@ class Effectiveness(NamedTuple):
 def effectiveness(records: pd.DataFrame, f_min: float = 0.05, required: float = 0.25) -> Effectiveness:
     """Judge by Definition 1 whether a surrogate was effective along the trajectory of one run.
 
-    The paper leaves its constants free, and then every surrogate with one non-zero force qualifies; and a raw force ranks
-    surrogates by their scaling conventions. So the verdict takes force_ratio, and f_min and the share are named. An undefined ratio
-    (the loss force is exactly 0) is no evidence of a force and does not count.
+    The paper leaves its constants free, and then every surrogate with one non-zero force qualifies; and a raw force
+    ranks surrogates by their scaling conventions. So the verdict takes force_ratio, and f_min and the share are
+    named. An undefined ratio (the loss force is exactly 0) is no evidence of a force and does not count.
     """
     trained = records[records["epoch"] > 0]
     raw, scale_free = ((trained[column] >= f_min).mean() for column in ("force", "force_ratio"))

@@ -1,7 +1,7 @@
 """The typed edge: what YAML and the command line say becomes one frozen `RunConfig` a run, or one clear refusal.
 
-Defaults live in conf/ and nowhere else. Types and ranges live here for the scalars, and in the annotations of the surrogate, law, task,
-model or optimiser itself for the options of a group. Below this edge there is no omegaconf.
+Defaults live in conf/ and nowhere else. Types and ranges live here for the scalars, and in the annotations of the
+surrogate, law, task, model or optimiser itself for the options of a group. Below this edge there is no omegaconf.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,7 +21,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hclm_runner.ranges import Count, NonNegative
 
-CONF = next(folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir())
+CONF = next(
+    folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir()
+)
 """The configuration folder: inside the package in a wheel, beside it in a checkout."""
 
 INPUTS: dict[str, tuple[str, ...]] = {
@@ -61,7 +63,7 @@ class Choice:
         return target
 
     def source_hash(self) -> str | None:
-        """Return a hash of the file that defines a user's own target, so that editing it makes a new run; None for ours."""
+        """Return a hash of the file that defines a user's own target, None for ours: editing it makes a new run."""
         if self.target.startswith("hclm_runner."):
             return None
         path = inspect.getsourcefile(inspect.unwrap(self.load()))
@@ -74,7 +76,9 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
         return value
     target = value.get("_target_") if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(target, str) or target == "???":
-        raise ConfigError(f"{group}._target_", None, f"the dotted path of a {group}, as in {group}._target_=my_module.my_{group}")
+        raise ConfigError(
+            f"{group}._target_", None, f"the dotted path of a {group}, as in {group}._target_=my_module.my_{group}"
+        )
     function = _resolve(f"{group}._target_", target)
     schema = _options_schema(function, group, target)
     given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
@@ -89,7 +93,7 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
 def _resolve(key: str, target: str) -> Callable[..., Any]:
     try:
         function = pkgutil.resolve_name(target)
-    except Exception as error:  # noqa: BLE001 - importing a user's module may raise anything at all
+    except Exception as error:  # importing a user's module may raise anything at all
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(key, target, f"a dotted path that imports, got {reason}") from error
     if not callable(function):
@@ -105,7 +109,8 @@ def _options_schema(function: Callable[..., Any], group: str, target: str) -> ty
         raise ConfigError(f"{group}._target_", target, f"a function of ({', '.join(inputs)}) and options")
     options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     fields: dict[str, Any] = {
-        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default) for p in options
+        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
+        for p in options
     }
     return create_model(target, __config__=_STRICT, **fields)
 
@@ -140,11 +145,19 @@ class RunConfig(BaseModel):
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     force: bool
 
+    @property
+    def title(self) -> str:
+        """What a person would call the run."""
+        names = f"{self.surrogate.name} / {self.regime.name} / {self.task.name}"
+        return f"{names}, lam0 {self.lam:g}, seed {self.seed}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as plain data, of the form the YAML has."""
 
         def plain(value: object) -> object:
-            return {"name": value.name, "_target_": value.target, **value.options} if isinstance(value, Choice) else value
+            return (
+                {"name": value.name, "_target_": value.target, **value.options} if isinstance(value, Choice) else value
+            )
 
         return {key: plain(getattr(self, key)) for key in type(self).model_fields}
 
@@ -158,9 +171,10 @@ def resolve(cfg: DictConfig) -> RunConfig:
     try:
         values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}") from error
-    assert isinstance(values, dict)
-    _check_eps(values)
+        raise ConfigError(
+            str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}"
+        ) from error
+    _check_eps(cast("dict[str, Any]", values))
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -194,7 +208,7 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def explain(error: Exception) -> ConfigError:
-    """Return what Hydra or OmegaConf refused, as a `ConfigError`: its messages run over several lines and suggest nothing."""
+    """Return what Hydra or OmegaConf refused, as a `ConfigError`: theirs run over several lines and suggest nothing."""
     message = str(error)
     options = getattr(error, "options", None)
     if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
@@ -204,7 +218,11 @@ def explain(error: Exception) -> ConfigError:
         parent = getattr(error.__cause__, "parent_node", None)
         keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else list(RunConfig.model_fields)
         leaf = unknown[1].rpartition(".")[2]
-        return ConfigError(unknown[1], None, f"a known key{_suggest(leaf, keys)}; keys: {', '.join(key for key in keys if key != 'hydra')}")
+        return ConfigError(
+            unknown[1],
+            None,
+            f"a known key{_suggest(leaf, keys)}; keys: {', '.join(key for key in keys if key != 'hydra')}",
+        )
     return ConfigError("command line", None, f"overrides that Hydra accepts, got: {' '.join(message.split())}")
 
 
@@ -230,7 +248,9 @@ def _refusal(error: ValidationError, schema: type[BaseModel], prefix: str = "") 
     key = prefix + ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part == field)
     if first["type"] == "extra_forbidden":
         keys = list(schema.model_fields)
-        return ConfigError(key, first["input"], f"a known key{_suggest(field, keys)}; keys: {', '.join(keys) or 'none'}")
+        return ConfigError(
+            key, first["input"], f"a known key{_suggest(field, keys)}; keys: {', '.join(keys) or 'none'}"
+        )
     expected = _describe(schema.model_json_schema()["properties"].get(field, {}))
     if first["type"] == "missing":
         return ConfigError(key, None, f"{expected}, got nothing")
@@ -250,7 +270,13 @@ def _describe(schema: Mapping[str, Any]) -> str:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if "const" in schema:
         return str(schema["const"])
-    words = {"number": "a finite number", "integer": "a whole number", "boolean": "true or false", "string": "text", "null": "null"}
+    words = {
+        "number": "a finite number",
+        "integer": "a whole number",
+        "boolean": "true or false",
+        "string": "text",
+        "null": "null",
+    }
     if schema.get("type") == "array":
         return f"a list, each {_describe(schema.get('items', {}))}"
     text = words.get(schema.get("type", ""), "a value")

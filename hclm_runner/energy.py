@@ -8,7 +8,7 @@ from torch import Tensor
 from hclm_runner.ranges import NonNegative
 
 
-def energy(L: Tensor, S: Tensor, lam: Tensor, extras: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+def total(L: Tensor, S: Tensor, lam: Tensor, extras: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
     """Return E = L + lam S + sum of weight * term (Eq 2), a scalar in nats.
 
     Args:
@@ -45,10 +45,10 @@ def squared_error(prediction: Tensor, y: Tensor) -> Tensor:
 
 
 def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
-    """Structural penalty Omega: group lasso over the incoming weights of each unit (Yuan & Lin 2006, doi 10.1111/j.1467-9868.2005.00532.x).
+    """Structural penalty Omega: group lasso over the incoming weights of each unit (Yuan & Lin 2006).
 
-    Omega = sum over weight matrices W [m, k] and rows w of W of sqrt(k) ||w||_2. A row is a unit's fan-in, so a row at zero is a
-    unit switched off. Biases are free. The subgradient at w = 0 is taken as 0.
+    Omega = sum over weight matrices W [m, k] and rows w of W of sqrt(k) ||w||_2. A row is a unit's fan-in, so a row
+    at zero is a unit switched off. Biases are free. The subgradient at w = 0 is taken as 0.
 
     Args:
         parameters: Name -> tensor, of encoder and head.
@@ -63,8 +63,8 @@ def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
 def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: int, miss_cost: NonNegative) -> Tensor:
     """Decision risk D: expected cost of drawing the decision from the predicted probabilities.
 
-    D = mean_i c(y_i) (1 - p_i[y_i]), with c = miss_cost where y_i is the critical class and 1 elsewhere: missing the critical
-    class (a malignant tumour, say) costs `miss_cost` times any other mistake.
+    D = mean_i c(y_i) (1 - p_i[y_i]), with c = miss_cost where y_i is the critical class and 1 elsewhere: missing the
+    critical class (a malignant tumour, say) costs `miss_cost` times any other mistake.
 
     Args:
         logits: [B, K].

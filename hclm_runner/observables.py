@@ -1,4 +1,4 @@
-"""What is measured of one run at the end of an epoch (section 3 of the paper); pure functions in the paper's symbols."""
+"""What is measured of one run at the end of an epoch (section 3 of the paper), in the paper's symbols."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,11 @@ def forces(gS: Tensor, gL: Tensor, lam: Tensor) -> dict[str, Tensor]:
     - force: F = ||gS||_2, the Euclidean information force; loss_force: ||gL||_2.
     - force_ratio: lam F / ||gL||, scale-free; alignment: cos(gS, gL).
     - injection: -<gS, gL>, and dissipation: lam F^2: the two sides of dS/dt under gradient flow (Theorem 2).
-    - critical_lam: -<gS, gL> / F^2, where the two balance (Proposition 2); negative when the loss itself lowers entropy.
+    - critical_lam: -<gS, gL> / F^2, where the two balance (Proposition 2); negative when the loss itself lowers
+      entropy.
 
-    Inner products are taken in float64: F^2 underflows in float32 long before F does. A ratio whose denominator is exactly 0 is
-    undefined and comes back NaN, a null in the records.
+    Inner products are taken in float64: F^2 underflows in float32 long before F does. A ratio whose denominator is
+    exactly 0 is undefined and comes back NaN, a null in the records.
     """
     gS, gL, lam = gS.double(), gL.double(), lam.double()
     SS, LL, SL = (gS * gS).sum(), (gL * gL).sum(), (gS * gL).sum()
@@ -40,9 +41,10 @@ def confidence(logits: Tensor) -> Tensor:
 
 
 def effective_rank(Z: Tensor) -> Tensor:
-    """Effective rank of Z [B, d]: exp of the entropy of Sigma's normalised eigenvalues (Roy & Vetterli 2007), in [1, min(B, d)].
+    """Effective rank of Z [B, d]: exp of the entropy of Sigma's normalised eigenvalues (Roy & Vetterli 2007).
 
-    A representation collapsed to one point has Sigma = 0 and uses no direction at all: 0. NaN if Z holds a non-finite number.
+    It lies in [1, min(B, d)]. A representation collapsed to one point has Sigma = 0 and uses no direction at all: 0. NaN
+    if Z holds a non-finite number.
     """
     centred = (Z - Z.mean(0)).double()
     Sigma = centred.T @ centred / Z.shape[0]

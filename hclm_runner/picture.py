@@ -1,6 +1,8 @@
 """The picture of one run: force, entropy, gap and reward over epochs."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,7 +14,7 @@ from hclm_runner.store import atomically
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 """From the colour-blind safe palette of Okabe & Ito (https://jfly.uni-koeln.de/color/)."""
 
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,7 +50,9 @@ def draw(records: pd.DataFrame, title: str) -> Figure:
         if records["reward"].notna().any():
             reward.plot(epoch, records["reward"], color=BLUE, label="audit reward, test split")
         else:
-            reward.text(0.5, 0.5, "undefined without classes", ha="center", va="center", transform=reward.transAxes, color=GREY)
+            reward.text(
+                0.5, 0.5, "undefined without classes", ha="center", va="center", transform=reward.transAxes, color=GREY
+            )
         _label(reward, "reward", "reward")
 
         for axes in (gap, reward):
@@ -63,7 +67,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     with mpl.rc_context(STYLE):
         for path in paths:
             metadata = {"Date": None} if path.suffix == ".svg" else None
-            atomically(path, lambda temporary, metadata=metadata: figure.savefig(temporary, dpi=200, metadata=metadata))
+            atomically(path, partial(figure.savefig, dpi=200, metadata=metadata))
     return paths
 
 

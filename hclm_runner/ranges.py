@@ -1,7 +1,8 @@
 """Ranges that an option may declare in its annotation; `hclm_runner.config` checks them at the command line.
 
-A function's keyword-only parameters are its options. ``def logdet(Z, *, eps: Positive)`` both documents `eps` and refuses
-``surrogate.eps=-1``. Inside the function an option is a Python float, or a 0-d tensor when the trainer vectorises.
+A function's keyword-only parameters are its options. ``def logdet(Z, *, eps: Positive)`` both documents `eps` and
+refuses ``surrogate.eps=-1``. Inside the function an option is a Python float, or a 0-d tensor when the trainer
+vectorises.
 """
 
 from typing import Annotated

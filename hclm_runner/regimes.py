@@ -1,8 +1,9 @@
 """Control laws for the entropy coefficient lam_t: `init` the state, `update` it once an epoch.
 
-A law's state is a dictionary of tensors that always holds `lam` (the coefficient in force during the next epoch), `setpoint`
-(its target for S, NaN where it has none) and `told` (the feedback it acted on, NaN where there was none). Laws are elementwise,
-so one run is a 0-d tensor and many runs are a vector. They see numbers only: no gradient reaches theta through them.
+A law's state is a dictionary of tensors that always holds `lam` (the coefficient in force during the next epoch),
+`setpoint` (its target for S, NaN where it has none) and `told` (the feedback it acted on, NaN where there was none).
+Laws are elementwise, so one run is a 0-d tensor and many runs are a vector. They see numbers only: no gradient
+reaches theta through them.
 """
 
 from dataclasses import dataclass
@@ -36,12 +37,12 @@ class Fixed:
 
     hears_feedback: ClassVar[bool] = False
 
-    def init(self, lam0: Tensor, reference: Tensor) -> State:
-        """Return the state at lam0; there is no set point to derive from the reference."""
+    def init(self, lam0: Tensor, reference: Tensor) -> State:  # noqa: ARG002 - a law without a set point
+        """Return the state at lam0; the reference is for laws with a set point."""
         nothing = torch.full_like(lam0, torch.nan)
         return {"lam": lam0, "setpoint": nothing, "told": nothing}
 
-    def update(self, state: State, seen: Seen) -> State:
+    def update(self, state: State, seen: Seen) -> State:  # noqa: ARG002 - it looks at nothing
         """Return the state as it was."""
         return state
 
@@ -59,9 +60,9 @@ class Thermostat:
         I    <- I + ki e + anti_windup (ki / kp) (u - v)
         lam_t = exp(u)
 
-    Until then lam_t = lam0' and I follows -kp e, so that the law takes over without a bump: its first output differs from lam0'
-    only by what e moved in the last epoch. The last term of I is back-calculation: while u is at a bound it bleeds the integral,
-    so the law leaves the bound as soon as e turns.
+    Until then lam_t = lam0' and I follows -kp e, so that the law takes over without a bump: its first output differs
+    from lam0' only by what e moved in the last epoch. The last term of I is back-calculation: while u is at a bound
+    it bleeds the integral, so the law leaves the bound as soon as e turns.
     """
 
     hears_feedback: ClassVar[bool] = False
@@ -132,10 +133,12 @@ class RLThermostat(Thermostat):
 
     From epoch t = warmup on, and only when feedback arrives (else m holds):
 
-    - policy "critique": m_{t+1} = clip(m_t - alpha (c_t - c0), m_min, m_max), c_t the annotator's critique of over-confidence.
+    - policy "critique": m_{t+1} = clip(m_t - alpha (c_t - c0), m_min, m_max), c_t the annotator's critique of
+      over-confidence.
     - policy "reinforce", from the scalar utility r_t alone (Williams 1992, doi 10.1007/BF00992696): a Gaussian policy
       a ~ N(mu, explore^2) with m = clip(a, m_min, m_max), and on the next reward
-      mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max),  b <- b + baseline (r_t - b),  b starting at the first r.
+      mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max),  b <- b + baseline (r_t - b),  b starting
+      at the first r.
     """
 
     hears_feedback: ClassVar[bool] = True
@@ -155,14 +158,16 @@ class RLThermostat(Thermostat):
 
     def update(self, state: State, seen: Seen) -> State:
         """Return the state after seeing epoch t: move the set point, then hold S at it."""
-        told = seen.critique if self.policy == "critique" else seen.utility
+        if self.policy == "critique":
+            told, moved = seen.critique, self._criticise(state, seen.critique)
+        else:
+            told, moved = seen.utility, self._reinforce(state, seen.utility, seen.xi)
         heard = self._active(seen) & ~told.isnan()
-        move = self._critique if self.policy == "critique" else self._reinforce
-        moved = {key: torch.where(heard, new, state[key]) for key, new in move(state, told, seen.xi).items()}
+        moved = {key: torch.where(heard, value, state[key]) for key, value in moved.items()}
         state = state | moved | {"told": told}
         return self._hold(state, seen, state["base"] * state["m"].exp())
 
-    def _critique(self, state: State, c: Tensor, xi: Tensor) -> State:
+    def _criticise(self, state: State, c: Tensor) -> State:
         return {"m": self._range(state["m"] - self.alpha * (c - self.c0))}
 
     def _reinforce(self, state: State, r: Tensor, xi: Tensor) -> State:

@@ -32,8 +32,11 @@ def run(config: RunConfig) -> int:
     folder, identity = store.OUTPUTS / config.name, store.run_id(config)
     description = None if config.force else store.find(folder, identity)
     if description is not None:
-        paths = [path for kind in ("records", "runs", "figures") for path in sorted((folder / kind).glob(f"{identity}.*"))]
-        headline = f"Already in the store as {identity} ({description['status']}); nothing was trained. force=true trains it again."
+        paths = [
+            path for kind in ("records", "runs", "figures") for path in sorted((folder / kind).glob(f"{identity}.*"))
+        ]
+        there = f"Already in the store as {identity} ({description['status']})"
+        headline = f"{there}; nothing was trained. force=true trains it again."
         terminal.summary(config, store.read_records(folder, identity), paths, headline)
         return 0 if description["status"] == FINISHED else 1
 
@@ -45,16 +48,16 @@ def run(config: RunConfig) -> int:
     seconds = time.perf_counter() - start
 
     records = frame([config], trained)
-    described = describe(config, trained, records, device, seconds)
+    described = describe(config, trained, device, seconds)
     paths = store.write(folder, records, described)
     if len(records) > 1:
-        title = f"{config.surrogate.name} / {config.regime.name} / {config.task.name}, lam0 {config.lam:g}, seed {config.seed}"
-        paths += picture.save(picture.draw(records, title), folder / "figures" / identity)
+        paths += picture.save(picture.draw(records, config.title), folder / "figures" / identity)
     description = described.iloc[0]
     headline = f"Run {identity} {description['status']} in {seconds:.1f} s on {device}."
     terminal.summary(config, records, paths, headline)
     if description["status"] == DIVERGED:
-        print(f"error: the run diverged: a number was not finite at epoch {trained.diverged[0]}; a smaller optimizer.lr may help", file=sys.stderr)
+        epoch = trained.diverged[0]
+        print(f"error: the run diverged at epoch {epoch}; a smaller optimizer.lr may help", file=sys.stderr)
         return 1
     return 0
 
@@ -64,17 +67,25 @@ def frame(runs: list[RunConfig], trained: Records) -> pd.DataFrame:
     rows = []
     for i, run in enumerate(runs):
         columns = {name: values[i] for name, values in trained.columns.items()}
-        labels = {"run_id": store.run_id(run), "surrogate": run.surrogate.name, "regime": run.regime.name, "task": run.task.name}
+        labels = {
+            "run_id": store.run_id(run),
+            "surrogate": run.surrogate.name,
+            "regime": run.regime.name,
+            "task": run.task.name,
+        }
         numbers = {"lam0": run.lam, "seed": run.seed, "epoch": np.arange(run.epochs + 1)}
         whole = pd.DataFrame(labels | numbers | columns)
         rows.append(whole[: trained.diverged[i]] if trained.diverged[i] >= 0 else whole)
     return pd.concat(rows, ignore_index=True)
 
 
-def describe(config: RunConfig, trained: Records, records: pd.DataFrame, device: str, seconds: float) -> pd.DataFrame:
+def describe(config: RunConfig, trained: Records, device: str, seconds: float) -> pd.DataFrame:
     """Return the one row of runs/ for a run: what it was, how it ended, and where it came from."""
     diverged = int(trained.diverged[0])
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")}
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
+    }
     return pd.DataFrame(
         {
             "run_id": [store.run_id(config)],
@@ -103,11 +114,13 @@ def _device(config: RunConfig) -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout this package runs from, with "+changes" where files differ from it; None outside one."""
+    """Return the commit this package runs from, with "+changes" where files differ from it; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{head}+changes" if changes else head

@@ -1,7 +1,8 @@
 """The store of finished runs: parquet files under outputs/<name>/. Imports no torch.
 
-records/ holds one row per run and epoch, runs/ one row per run. A file is written under a temporary name, flushed to the disk and
-renamed, so none is ever half there. A run counts as there once its row in runs/ is, which is written last.
+records/ holds one row per run and epoch, runs/ one row per run. A file is written under a temporary name, flushed to
+the disk and renamed, so none is ever half there. A run counts as there once its row in runs/ is, which is written
+last.
 """
 
 import errno
@@ -10,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +32,8 @@ EXECUTION = ("device", "compile", "name", "force")
 def run_id(config: RunConfig) -> str:
     """Return the identity of a run: a hash of all that determines its result.
 
-    That is the resolved configuration less `EXECUTION`, the schema version, and the source files of the user's own targets. Equal
-    configurations have equal ids, in any order of keys, in any store, on any machine.
+    That is the resolved configuration less `EXECUTION`, the schema version, and the source files of the user's own
+    targets. Equal configurations have equal ids, in any order of keys, in any store, on any machine.
     """
     result = {key: value for key, value in config.as_dict().items() if key not in EXECUTION}
     choices = {key: choice for key in result if isinstance(choice := getattr(config, key), Choice)}
@@ -52,7 +54,9 @@ def prepare(folder: Path) -> None:
             with tempfile.NamedTemporaryFile(dir=part, prefix=".probe-"):
                 pass
     except OSError as error:
-        raise ConfigError("name", folder.name, f"a store that can be written at {folder}/, got {error.strerror or error}") from error
+        raise ConfigError(
+            "name", folder.name, f"a store that can be written at {folder}/, got {error.strerror or error}"
+        ) from error
 
 
 def write(folder: Path, records: pd.DataFrame, run: pd.DataFrame) -> list[Path]:
@@ -72,7 +76,7 @@ def write(folder: Path, records: pd.DataFrame, run: pd.DataFrame) -> list[Path]:
     name = f"{run['run_id'].iloc[0]}.parquet"
     paths = [folder / "records" / name, folder / "runs" / name]
     for path, frame in zip(paths, (records, run), strict=True):
-        atomically(path, lambda temporary, frame=frame: frame.to_parquet(temporary, index=False))
+        atomically(path, partial(frame.to_parquet, index=False))
     return paths
 
 

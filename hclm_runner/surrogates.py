@@ -1,9 +1,9 @@
 """Entropy surrogates S(Z) of the paper (Eqs 3, 4 and the softmax entropy), for one run, in nats.
 
 A surrogate is a function ``S(Z, *, options) -> scalar`` of a batch of representations Z [B, d]. Covariances are
-Sigma = (1/B) sum_i (z_i - zbar)(z_i - zbar)^T: divided by B, not B - 1. The energy is minimised, so a positive lam removes
-entropy; VICReg, MCR2 and SimDINO maximise the same log-det rate, because they use it against collapse, where the paper uses
-it for dissipation.
+Sigma = (1/B) sum_i (z_i - zbar)(z_i - zbar)^T: divided by B, not B - 1. The energy is minimised, so a positive lam
+removes entropy; VICReg, MCR2 and SimDINO maximise the same log-det rate, because they use it against collapse, where
+the paper uses it for dissipation.
 """
 
 import torch
@@ -16,8 +16,8 @@ PROMISES: dict[str, frozenset[str]] = {
     "variance": frozenset({"translation", "orthogonal", "diagonal"}),
     "softmax": frozenset({"row_shift", "bounded_by_log_d", "vanishing_force"}),
 }
-"""What each surrogate promises, beside S >= 0 and indifference to the order of the batch. Tests check that each promise is
-kept, and that each promise a surrogate does not make is one it breaks.
+"""What each surrogate promises, beside S >= 0 and indifference to the order of the batch. Tests check that each
+promise is kept, and that each promise a surrogate does not make is one it breaks.
 
 - translation: S(Z + 1 c^T) = S(Z) for any c in R^d.
 - orthogonal: S(Z Q) = S(Z) for any orthogonal Q.
@@ -33,9 +33,9 @@ def logdet(Z: Tensor, *, eps: Positive) -> Tensor:
     """Log-det rate S = 1/2 log det(I + Sigma/eps) (Eq 3).
 
     With eps = sigma^2 it is the rate of the Gaussian channel Zn = Z + sigma xi, an upper bound on I(X; Zn) in nats with
-    equality for a Gaussian Z (Assumption 3). Computed by Cholesky on the smaller of the d x d and B x B Gram forms, which
-    share their non-zero eigenvalues (Sylvester's determinant identity), in float64: forming Sigma squares the condition
-    number of Z.
+    equality for a Gaussian Z (Assumption 3). Computed by Cholesky on the smaller of the d x d and B x B Gram forms,
+    which share their non-zero eigenvalues (Sylvester's determinant identity), in float64: forming Sigma squares the
+    condition number of Z.
 
     Args:
         Z: Representations, [B, d].

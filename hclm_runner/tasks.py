@@ -1,7 +1,8 @@
 """Tasks: the data of one run, drawn from its seed.
 
-A task is a function ``task(rng, *, options) -> Task``. Features come as float arrays [n, features]; labels as integers 0..K-1 [n], or
-as float targets [n, m] for regression. The feedback split is for the annotator and is never trained on.
+A task is a function ``task(rng, *, options) -> Task``. Features come as float arrays [n, features]; labels as
+integers 0..K-1 [n], or as float targets [n, m] for regression. The feedback split is for the annotator and is never
+trained on.
 """
 
 from dataclasses import dataclass
@@ -29,19 +30,24 @@ class Task:
         """Refuse data that no run could learn from.
 
         Raises:
-            ConfigError: On non-finite features or targets, splits of different width, an empty split, or labels that are not
+            ConfigError: On non-finite features or targets, splits of different width, an empty split, or labels that
+                are not
                 integers 0..classes-1 of at least two classes in the training split.
         """
         key = "task._target_"
         for name, (x, y) in self.splits().items():
             if x.ndim != 2 or len(x) == 0 or len(y) != len(x) or x.shape[1] != self.train[0].shape[1]:
-                raise ConfigError(key, None, f"x [n, features] and y [n, ...] in the {name} split, got {x.shape} and {y.shape}")
+                raise ConfigError(
+                    key, None, f"x [n, features] and y [n, ...] in the {name} split, got {x.shape} and {y.shape}"
+                )
             if not np.isfinite(x).all() or not np.isfinite(y).all():
                 bad = int((~np.isfinite(x)).sum() + (~np.isfinite(y)).sum())
                 raise ConfigError(key, None, f"finite numbers, got {bad} NaN or infinite entries in the {name} split")
             if self.classes is None:
                 if y.ndim != 2:
-                    raise ConfigError(key, None, f"targets [n, m] for regression (classes=None), got {y.shape} in the {name} split")
+                    raise ConfigError(
+                        key, None, f"targets [n, m] for regression (classes=None), got {y.shape} in the {name} split"
+                    )
             elif y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= self.classes:
                 raise ConfigError(key, None, f"integer labels 0..{self.classes - 1}, [n], in the {name} split")
         if self.classes is not None and len(np.unique(self.train[1])) < 2:
@@ -67,8 +73,9 @@ def gaussian_mixture(
 ) -> Task:
     """Gaussian mixture with nuisance dimensions and label noise (the reference task).
 
-    Each class has `clusters` centres ~ N(0, I) separation/sqrt(2) in `signal` dimensions; a sample is its centre plus N(0, I), beside
-    `nuisance` dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn uniformly over all classes.
+    Each class has `clusters` centres ~ N(0, I) separation/sqrt(2) in `signal` dimensions; a sample is its centre plus
+    N(0, I), beside `nuisance` dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn
+    uniformly over all classes.
 
     Raises:
         ConfigError: If there are fewer than two classes.
@@ -94,7 +101,7 @@ def digits(rng: np.random.Generator, *, train: Count, feedback: Count, label_noi
 
 
 def breast_cancer(rng: np.random.Generator, *, train: Count, feedback: Count, label_noise: Probability) -> Task:
-    """Breast cancer Wisconsin, malignant (0) or benign (1), 569 samples of 30 features (`load_breast_cancer`); see `_real`."""
+    """Breast cancer Wisconsin: malignant (0) or benign (1), 569 samples of 30 features (scikit-learn); see `_real`."""
     from sklearn.datasets import load_breast_cancer
 
     return _real(rng, load_breast_cancer(return_X_y=True), train, feedback, label_noise)
@@ -110,8 +117,8 @@ def wine(rng: np.random.Generator, *, train: Count, feedback: Count, label_noise
 def _real(rng: np.random.Generator, data: Split, train: int, feedback: int, label_noise: float) -> Task:
     """Split at random, stratified by class; the rest is the test split.
 
-    Features are standardised by the training split's mean and standard deviation (a constant one is only centred), labels redrawn
-    uniformly with probability `label_noise` in every split.
+    Features are standardised by the training split's mean and standard deviation (a constant one is only centred),
+    labels redrawn uniformly with probability `label_noise` in every split.
     """
     from sklearn.model_selection import train_test_split
 
@@ -133,4 +140,5 @@ def _real(rng: np.random.Generator, data: Split, train: int, feedback: int, labe
     scale = x[train_rows].std(0)
     x = (x - x[train_rows].mean(0)) / np.where(scale > 0, scale, 1)
     y = np.where(rng.random(len(y)) < label_noise, rng.integers(K, size=len(y)), y)
-    return Task(*((x[rows], y[rows]) for rows in (train_rows, feedback_rows, test_rows)), classes=K)
+    train_split, feedback_split, test_split = ((x[rows], y[rows]) for rows in (train_rows, feedback_rows, test_rows))
+    return Task(train_split, feedback_split, test_split, classes=K)

@@ -20,7 +20,12 @@ Row = Mapping[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
 def progress_line(epochs: int) -> Iterator[Callable[[int, Row], None]]:
     """Yield a callback for `train` that keeps one line up to date; silent where the output is not a terminal."""
     console = Console(stderr=True)
-    columns = TextColumn("epoch {task.completed:>4.0f}/{task.total:.0f}"), BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn()
+    columns = (
+        TextColumn("epoch {task.completed:>4.0f}/{task.total:.0f}"),
+        BarColumn(24),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         line = bar.add_task("preparing the data", total=epochs)
 
@@ -55,7 +60,7 @@ def _table(config: RunConfig, records: pd.DataFrame) -> Table:
         "effective, Definition 1": verdict,
         "reward": f"{last['reward']:.4f}" if pd.notna(last["reward"]) else "undefined without classes",
     }
-    table = Table(title=f"{config.surrogate.name} / {config.regime.name} / {config.task.name}, lam0 {config.lam:g}, seed {config.seed}", title_justify="left")
+    table = Table(title=config.title, title_justify="left")
     table.add_column("quantity")
     table.add_column(f"mean of the last {min(LATE, len(records) - 1)} epochs")
     for quantity, value in shown.items():
