@@ -29,8 +29,7 @@ class Physics:
     """
 
     def __init__(self, config: RunConfig, model: nn.Module, classes: int | None) -> None:
-        """Bind what is shared. `model` gives the architecture, its weights are not used; `classes` is None for
-        regression."""
+        """Bind what the runs share: the model's architecture, not its weights; `classes` is None for regression."""
         self.config, self.model, self.classes = config, model, classes
         self.loss = squared_error if classes is None else cross_entropy
         self.layout = [(name, p.shape, p.numel()) for name, p in model.named_parameters()]
@@ -168,8 +167,7 @@ class Physics:
 
 
 def static(group: str, choice: Choice) -> dict[str, Any]:
-    """Return the options that runs training together share: all but floats, and but integers where they shape
-    nothing."""
+    """Return the options that runs in a batch share: all but floats, and but integers where they shape nothing."""
     free: tuple[type, ...] = (float, int) if group in ("regime", "feedback") else (float,)
     return {key: value for key, value in choice.options.items() if type(value) not in free}
 

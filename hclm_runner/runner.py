@@ -42,6 +42,7 @@ def run(config: RunConfig) -> int:
 
     device = _device(config)
     store.prepare(folder)
+    torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:
         trained = train([config], device=device, compile=config.compile is True, progress=show)

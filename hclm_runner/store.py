@@ -89,7 +89,7 @@ def find(folder: Path, identity: str) -> pd.Series | None:
     try:
         pq.ParquetFile(folder / "records" / name)
         frame = pq.ParquetFile(folder / "runs" / name).read().to_pandas()
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowInvalid):
         return None
     return frame.iloc[0] if list(frame.get("run_id", [])) == [identity] else None
 

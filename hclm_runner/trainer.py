@@ -181,8 +181,7 @@ def _gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
 
 
 class _Draws:
-    """Random numbers of one purpose and epoch, [R, ...]: drawn once a seed, on the CPU, so that no device changes
-    them."""
+    """Random numbers of one purpose and epoch, [R, ...]: once a seed, on the CPU, so that no device changes them."""
 
     def __init__(self, seeds: Sequence[int], device: str) -> None:
         self.seeds = sorted(set(seeds))

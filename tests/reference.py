@@ -1,7 +1,8 @@
 """The whole method for ONE run, slow and plain: an executable statement of the paper, to hold the fast trainer to.
 
-Everything is float64, one sample and one parameter tensor at a time; autograd gives gradients, and control is Python floats. Of the
-package it uses the data and the initial weights alone (`hclm_runner.tasks`, `hclm_runner.models`, through the configuration).
+Everything is float64, one sample and one parameter tensor at a time; autograd gives gradients, control is in Python's
+floats. Of the package it uses the data and the initial weights alone (`hclm_runner.tasks` and `hclm_runner.models`, by
+way of the configuration): what it says of the method, it says for itself.
 """
 
 import math
@@ -50,7 +51,8 @@ def reference_run(config) -> dict[str, list[float]]:
         critiques.append(row["feedback_confidence"] - row["feedback_accuracy"])
         draws = stream(config.seed, "annotator", t)
         u, c = report(utilities, critiques, t, draws, **config.feedback.options)
-        law.update(t, row["entropy"], u, c, stream(config.seed, "policy", t).standard_normal())
+        law.hear(t, u, c, stream(config.seed, "policy", t).standard_normal())
+        law.hold(t, row["entropy"])
 
         row["lam"], row["setpoint"], row["feedback"] = law.lam, law.S_ref, law.told
         row["gap"] = row["test_loss"] - row["train_loss"]
@@ -66,7 +68,7 @@ def reference_run(config) -> dict[str, list[float]]:
     return columns
 
 
-# --- data, weights, random numbers ------------------------------------------------------------------------------------------
+# --- data, weights, random numbers ----------------------------------------------------------------------------------
 
 
 def stream(seed, purpose, epoch=0):
@@ -96,7 +98,7 @@ def gradient(value, theta):
     return [torch.zeros_like(p) if g is None else g for p, g in zip(theta, grads, strict=True)]
 
 
-# --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) --------------------------------------------------------------------
+# --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) ---------------------------------------------------------
 
 
 def energy(config, theta, x, y, xi, lam):
@@ -127,8 +129,7 @@ def read(theta, Z):
 
 def log_probabilities(logits):
     """Of one sample [K]."""
-    top = logits.detach().max()
-    return logits - top - torch.log(torch.exp(logits - top).sum())
+    return logits - torch.logsumexp(logits, 0)
 
 
 def loss(output, y):
@@ -176,7 +177,7 @@ def asymmetric_cost(logits, y, critical_class, miss_cost):
     return D / len(y)
 
 
-# --- optimisers -----------------------------------------------------------------------------------------------------------------
+# --- optimisers -----------------------------------------------------------------------------------------------------
 
 
 class SGD:
@@ -208,7 +209,7 @@ class Adam:
         return moved
 
 
-# --- what is measured: whole splits, no noise -----------------------------------------------------------------------------------
+# --- what is measured: whole splits, no noise -----------------------------------------------------------------------
 
 
 def measure(config, theta, splits):
@@ -216,6 +217,8 @@ def measure(config, theta, splits):
         p.requires_grad_()
     row = {}
     for name, (x, y) in splits.items():
+        if name != "train":  # gradients are taken on the training set; the other splits are only looked at
+            theta = [p.detach() for p in theta]
         Z = encode(theta, x)
         output = read(theta, Z)
         L = loss(output, y)
@@ -232,9 +235,10 @@ def decisions(output, y):
     if y.dtype != torch.int64:
         return NAN, NAN
     accuracy = confidence = 0.0
-    for i in range(len(y)):
-        accuracy += float(int(output[i].argmax()) == int(y[i])) / len(y)
-        confidence += math.exp(float(log_probabilities(output[i]).max())) / len(y)
+    for logits, label in zip(output.tolist(), y.tolist(), strict=True):
+        top = max(logits)
+        accuracy += (logits.index(top) == label) / len(y)
+        confidence += 1 / sum(math.exp(logit - top) for logit in logits) / len(y)
     return accuracy, confidence
 
 
@@ -244,7 +248,7 @@ def effective_rank(Z):
     return math.exp(-sum(q * math.log(q) for q in p if q > 0))
 
 
-# --- the simulated human --------------------------------------------------------------------------------------------------------
+# --- the simulated human --------------------------------------------------------------------------------------------
 
 
 def utility(accuracy, confidence, w):
@@ -252,7 +256,7 @@ def utility(accuracy, confidence, w):
 
 
 def report(utilities, critiques, t, draws, w, noise, flip, delay, observe, bias, drift):
-    """What the annotator says at epoch t: s x_{t - delay} + bias + drift t + noise xi_t, of utility and critique; or nothing."""
+    """Of x = utility and of x = critique, s x_{t - delay} + bias + drift t + noise xi; NaN where nothing is said."""
     xi_u, xi_c = draws.standard_normal(2)
     turned, seen = draws.random(2)
     if t < delay or not seen < observe:
@@ -262,7 +266,7 @@ def report(utilities, critiques, t, draws, w, noise, flip, delay, observe, bias,
     return s * utilities[t - delay] + fault + noise * xi_u, s * critiques[t - delay] + fault + noise * xi_c
 
 
-# --- control laws: lam is the coefficient in force during the next epoch ----------------------------------------------------------
+# --- control laws: lam is in force during the next epoch, S_ref is the set point, told the feedback -------------------
 
 
 def clip(value, low, high):
@@ -274,17 +278,18 @@ def control_error(y, S_ref):
 
 
 class Fixed:
-    def __init__(self, lam0, R):
+    def __init__(self, lam0, _R):
         self.lam, self.S_ref, self.told = lam0, NAN, NAN
 
-    def update(self, t, S, u, c, xi):
-        pass
+    def hear(self, t, r, c, xi):
+        """Take the reported utility r and critique c of epoch t; xi is the policy's draw."""
+
+    def hold(self, t, S):
+        """Set lam, having seen the entropy S of epoch t."""
 
 
-class Thermostat:
-    def __init__(
-        self, lam0, R, setpoint, kappa, lam_min, lam_max, warmup, smoothing, kp, ki, anti_windup, **reinforcement
-    ):
+class Thermostat(Fixed):
+    def __init__(self, lam0, R, setpoint, kappa, lam_min, lam_max, warmup, smoothing, kp, ki, anti_windup):
         self.low, self.high = math.log(lam_min), math.log(lam_max)
         self.log_lam0 = clip(math.log(lam0) if lam0 > 0 else -math.inf, self.low, self.high)
         self.S_ref0 = kappa * (R if setpoint is None else setpoint)
@@ -292,7 +297,7 @@ class Thermostat:
         self.lam, self.S_ref, self.told = math.exp(self.log_lam0), self.S_ref0, NAN
         self.y, self.I = None, 0.0
 
-    def update(self, t, S, u, c, xi):
+    def hold(self, t, S):
         self.y = S if self.y is None else (1 - self.smoothing) * self.y + self.smoothing * S
         e = control_error(self.y, self.S_ref)
         if t < self.warmup:
@@ -311,17 +316,16 @@ class RLThermostat(Thermostat):
         self.explore, self.baseline = explore, baseline
         self.m, self.mu, self.a, self.b = 0.0, 0.0, 0.0, None
 
-    def update(self, t, S, u, c, xi):
-        self.told = c if self.policy == "critique" else u
+    def hear(self, t, r, c, xi):
+        self.told = c if self.policy == "critique" else r
         if t >= self.warmup and not math.isnan(self.told):
             if self.policy == "critique":
                 self.m = clip(self.m - self.alpha * (c - self.c0), self.m_min, self.m_max)
             else:
-                self.b = u if self.b is None else self.b
+                self.b = r if self.b is None else self.b
                 score = (self.a - self.mu) / self.explore**2
-                self.mu = clip(self.mu + self.alpha * (u - self.b) * score, self.m_min, self.m_max)
-                self.b = self.b + self.baseline * (u - self.b)
+                self.mu = clip(self.mu + self.alpha * (r - self.b) * score, self.m_min, self.m_max)
+                self.b = self.b + self.baseline * (r - self.b)
                 self.a = self.mu + self.explore * xi
                 self.m = clip(self.a, self.m_min, self.m_max)
         self.S_ref = self.S_ref0 * math.exp(self.m)
-        super().update(t, S, u, c, xi)

@@ -37,8 +37,8 @@ def logdet_of_spectrum(Z: Tensor, eps: float) -> float:
     return 0.5 * np.log1p(spectrum(Z) / eps).sum()
 
 
-# --- promises -----------------------------------------------------------------------------------------------------------
-# A check returns the breach of a promise on one random batch: about 0 where it is kept, of order one where it is broken.
+# --- promises -------------------------------------------------------------------------------------------------------
+# A check returns the breach of a promise on one random batch: about 0 where kept, of order one where broken.
 
 
 def _correlated(seed: int) -> Tensor:
@@ -178,7 +178,7 @@ def test_log_det_and_variance_agree_to_first_order():
         assert ratio == pytest.approx(0.5 * (spectrum(Z) ** 2).sum() / spectrum(Z).sum() / EPS, rel=1e-2)
 
 
-# --- values -------------------------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("B", "d"), [(20, 4), (6, 6), (5, 12), (2, 30), (1, 3)])
@@ -236,11 +236,11 @@ def test_gradients_match_finite_differences(name, shape):
     assert torch.autograd.gradcheck(SURROGATES[name], normal(1, *shape).requires_grad_())
 
 
-# --- numbers that float32 loses -----------------------------------------------------------------------------------------
+# --- numbers that float32 loses -------------------------------------------------------------------------------------
 
 
 def nearly_singular(seed: int) -> Tensor:
-    """Return float32 [64, 8] with two of its eight directions a thousand times shorter than the others, and a large mean."""
+    """Return float32 [64, 8] with two of eight directions a thousand times shorter than the others, and a mean."""
     Z = normal(seed, 64, 6) @ normal(seed + 1, 6, 8) + 1e-3 * normal(seed + 2, 64, 8) + 3
     return Z.float()
 
@@ -270,16 +270,12 @@ def test_log_det_stays_accurate_where_a_float32_determinant_loses_its_sign(eps):
     assert wrong > 1e-3
 
 
-@pytest.mark.parametrize("shape", [(64, 5), (5, 9)])
-def test_log_det_of_a_singular_sigma_is_accurate_up_to_1e12_of_eps(shape):
-    B, d = shape
+@pytest.mark.parametrize(("B", "d"), [(64, 5), (5, 9)])
+def test_log_det_of_a_singular_sigma_is_accurate_up_to_1e12_times_eps(B, d):
     Z = normal(0, B, 3) @ normal(1, 3, d)
     for ratio in (1e4, 1e8, 1e12):
         eps = spectrum(Z).max() / ratio
-        S = logdet(Z, eps=eps).item()
-        assert S == pytest.approx(
-            0.5 * np.log1p(spectrum(Z)[:3] / eps).sum() if B > 5 else logdet_of_spectrum(Z, eps), rel=1e-5
-        )
+        assert logdet(Z, eps=eps).item() == pytest.approx(logdet_of_spectrum(Z, eps), rel=1e-5)
 
 
 @pytest.mark.parametrize(("B", "d"), [(64, 8), (8, 64)])
@@ -298,7 +294,7 @@ def test_collapsed_batch_has_a_finite_value_and_no_nan_gradient(name):
     assert grad(SURROGATES[name])(Z).abs().max() < 1e-8
 
 
-# --- non-finite input ---------------------------------------------------------------------------------------------------
+# --- non-finite input -----------------------------------------------------------------------------------------------
 
 
 @each_surrogate

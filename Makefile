@@ -1,0 +1,38 @@
+# make            what there is
+# Every target makes the environment first when it is missing or pyproject.toml is newer, so each works in a fresh clone.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test test-all lint bench clean
+
+help:  ## this list
+	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv: $(BIN)/.installed  ## the environment, in .venv/
+
+$(BIN)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("make: Python 3.11 or newer is needed, %s is %s; try make PYTHON=python3.11" % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: .venv  ## one run: the log-det surrogate held by a thermostat; make run ARGS="task=digits lam=0.3"
+	$(BIN)/python -m hclm_runner surrogate=logdet regime=thermostat $(ARGS)
+
+test: .venv  ## the fast tests
+	$(BIN)/python -m pytest
+
+test-all: .venv  ## all tests, the slow ones too
+	$(BIN)/python -m pytest -m ''
+
+lint: .venv  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv  ## time a training step beside a plain PyTorch loop, ratios paired in one process
+	$(BIN)/python -m experiments.benchmark
+
+clean:  ## remove the environment and the caches, never results
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,256 @@
+"""The command as a person meets it: what it writes and says, and how it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pexpect
+import pytest
+
+from hclm_runner.trainer import COLUMNS
+
+SMALL = ("task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=3")
+
+
+def test_one_run_writes_its_records_its_description_and_its_picture(cli):
+    done = cli("surrogate=logdet", "regime=thermostat", "name=first", *SMALL)
+    assert done.code == 0, done.err
+    assert done.err == ""
+    records = pd.read_parquet("outputs/first/records")
+    assert list(records["epoch"]) == [0, 1, 2, 3]
+    assert {"run_id", "surrogate", "regime", "task", "lam0", "seed", "epoch", *COLUMNS} == set(records.columns)
+    runs = pd.read_parquet("outputs/first/runs")
+    described = runs.iloc[0]
+    assert described["status"] == "finished"
+    assert json.loads(described["config"])["surrogate"]["eps"] == 1.0
+    assert {"python", "torch", "hydra-core"} <= json.loads(described["versions"]).keys()
+    assert described["wall_time"] > 0
+    for kind in ("png", "svg"):
+        assert Path(f"outputs/first/figures/{described['run_id']}.{kind}").stat().st_size > 1000
+    for quantity in ("test loss", "gap", "entropy S", "set point", "force", "Definition 1", "reward", "outputs/first/records"):
+        assert quantity in done.out
+    assert not list(Path("outputs").rglob(".*"))
+    assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
+
+
+def test_the_same_run_again_trains_nothing_and_force_trains_it(cli):
+    cli(*SMALL)
+    (record,) = Path("outputs/default/records").iterdir()
+    before = record.stat().st_mtime_ns
+    again = cli(*SMALL)
+    assert again.code == 0
+    assert "Already in the store" in again.out
+    assert str(record) in again.out
+    assert record.stat().st_mtime_ns == before
+    forced = cli(*SMALL, "force=true")
+    assert "Already" not in forced.out
+    assert record.stat().st_mtime_ns > before
+    assert len(list(Path("outputs/default/records").iterdir())) == 1
+
+
+def test_a_diverging_run_is_recorded_and_named(cli):
+    done = cli("optimizer.lr=1e20", "surrogate=variance", *SMALL)
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "diverged at epoch" in done.err
+    described = pd.read_parquet("outputs/default/runs").iloc[0]
+    assert described["status"] == "diverged"
+    records = pd.read_parquet("outputs/default/records")
+    assert len(records) == described["diverged_epoch"]
+    assert records["train_loss"].notna().all()
+    assert cli("optimizer.lr=1e20", "surrogate=variance", *SMALL).code == 1
+
+
+def test_several_runs_by_hydras_own_multirun(cli):
+    done = cli("-m", "lam=0,0.1", "seed=0,1", *SMALL)
+    assert done.code == 0, done.err
+    records = pd.read_parquet("outputs/default/records")
+    assert records.groupby(["lam0", "seed"]).size().to_dict() == dict.fromkeys([(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1)], 4)
+
+
+@pytest.mark.parametrize("task", ["digits", "breast_cancer", "wine"])
+@pytest.mark.parametrize("regime", ["fixed", "rl_thermostat"])
+def test_real_data(cli, task, regime):
+    assert cli(f"task={task}", f"regime={regime}", "epochs=2").code == 0
+    assert (pd.read_parquet("outputs/default/records")["task"] == task).all()
+
+
+BAD = {
+    "surrogate=entropy": "surrogate=entropy: expected one of custom, logdet, softmax, variance",
+    "regime=thermostate": "(did you mean thermostat?)",
+    "lamb=0.1": "lamb: expected a known key (did you mean lam?); keys: lam, ",
+    "surrogate.esp=2": "surrogate.esp: expected a known key (did you mean eps?)",
+    "+surrogate.k=2": "surrogate.k=2: expected a known key; keys: eps",
+    "lam=-1": "lam=-1: expected a finite number >= 0",
+    "lam=nan": "lam=nan: expected a finite number >= 0",
+    "lam=inf": "lam=inf: expected a finite number >= 0",
+    "lam=large": "lam=large: expected a finite number >= 0",
+    "lam=true": "lam=True: expected a finite number >= 0",
+    "lam=": "lam=: expected a finite number >= 0",
+    "epochs=0": "epochs=0: expected a whole number >= 1",
+    "epochs=1.5": "epochs=1.5: expected a whole number >= 1",
+    "seed=-1": "seed=-1: expected a whole number >= 0",
+    "batch_size=512": "batch_size=512: expected at most the 256 training samples",
+    "sigma=0": "sigma=0: expected greater than 0, or surrogate.eps set",
+    "sigma=-1": "sigma=-1: expected a finite number >= 0",
+    "optimizer.momentum=1": "optimizer.momentum=1: expected a finite number >= 0 and < 1",
+    "feedback.flip=2": "feedback.flip=2: expected a finite number >= 0 and <= 1",
+    "model.hidden=[0]": "model.hidden.0=0: expected a list, each a whole number >= 1",
+    "task.classes=1": "task.classes=1: expected at least 2",
+    "device=tpu": "device=tpu: expected one of auto, cpu, cuda",
+    "dtype=float16": "dtype=float16: expected one of float32, float64",
+    "name=../elsewhere": "name=../elsewhere: expected text matching",
+    "surrogate=custom": "surrogate._target_: expected the dotted path of a surrogate",
+    "surrogate._target_=no.such.thing": "surrogate._target_=no.such.thing: expected a dotted path that imports",
+    "surrogate._target_=math.pi": "surrogate._target_=math.pi: expected a function",
+    "surrogate=": "surrogate=: expected one of custom, logdet, softmax, variance",
+    "lam={": "command line: expected overrides that Hydra accepts",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_bad_input_gets_one_line_and_exit_code_2(cli, override):
+    refused = cli(override)
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1, refused.err
+    assert refused.err.startswith("error: ")
+    assert BAD[override] in refused.err
+    assert refused.out == ""
+    assert not Path("outputs/default/records").exists() or not list(Path("outputs/default/records").iterdir())
+
+
+def test_bounds_that_contradict_each_other(cli):
+    refused = cli("regime=thermostat", "regime.lam_min=20")
+    assert (refused.code, refused.err) == (2, "error: regime.lam_min=20.0: expected less than regime.lam_max=10.0\n")
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a CUDA device")
+def test_cuda_without_a_device(cli):
+    refused = cli("device=cuda")
+    assert refused.code == 2
+    assert "device=cuda: expected a machine with a CUDA device" in refused.err
+
+
+def test_outputs_that_cannot_be_written(cli):
+    Path("outputs").write_text("a file where the folder should be")
+    refused = cli(*SMALL)
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "name=default: expected a store that can be written at outputs/default/" in refused.err
+
+
+def test_help_and_configuration_train_nothing(cli):
+    shown = cli("--help")
+    assert shown.code == 0
+    assert "surrogate: custom, logdet, softmax, variance" in shown.out
+    job = cli("regime=thermostat", "--cfg", "job")
+    assert job.code == 0
+    assert "kappa: 1.0" in job.out
+    assert not Path("outputs").exists()
+
+
+def test_bash_completes_the_command(tmp_path):
+    line = "hclm-runner surrogate=log"
+    script = f"""
+        eval "$(hclm-runner -sc install=bash)"
+        COMP_WORDS=({line}) COMP_CWORD=1 COMP_LINE="{line}" COMP_POINT={len(line)}
+        hydra_bash_completion
+        echo "${{COMPREPLY[@]}}"
+    """
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(["bash", "-c", script], env={"PATH": path}, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["surrogate=logdet"], done.stderr
+
+
+def test_a_terminal_shows_a_progress_line_and_a_pipe_does_not(tmp_path):
+    command = [sys.executable, "-m", "hclm_runner", *SMALL]
+    terminal = pexpect.spawn(command[0], command[1:], cwd=str(tmp_path), dimensions=(24, 120), encoding="utf-8", timeout=60)
+    terminal.expect(r"epoch +3/3.*loss [0-9.]+ +entropy [0-9.]+ +lam 0.1")
+    terminal.expect("finished in")
+    terminal.expect(pexpect.EOF)
+    piped = subprocess.run([*command, "force=true"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert piped.stderr == ""
+    assert "epoch" not in piped.stdout.replace("epochs", "")
+    assert "\x1b" not in piped.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides", "message"),
+    [
+        ("def S(Z): return Z.mean(0)", ("surrogate=custom", "surrogate._target_={}.S"), "a scalar, got shape [16]"),
+        ("def S(Z): return 1.0", ("surrogate=custom", "surrogate._target_={}.S"), "a tensor of floats, got float"),
+        ("def S(Z): return Z.no_such()", ("surrogate=custom", "surrogate._target_={}.S"), "got AttributeError: "),
+        ("def S(): pass", ("surrogate=custom", "surrogate._target_={}.S"), "a function of (Z) and options"),
+        ("def S(Z, *, k: int): return Z.sum()", ("surrogate=custom", "surrogate._target_={}.S"), "surrogate.k: expected a whole"),
+        ("1 +", ("surrogate=custom", "surrogate._target_={}.S"), "a dotted path that imports, got SyntaxError"),
+        (
+            "from torch import nn\ndef net(i, o): return nn.Linear(i, o)",
+            ("model=custom", "model._target_={}.net"),
+            "parameters in encoder and head only, got parameters ['weight', 'bias']",
+        ),
+        (
+            "from torch import nn\ndef net(i, o): return nn.ModuleDict(dict(encoder=nn.Linear(i, 3), head=nn.Linear(3, 7)))",
+            ("model=custom", "model._target_={}.net"),
+            "of head(Z), got shape [64, 7]",
+        ),
+        (
+            "import numpy as np\nfrom hclm_runner import Task\ndef task(rng):\n x = np.full((99, 3), np.nan); y = np.arange(99) % 2\n"
+            " return Task((x, y), (x, y), (x, y), classes=2)",
+            ("task=custom", "task._target_={}.task"),
+            "expected finite numbers, got 297 NaN or infinite entries in the train split",
+        ),
+        (
+            "import numpy as np\nfrom hclm_runner import Task\ndef task(rng):\n x = np.ones((99, 3)); y = np.zeros(99, int)\n"
+            " return Task((x, y), (x, y), (x, y), classes=2)",
+            ("task=custom", "task._target_={}.task"),
+            "expected at least two classes in the training split, got one",
+        ),
+        ("def task(rng): return 3", ("task=custom", "task._target_={}.task"), "a hclm_runner.Task, got int"),
+    ],
+)
+def test_a_users_part_that_does_not_fit_is_refused_by_name(cli, user_module, source, overrides, message):
+    name = user_module(source)
+    refused = cli(*(override.format(name) for override in overrides))
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1, refused.err
+    assert name in refused.err or "surrogate.k" in refused.err
+    assert message in refused.err
+
+
+REGRESSION = """
+import numpy as np
+from hclm_runner import Task
+
+def line(rng, *, slope: float):
+    x = rng.standard_normal((96, 3))
+    y = slope * x[:, :1] + 0.1 * rng.standard_normal((96, 1))
+    return Task((x[:64], y[:64]), (x[64:80], y[64:80]), (x[80:], y[80:]), classes=None)
+"""
+
+
+def test_a_regression_task_is_held_at_a_set_point_given_in_nats(cli, user_module):
+    task = ("task=custom", f"task._target_={user_module(REGRESSION)}.line", "+task.slope=2.0", "epochs=4")
+    refused = cli(*task, "regime=thermostat")
+    assert "regime.setpoint=null: expected the entropy to hold, in nats" in refused.err
+    assert "regime=rl_thermostat: expected a law without feedback" in cli(*task, "regime=rl_thermostat", "regime.setpoint=1.0").err
+    done = cli(*task, "regime=thermostat", "regime.setpoint=1.5")
+    assert done.code == 0, done.err
+    assert "undefined without classes" in done.out
+    records = pd.read_parquet("outputs/default/records")
+    assert (records["setpoint"] == 1.5).all()
+    assert records["reward"].isna().all()
+    assert records["test_loss"].notna().all()
+    assert (records["task"] == "line").all()
+
+
+def test_editing_a_users_part_makes_a_new_run(cli, user_module, tmp_path):
+    name = user_module("def S(Z, *, k: float = 2.0): return k * Z.square().mean()")
+    command = ("surrogate=custom", f"surrogate._target_={name}.S", *SMALL)
+    assert cli(*command).code == 0
+    assert "Already" in cli(*command).out
+    (tmp_path / f"{name}.py").write_text("def S(Z, *, k: float = 2.0): return k * Z.abs().mean()")
+    del sys.modules[name]
+    assert "Already" not in cli(*command).out
+    assert set(pd.read_parquet("outputs/default/records")["surrogate"]) == {"S"}

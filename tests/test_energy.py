@@ -1,0 +1,212 @@
+"""The energy and its parts: closed forms, reference implementations, gradients where a norm has none."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.func import vmap
+
+from hclm_runner.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
+
+
+def labels(seed: int, B: int, K: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(K, size=B))
+
+
+def scalar(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+# --- total ----------------------------------------------------------------------------------------------------------
+
+
+def test_total_is_the_weighted_sum():
+    extras = {"structure": (scalar(0.25), scalar(8.0)), "risk": (scalar(0.5), scalar(-3.0))}
+    assert total(scalar(1.0), scalar(4.0), scalar(0.125), extras).item() == 1 + 0.5 + 2 - 1.5
+    assert total(scalar(1.0), scalar(4.0), scalar(0.125), {}).item() == 1.5
+
+
+def test_total_at_zero_lam_is_the_loss_bit_for_bit_and_has_its_gradient():
+    theta = normal(0, 6).requires_grad_()
+    L, S = (theta**2).sum() / 3, (theta**4).sum()
+    E = total(L, S, scalar(0.0), {})
+    assert E.item() == L.item()
+    (gE,) = torch.autograd.grad(E, theta, retain_graph=True)
+    (gL,) = torch.autograd.grad(L, theta)
+    assert torch.equal(gE, gL)
+
+
+def test_total_gradient_is_the_weighted_sum_of_gradients():
+    theta = normal(0, 6).requires_grad_()
+    parts = [(theta**k).sum() for k in (2, 3, 4, 5)]
+    E = total(parts[0], parts[1], scalar(0.3), {"a": (scalar(0.7), parts[2]), "b": (scalar(1.1), parts[3])})
+    (g,) = torch.autograd.grad(E, theta)
+    t = theta.detach().numpy()
+    np.testing.assert_allclose(g.numpy(), 2 * t + 0.3 * 3 * t**2 + 0.7 * 4 * t**3 + 1.1 * 5 * t**4, rtol=1e-13)
+
+
+# --- predictive losses ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(seed=st.integers(0, 2**31), B=st.integers(1, 9), K=st.integers(2, 6), scale=st.floats(-4, 4))
+@settings(max_examples=60, deadline=None)
+def test_cross_entropy_and_its_gradient_equal_torch(dtype, seed, B, K, scale):
+    logits, y = (10**scale * normal(seed, B, K)).to(dtype).requires_grad_(), labels(seed, B, K)
+    mine, torchs = cross_entropy(logits, y), torch.nn.functional.cross_entropy(logits, y)
+    tight = 1e-12 if dtype == torch.float64 else 1e-5
+    # logsumexp - logit cancels, to the rounding of the logits.
+    torch.testing.assert_close(mine, torchs, rtol=tight, atol=tight * max(1.0, 10**scale))
+    gradients = [torch.autograd.grad(value, logits)[0] for value in (mine, torchs)]
+    torch.testing.assert_close(*gradients, rtol=10 * tight, atol=tight)
+
+
+def test_cross_entropy_of_no_information_is_log_k():
+    assert cross_entropy(torch.full((3, 7), 5.0, dtype=torch.float64), labels(0, 3, 7)).item() == pytest.approx(
+        np.log(7), rel=1e-15
+    )
+
+
+def test_cross_entropy_of_given_probabilities():
+    p, y = np.random.default_rng(0).dirichlet(np.ones(4), size=6), labels(1, 6, 4)
+    expected = -np.mean([np.log(p[i, y[i]]) for i in range(6)])
+    assert cross_entropy(torch.from_numpy(np.log(p)) + 3, y).item() == pytest.approx(expected, rel=1e-13)
+
+
+def test_squared_error_averages_over_batch_and_components():
+    prediction, y = normal(0, 5, 3), normal(1, 5, 3)
+    expected = sum((a - b) ** 2 for a, b in zip(prediction.flatten().tolist(), y.flatten().tolist(), strict=True)) / 15
+    assert squared_error(prediction, y).item() == pytest.approx(expected, rel=1e-13)
+    assert squared_error(y, y).item() == 0
+
+
+# --- structural penalty ---------------------------------------------------------------------------------------------
+
+
+def network(seed: int) -> dict[str, Tensor]:
+    return {
+        "encoder.0.weight": normal(seed, 4, 3),
+        "encoder.0.bias": normal(seed + 1, 4),
+        "head.weight": normal(seed + 2, 2, 4),
+        "head.bias": normal(seed + 3, 2),
+    }
+
+
+def penalty_by_rows(parameters: dict[str, Tensor]) -> float:
+    rows = [row.numpy().ravel() for W in parameters.values() if W.dim() > 1 for row in W.detach()]
+    return sum(np.sqrt(row.size) * np.linalg.norm(row) for row in rows)
+
+
+def test_group_sparsity_sums_row_norms_weighted_by_root_fan_in():
+    assert group_sparsity({"W": torch.tensor([[3.0, 4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 2.0]])}).item() == 2 * 5 + 2 * 2
+    assert group_sparsity(network(0)).item() == pytest.approx(penalty_by_rows(network(0)), rel=1e-13)
+    convolution = {"weight": normal(1, 3, 2, 2, 2)}
+    assert group_sparsity(convolution).item() == pytest.approx(penalty_by_rows(convolution), rel=1e-13)
+
+
+def test_group_sparsity_leaves_biases_free_and_is_homogeneous():
+    parameters = network(0)
+    other_biases = {k: v + 10 if k.endswith("bias") else v for k, v in parameters.items()}
+    assert group_sparsity(other_biases).item() == group_sparsity(parameters).item()
+    scaled = {k: -3 * v for k, v in parameters.items()}
+    assert group_sparsity(scaled).item() == pytest.approx(3 * group_sparsity(parameters).item(), rel=1e-14)
+
+
+def test_group_sparsity_groups_by_unit_and_not_by_input():
+    W = normal(0, 4, 3)
+    Q, _ = torch.linalg.qr(normal(1, 3, 3))
+    assert group_sparsity({"W": W @ Q}).item() == pytest.approx(group_sparsity({"W": W}).item(), rel=1e-13)
+    Q, _ = torch.linalg.qr(normal(1, 4, 4))
+    assert group_sparsity({"W": Q @ W}).item() != pytest.approx(group_sparsity({"W": W}).item(), rel=1e-3)
+
+
+def test_group_sparsity_gradient_is_the_unit_vector_and_zero_at_a_zero_row():
+    W = normal(0, 4, 3)
+    W[1] = 0
+    W.requires_grad_()
+    (g,) = torch.autograd.grad(group_sparsity({"W": W}), W)
+    w = W.detach().numpy()
+    expected = [np.zeros(3) if i == 1 else np.sqrt(3) * w[i] / np.linalg.norm(w[i]) for i in range(4)]
+    np.testing.assert_allclose(g.numpy(), np.array(expected), rtol=1e-13)
+    zeros = torch.zeros(4, 3, requires_grad=True)
+    assert group_sparsity({"W": zeros}).item() == 0
+    assert torch.autograd.grad(group_sparsity({"W": zeros}), zeros)[0].abs().max() == 0
+
+
+def test_group_sparsity_passes_gradcheck():
+    parameters = {k: v.requires_grad_() for k, v in network(0).items()}
+    matrices = [k for k, v in parameters.items() if v.dim() > 1]
+    assert torch.autograd.gradcheck(
+        lambda *W: group_sparsity(parameters | dict(zip(matrices, W, strict=True))), [parameters[k] for k in matrices]
+    )
+
+
+# --- decision risk --------------------------------------------------------------------------------------------------
+
+
+def risk_by_hand(logits: Tensor, y: Tensor, critical_class: int, miss_cost: float) -> float:
+    z = logits.numpy()
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    cost = [miss_cost if k == critical_class else 1 for k in y.tolist()]
+    return float(np.mean([c * (1 - p[i, k]) for i, (c, k) in enumerate(zip(cost, y.tolist(), strict=True))]))
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    K=st.integers(2, 5),
+    critical_class=st.integers(0, 1),
+    miss_cost=st.sampled_from([0.0, 0.5, 1.0, 20.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_asymmetric_cost_closed_form(seed, K, critical_class, miss_cost):
+    logits, y = 3 * normal(seed, 8, K), labels(seed, 8, K)
+    D = asymmetric_cost(logits, y, critical_class=critical_class, miss_cost=miss_cost)
+    assert D.dtype == torch.float64
+    assert D.item() == pytest.approx(risk_by_hand(logits, y, critical_class, miss_cost), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.xfail(strict=True, reason="miss_cost passes through float32 when it is a Python float")
+def test_asymmetric_cost_keeps_float64_for_a_cost_that_float32_cannot_hold():
+    logits, y = normal(0, 8, 2), labels(0, 8, 2)
+    D = asymmetric_cost(logits, y, critical_class=1, miss_cost=0.1)
+    assert D.item() == pytest.approx(risk_by_hand(logits, y, 1, 0.1), rel=1e-12)
+
+
+def test_asymmetric_cost_reduces_to_the_probability_of_a_mistake():
+    logits, y = normal(0, 9, 3), labels(0, 9, 3)
+    p_true = torch.softmax(logits, 1)[range(9), y]
+    for critical_class in range(3):
+        D = asymmetric_cost(logits, y, critical_class=critical_class, miss_cost=1.0)
+        assert D.item() == pytest.approx(1 - p_true.mean().item(), rel=1e-14)
+
+
+def test_asymmetric_cost_charges_only_misses_of_the_critical_class():
+    # Certain decisions: sample 0 misses the critical class 1, sample 1 raises a false alarm, the others are right.
+    logits = 1e4 * torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    y = torch.tensor([1, 0, 0, 1])
+    assert asymmetric_cost(logits, y, critical_class=1, miss_cost=20.0).item() == (20 + 1) / 4
+
+
+def test_asymmetric_cost_passes_gradcheck():
+    y = labels(0, 6, 3)
+    assert torch.autograd.gradcheck(
+        lambda z: asymmetric_cost(z, y, critical_class=1, miss_cost=4.0), normal(0, 6, 3).requires_grad_()
+    )
+
+
+def test_terms_are_the_same_for_many_runs_at_once():
+    logits, y, W = normal(0, 3, 6, 4), torch.stack([labels(k, 6, 4) for k in range(3)]), normal(1, 3, 5, 2)
+    costs = torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64)
+    risks = vmap(lambda z, y, c: asymmetric_cost(z, y, critical_class=2, miss_cost=c))(logits, y, costs)
+    losses, penalties = vmap(cross_entropy)(logits, y), vmap(lambda w: group_sparsity({"W": w}))(W)
+    for k in range(3):
+        assert risks[k].item() == pytest.approx(risk_by_hand(logits[k], y[k], 2, costs[k].item()), rel=1e-12)
+        assert losses[k].item() == pytest.approx(torch.nn.functional.cross_entropy(logits[k], y[k]).item(), rel=1e-12)
+        assert penalties[k].item() == pytest.approx(penalty_by_rows({"W": W[k]}), rel=1e-12)

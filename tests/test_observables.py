@@ -1,0 +1,261 @@
+"""What is measured of a run: identities of the theory, closed forms, and the edges of floating point."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.func import vmap
+
+from hclm_runner.energy import squared_error
+from hclm_runner.observables import accuracy, confidence, effective_rank, forces
+from hclm_runner.surrogates import logdet, softmax, variance
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
+
+
+def vector(*values: float, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.tensor(values, dtype=dtype)
+
+
+def scalar(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+# --- forces ---------------------------------------------------------------------------------------------------------
+
+
+def test_forces_of_two_vectors_by_hand():
+    row = forces(vector(3, 0, 4), vector(0, 5, -12), scalar(0.5))
+    assert {key: value.item() for key, value in row.items()} == {
+        "force": 5,
+        "loss_force": 13,
+        "force_ratio": 2.5 / 13,
+        "alignment": -48 / 65,
+        "injection": 48,
+        "dissipation": 12.5,
+        "critical_lam": 48 / 25,
+    }
+
+
+@given(seed=st.integers(0, 2**31), p=st.integers(1, 20), lam=st.floats(0, 10))
+@settings(max_examples=40, deadline=None)
+def test_columns_hang_together(seed, p, lam):
+    gS, gL = normal(seed, p), normal(seed + 1, p)
+    row = {key: value.item() for key, value in forces(gS, gL, scalar(lam)).items()}
+    s, loss = gS.numpy(), gL.numpy()
+    assert row["force"] == pytest.approx(np.linalg.norm(s), rel=1e-13)
+    assert row["loss_force"] == pytest.approx(np.linalg.norm(loss), rel=1e-13)
+    assert row["injection"] == pytest.approx(-np.dot(s, loss), rel=1e-9, abs=1e-12)
+    assert row["dissipation"] == pytest.approx(lam * row["force"] ** 2, rel=1e-12)
+    assert row["alignment"] == pytest.approx(-row["injection"] / row["force"] / row["loss_force"], rel=1e-12)
+    assert abs(row["alignment"]) <= 1 + 1e-12
+    assert row["force_ratio"] * row["loss_force"] == pytest.approx(lam * row["force"], rel=1e-12)
+    # Proposition 2: at lam = critical_lam, dS/dt = -<gS, gL + lam gS> = 0; at lam it is injection less dissipation.
+    rate = -np.dot(s, loss + lam * s)
+    assert rate == pytest.approx(row["injection"] - row["dissipation"], rel=1e-9, abs=1e-9)
+    balanced = -np.dot(s, loss + row["critical_lam"] * s)
+    assert abs(balanced) <= 1e-12 * row["force"] * (row["loss_force"] + abs(row["critical_lam"]) * row["force"])
+
+
+@given(seed=st.integers(0, 2**31), a=st.floats(-3, 3), b=st.floats(-3, 3))
+@settings(max_examples=30, deadline=None)
+def test_columns_scale_with_the_units_of_surrogate_and_loss(seed, a, b):
+    a, b, lam = 10**a, 10**b, scalar(0.3)
+    gS, gL = normal(seed, 6), normal(seed + 1, 6)
+    scaled, plain = forces(a * gS, b * gL, lam), forces(gS, gL, lam)
+    powers = {
+        "force": a,
+        "loss_force": b,
+        "force_ratio": a / b,
+        "alignment": 1,
+        "injection": a * b,
+        "dissipation": a**2,
+        "critical_lam": b / a,
+    }
+    for key, factor in powers.items():
+        assert scaled[key].item() == pytest.approx(factor * plain[key].item(), rel=1e-9, abs=1e-12 * factor), key
+
+
+@pytest.mark.parametrize(
+    ("gS", "gL", "undefined"),
+    [
+        (vector(0, 0), vector(1, 2), {"alignment", "critical_lam"}),
+        (vector(1, 2), vector(0, 0), {"alignment", "force_ratio"}),
+        (vector(0, 0), vector(0, 0), {"alignment", "critical_lam", "force_ratio"}),
+    ],
+)
+def test_a_zero_force_is_a_number_and_its_ratios_are_undefined(gS, gL, undefined):
+    row = forces(gS, gL, scalar(0.5))
+    assert {key for key, value in row.items() if value.isnan()} == undefined
+    assert row["force"] == gS.norm()
+    assert row["loss_force"] == gL.norm()
+    assert row["injection"] == 0
+
+
+def test_float32_forces_whose_square_underflows_are_right():
+    gS, gL = vector(3e-25, -4e-25, dtype=torch.float32), vector(1.0, 2.0, dtype=torch.float32)
+    assert (gS * gS).sum() == 0  # the contrast
+    row = forces(gS, gL, torch.tensor(2.0))
+    assert all(value.dtype == torch.float64 for value in row.values())
+    assert row["force"].item() == pytest.approx(5e-25, rel=1e-6, abs=0)
+    assert row["force_ratio"].item() == pytest.approx(1e-24 / 5**0.5, rel=1e-6, abs=0)
+    assert row["alignment"].item() == pytest.approx(-1 / 5**0.5, rel=1e-6, abs=0)
+    assert row["dissipation"].item() == pytest.approx(5e-49, rel=1e-6, abs=0)
+    assert row["critical_lam"].item() == pytest.approx(2e24, rel=1e-6, abs=0)
+
+
+def test_forces_of_many_runs_are_those_of_each():
+    gS, gL, lam = normal(0, 5, 7), normal(1, 5, 7), vector(0, 0.1, 1, 2, 10)
+    gS[3] = 0
+    together = vmap(forces)(gS, gL, lam)
+    for k in range(5):
+        for key, value in forces(gS[k], gL[k], lam[k]).items():
+            torch.testing.assert_close(together[key][k], value, rtol=1e-13, atol=0, equal_nan=True)
+
+
+# --- forces of a model ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("surrogate", [logdet, variance])
+def test_critical_lam_of_a_linear_gaussian_model_has_its_closed_form(surrogate):
+    B, k, d, m, eps = 40, 4, 3, 2, 0.6
+    X, Y, W, A = normal(0, B, k), normal(1, B, m), normal(2, d, k), normal(3, m, d)
+    x, y, w, a = (t.numpy() for t in (X, Y, W, A))
+
+    # By hand: Z = X W^T, prediction Z A^T, L the mean over B m squares.
+    Sx = np.cov(x.T, bias=True)
+    gS = w @ Sx / eps if surrogate is variance else np.linalg.solve(w @ Sx @ w.T + eps * np.eye(d), w @ Sx)
+    residual = x @ w.T @ a.T - y
+    gL_W, gL_A = 2 / (B * m) * a.T @ residual.T @ x, 2 / (B * m) * residual.T @ x @ w.T
+    inner = (gS * gL_W).sum()  # S does not reach A
+
+    theta = torch.cat([W.flatten(), A.flatten()]).requires_grad_()
+    W, A = theta[: d * k].view(d, k), theta[d * k :].view(m, d)
+    Z = X @ W.T
+    gL_auto, gS_auto = (
+        torch.autograd.grad(value, theta, retain_graph=True)[0]
+        for value in (squared_error(Z @ A.T, Y), surrogate(Z, eps=eps))
+    )
+    row = forces(gS_auto, gL_auto, scalar(0.2))
+    assert row["force"].item() == pytest.approx(np.linalg.norm(gS), rel=1e-11)
+    assert row["loss_force"].item() == pytest.approx(np.sqrt((gL_W**2).sum() + (gL_A**2).sum()), rel=1e-11)
+    assert row["injection"].item() == pytest.approx(-inner, rel=1e-10)
+    assert row["critical_lam"].item() == pytest.approx(-inner / (gS**2).sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("surrogate", [lambda Z: logdet(Z, eps=0.5), lambda Z: variance(Z, eps=0.5), softmax])
+def test_entropy_stands_still_at_critical_lam_and_moves_to_either_side_of_it(surrogate):
+    """Proposition 2, measured: S along the flow of E = L + lam S, by a central difference in time."""
+    x, y = normal(0, 20, 4), normal(1, 20, 2)
+
+    def values(theta: Tensor) -> tuple[Tensor, Tensor]:
+        Z = torch.tanh(x @ theta[:12].view(4, 3))
+        return squared_error(Z @ theta[12:].view(3, 2), y), surrogate(Z)
+
+    theta = normal(2, 18).requires_grad_()
+    gL, gS = (torch.autograd.grad(value, theta, retain_graph=True)[0] for value in values(theta))
+    row = {key: value.item() for key, value in forces(gS, gL, scalar(1.0)).items()}
+
+    def rate(lam: float, h: float = 1e-4) -> float:
+        step = h * (gL + lam * gS)
+        with torch.no_grad():
+            return ((values(theta - step)[1] - values(theta + step)[1]) / (2 * h)).item()
+
+    critical = row["critical_lam"]
+    assert rate(0) == pytest.approx(row["injection"], rel=1e-5)
+    assert rate(1) == pytest.approx(row["injection"] - row["dissipation"], rel=1e-5)
+    assert abs(rate(critical)) < 1e-5 * abs(rate(0))
+    assert rate(critical - 0.1) > 0 > rate(critical + 0.1)
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_and_confidence_by_hand():
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.4, 0.35, 0.25]])
+    logits = torch.from_numpy(np.log(p)) + vector(0, 5, -3, 100).unsqueeze(1)
+    assert accuracy(logits, torch.tensor([0, 1, 1, 2])).item() == 0.5
+    assert confidence(logits).item() == pytest.approx((0.7 + 0.6 + 0.5 + 0.4) / 4, rel=1e-13)
+
+
+@given(seed=st.integers(0, 2**31), B=st.integers(1, 9), K=st.integers(2, 6), scale=st.floats(-3, 6))
+@settings(max_examples=40, deadline=None)
+def test_confidence_is_a_largest_probability(seed, B, K, scale):
+    logits = 10**scale * normal(seed, B, K)
+    assert 1 / K - 1e-12 <= confidence(logits).item() <= 1 + 1e-12
+    expected = torch.softmax(logits, -1).amax(-1).mean().item()
+    assert confidence(logits).item() == pytest.approx(expected, rel=1e-10)
+
+
+# --- effective rank -------------------------------------------------------------------------------------------------
+
+
+def with_spectrum(seed: int, B: int, d: int, eigenvalues: np.ndarray) -> Tensor:
+    """Return Z [B, d], off the origin, whose Sigma has the eigenvalues given."""
+    rng = np.random.default_rng(seed)
+    r = len(eigenvalues)
+    centred = rng.standard_normal((B, r))
+    u, _ = np.linalg.qr(centred - centred.mean(0))
+    v, _ = np.linalg.qr(rng.standard_normal((d, r)))
+    return torch.from_numpy(u * np.sqrt(B * eigenvalues) @ v.T + rng.standard_normal(d))
+
+
+@given(seed=st.integers(0, 2**31), weights=st.lists(st.floats(1e-3, 1), min_size=1, max_size=5), scale=st.floats(-3, 3))
+@settings(max_examples=40, deadline=None)
+def test_effective_rank_is_the_exponential_of_the_spectrums_entropy(seed, weights, scale):
+    q = np.array(weights) / np.sum(weights)
+    for B, d in ((12, 6), (7, 9)):
+        Z = with_spectrum(seed, B, d, 10**scale * q)
+        assert effective_rank(Z).item() == pytest.approx(np.prod(q**-q), rel=1e-8)
+
+
+def test_effective_rank_of_one_direction_and_of_all_equally():
+    assert effective_rank(with_spectrum(0, 9, 4, np.array([3.0]))).item() == pytest.approx(1, abs=1e-9)
+    assert effective_rank(with_spectrum(0, 9, 4, np.full(4, 3.0))).item() == pytest.approx(4, rel=1e-12)
+    assert effective_rank(torch.cat([torch.eye(5), -torch.eye(5)])).item() == pytest.approx(5, rel=1e-12)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    B=st.integers(2, 9),
+    d=st.integers(1, 9),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+@settings(max_examples=60, deadline=None)
+def test_effective_rank_has_bounds_and_ignores_rotation_translation_and_scale(seed, B, d, dtype):
+    Z = (normal(seed, B, d) * torch.arange(1, d + 1)).to(dtype)
+    rank = effective_rank(Z).item()
+    # Centring takes one of the B directions.
+    assert 1 - 1e-9 <= rank <= min(B - 1, d) + 1e-6
+    Q, _ = torch.linalg.qr(normal(seed + 1, d, d))
+    moved = 1e-3 * Z @ Q.to(dtype) + normal(seed + 2, d).to(dtype) * 1e-3
+    assert effective_rank(moved).item() == pytest.approx(rank, rel=1e-5 if dtype == torch.float32 else 1e-9)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0.0,
+        0.5,
+        pytest.param(0.1, marks=pytest.mark.xfail(strict=True, reason="the rounded mean of equal rows is not the row")),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_effective_rank_of_a_collapsed_batch_is_zero(value, dtype):
+    assert effective_rank(torch.full((7, 4), value, dtype=dtype)).item() == 0
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_effective_rank_of_a_broken_run_is_nan_and_does_not_disturb_its_neighbours(bad):
+    healthy = normal(0, 8, 3).float()
+    broken = healthy.clone()
+    broken[2, 1] = bad
+    assert effective_rank(broken).isnan()
+    ranks = vmap(effective_rank)(torch.stack([broken, healthy, torch.zeros(8, 3), broken]))
+    assert ranks.isnan().tolist() == [True, False, False, True]
+    assert torch.equal(ranks[1], vmap(effective_rank)(healthy[None])[0])
+    assert ranks[2] == 0

@@ -1,0 +1,216 @@
+"""The fast trainer against the slow reference: whole runs, every column, every epoch, alone and fused."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import reference
+import torch
+from reference import reference_run
+
+from hclm_runner.config import configure
+from hclm_runner.tasks import Task
+from hclm_runner.trainer import COLUMNS, train
+
+RTOL = 1e-9
+ATOL = 1e-12
+"""For the columns that cross zero (gap, alignment, injection, critical_lam, feedback): differences of numbers near 1,
+whose rounding (observed: below 1e-14) is absolute. It outweighs RTOL only for values below 1e-3."""
+
+# 46 samples make 2 batches of 20 and leave 6 out; d = 16 < 20 takes the d x d form of the log-det.
+SMALL = ["task.train=46", "task.feedback=24", "task.test=32"]
+RUN = ["dtype=float64", "batch_size=20", "epochs=8"]
+FIXED = ["regime=fixed"]
+THERMOSTAT = ["regime=thermostat", "regime.warmup=3"]
+CRITIQUE = ["regime=rl_thermostat", "regime.warmup=3"]
+REINFORCE = [*CRITIQUE, "regime.policy=reinforce"]
+EVERY_FAULT = [
+    *("feedback=noisy", "feedback.noise=0.1", "feedback.flip=0.4", "feedback.delay=2", "feedback.observe=0.7"),
+    *("feedback.bias=0.1", "feedback.drift=-0.02", "feedback.w=2.0"),
+]
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The entry of a run's table that disagrees most, in tolerances."""
+
+    tolerances: float
+    column: str
+    epoch: int
+    expected: float
+    got: float
+
+    def __str__(self) -> str:
+        error = abs(self.got - self.expected)
+        relative = error / abs(self.expected) if self.expected else math.inf
+        return (
+            f"{self.column} at epoch {self.epoch}: reference {self.expected!r}, trainer {self.got!r}, relative error "
+            f"{relative:.2e} ({error:.2e} absolute), tolerance {RTOL:.0e} relative + {ATOL:.0e}"
+        )
+
+
+def worst_miss(expected, columns, run) -> Miss:
+    assert set(expected) == set(columns) == set(COLUMNS)
+    misses = []
+    for name in COLUMNS:
+        assert len(expected[name]) == columns[name].shape[1]
+        for epoch, (a, b) in enumerate(zip(expected[name], columns[name][run].tolist(), strict=True)):
+            if math.isnan(a) or math.isnan(b):
+                tolerances = 0.0 if math.isnan(a) and math.isnan(b) else math.inf
+            else:
+                tolerances = abs(a - b) / (RTOL * abs(a) + ATOL)
+            misses.append(Miss(tolerances, name, epoch, a, b))
+    return max(misses, key=lambda miss: miss.tolerances)
+
+
+def run_of(*overrides, task=SMALL):
+    return configure([*RUN, *task, *overrides])
+
+
+def check(*configs) -> dict[str, np.ndarray]:
+    """Train the runs as one batch, hold each to its reference, and return the columns."""
+    records = train(configs)
+    assert (records.diverged == -1).all()
+    for r, config in enumerate(configs):
+        miss = worst_miss(reference_run(config), records.columns, r)
+        assert miss.tolerances <= 1, f"run {r} of {len(configs)}: {miss}"
+    return records.columns
+
+
+@pytest.mark.parametrize("regime", [FIXED, THERMOSTAT, CRITIQUE], ids=lambda regime: regime[0])
+@pytest.mark.parametrize("surrogate", ["softmax", "variance", "logdet"])
+def test_a_run_agrees_with_the_reference_alone_and_beside_others(surrogate, regime):
+    config = run_of(f"surrogate={surrogate}", *regime)
+    configs = [config.model_copy(update={"lam": lam, "seed": seed}) for lam, seed in ((0.3, 7), (1.0, 0), (0.01, 7))]
+    fused, alone = train(configs).columns, train(configs[:1]).columns
+    for r, config in enumerate(configs):
+        expected = reference_run(config)
+        for company, columns in (("fused", fused), ("alone", alone))[: 2 if r == 0 else 1]:
+            miss = worst_miss(expected, columns, r)
+            assert miss.tolerances <= 1, f"run {r}, {company}: {miss}"
+
+
+CASES = {
+    "lam_zero": ["lam=0"],
+    "adam": ["optimizer=adam", "optimizer.lr=0.01", *THERMOSTAT],
+    "weight_decay": ["optimizer.weight_decay=0.05"],
+    "omega": ["omega=0.01"],
+    "rho": ["rho=0.5", "risk.critical_class=2", "risk.miss_cost=3.0"],
+    "omega_and_rho": ["omega=0.02", "rho=0.3", "surrogate=variance", *THERMOSTAT],
+    "eps_is_not_sigma_squared": ["sigma=0.5", "surrogate.eps=0.8", *THERMOSTAT],
+    "no_noise": ["sigma=0.0", "surrogate=softmax"],
+    "two_hidden_layers": ["model.hidden=[12,9]"],
+    "gram_form_in_training": ["model.representation=40", *THERMOSTAT],
+    "gram_form_throughout": ["model.representation=60", "epochs=4"],
+    "lam0_below_the_bounds": ["lam=0", *THERMOSTAT],
+    "lam0_above_the_bounds": ["lam=50", "regime.lam_max=2.0", *CRITIQUE],
+    "setpoint_in_nats": ["regime.setpoint=2.5", *THERMOSTAT],
+    "setpoint_in_nats_moved": ["regime.setpoint=2.5", "regime.kappa=0.7", *CRITIQUE],
+    "no_warmup": ["regime.warmup=0", *THERMOSTAT[:1], "regime.smoothing=0.8"],
+    "at_the_bound": ["regime.kp=3.0", "regime.ki=2.0", "regime.lam_max=0.5", "regime.anti_windup=0.3", *THERMOSTAT],
+    "critique_at_its_bounds": [*CRITIQUE, "regime.alpha=4.0", "regime.m_min=-0.2", "regime.m_max=0.1", "regime.c0=0.4"],
+    "reinforce": [*REINFORCE, "lam=0.3"],
+    "reinforce_at_its_bounds": [
+        *(*REINFORCE, "regime.warmup=0", "regime.alpha=3.0", "regime.explore=0.3", "regime.baseline=0.4"),
+        *("regime.m_min=-0.25", "regime.m_max=0.15"),
+    ],
+}
+
+
+@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
+def test_a_run_agrees_with_the_reference_under_other_options(overrides):
+    check(run_of(*overrides))
+
+
+@pytest.mark.parametrize("policy", [CRITIQUE, REINFORCE], ids=["critique", "reinforce"])
+@pytest.mark.parametrize(
+    "feedback",
+    [
+        ["feedback=noisy"],
+        ["feedback=delayed", "feedback.delay=5"],
+        ["feedback=sparse", "feedback.observe=0.5"],
+        EVERY_FAULT,
+    ],
+    ids=["noisy", "delayed", "sparse", "every_fault"],
+)
+def test_a_run_agrees_with_the_reference_whatever_the_annotator(feedback, policy):
+    columns = check(run_of(*policy, *feedback))
+    assert np.isfinite(columns["feedback"]).any()
+    assert np.ptp(columns["setpoint"]) > 0  # the feedback did move something
+
+
+def test_runs_fused_with_every_float_different_agree_with_the_reference():
+    first = ["omega=0.01", "rho=0.1", *CRITIQUE, "feedback=noisy"]
+    second = [
+        *("omega=0.03", "rho=0.4", *CRITIQUE, *EVERY_FAULT[:2], "feedback.flip=0.3", "feedback.bias=0.1", "lam=1.5"),
+        *("feedback.observe=0.8", "feedback.drift=0.01", "feedback.w=0.5", "sigma=0.7", "surrogate.eps=1.3"),
+        *("optimizer.lr=0.02", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01", "risk.miss_cost=2.0"),
+        *("regime.kappa=0.8", "regime.kp=0.7", "regime.ki=0.2", "regime.alpha=0.9", "regime.c0=0.1"),
+        *("regime.lam_min=0.05", "regime.lam_max=3.0", "regime.smoothing=0.3", "regime.anti_windup=0.5"),
+        *("regime.m_min=-0.5", "regime.m_max=0.5", "task.label_noise=0.3", "task.separation=2.0"),
+    ]
+    check(run_of(*first), run_of(*second), run_of(*second, "seed=5"))
+
+
+def test_a_run_on_real_data_agrees_with_the_reference():
+    check(run_of("seed=3", *CRITIQUE, task=["task=wine"]))
+
+
+def regression(rng: np.random.Generator, *, train: int, feedback: int, test: int) -> Task:
+    def split(n):
+        x = rng.standard_normal((n, 6))
+        return x, np.stack([x[:, 0] * x[:, 1], x[:, 2]], axis=1)
+
+    return Task(split(train), split(feedback), split(test), None)
+
+
+def test_a_regression_run_agrees_with_the_reference():
+    task = ["task=custom", f"task._target_={__name__}.regression", *(f"+{size}" for size in SMALL)]
+    columns = check(run_of("regime.setpoint=1.5", *THERMOSTAT, task=task))
+    assert np.isnan(columns["reward"]).all()
+
+
+# --- negative controls: the comparison must see one wrong line, far above its tolerance ------------------------------
+
+
+def unbiased_covariance(Z):
+    C = Z - Z.mean(0)
+    return C.T @ C / (len(Z) - 1)
+
+
+def reversed_error(y, S_ref):
+    return min(max(math.log(S_ref / y), -1.0), 1.0)
+
+
+def unweighted_sparsity(theta):
+    return sum(torch.sqrt((row**2).sum()) for W in theta[::2] for row in W)
+
+
+def tardy_report(utilities, critiques, t, draws, **faults):
+    return reports(utilities, critiques, t, draws, **{**faults, "delay": faults["delay"] + 1})
+
+
+reports = reference.report
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A run with every part of the energy, and its true columns."""
+    config = run_of("omega=0.01", *CRITIQUE, "feedback=noisy")
+    return config, check(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("covariance", unbiased_covariance),
+        ("control_error", reversed_error),
+        ("group_sparsity", unweighted_sparsity),
+        ("report", tardy_report),
+    ],
+)
+def test_a_wrong_reference_disagrees(monkeypatch, measured, name, wrong):
+    config, columns = measured
+    monkeypatch.setattr(reference, name, wrong)
+    assert worst_miss(reference_run(config), columns, 0).tolerances > 1e6

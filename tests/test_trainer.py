@@ -1,0 +1,195 @@
+"""What the trainer promises: independence from neighbours, from lam = 0, from the annotator; and Theorem 2 on the real thing."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hclm_runner.config import configure
+from hclm_runner.regimes import Fixed, Seen, State, Thermostat
+from hclm_runner.trainer import COLUMNS, Records, shape_key, train
+
+SMALL = ["epochs=4", "task.train=64", "task.feedback=32", "task.test=48", "batch_size=16"]
+
+
+def vary(base, **values):
+    return base.model_copy(update=values)
+
+
+def rows(records: Records, run: int) -> np.ndarray:
+    return np.stack([records.columns[name][run] for name in COLUMNS])
+
+
+@pytest.mark.parametrize("surrogate", ["logdet", "variance", "softmax"])
+@pytest.mark.parametrize("regime", ["fixed", "thermostat", "rl_thermostat"])
+def test_rows_are_bit_equal_whatever_runs_beside(surrogate, regime):
+    base = configure([f"surrogate={surrogate}", f"regime={regime}", "feedback=noisy", *SMALL])
+    runs = [vary(base, lam=lam, seed=seed) for seed in range(5) for lam in (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)]
+    alone = {i: rows(train([runs[i]]), 0) for i in (0, 11, 39)}
+    for size in (2, 7, 40):
+        for i, expected in alone.items():
+            first = max(0, min(i - size // 2, len(runs) - size))
+            fused = rows(train(runs[first : first + size]), i - first)
+            np.testing.assert_array_equal(fused, expected, err_msg=f"run {i} in a batch of {size}")
+
+
+def test_rows_do_not_depend_on_the_order_of_the_batch_nor_on_threads():
+    base = configure(["surrogate=logdet", "regime=thermostat", *SMALL])
+    runs = [vary(base, lam=lam, seed=seed) for seed in (3, 1) for lam in (0.0, 0.1, 1.0)]
+    forward, backward = train(runs), train(runs[::-1])
+    torch.set_num_threads(2)
+    try:
+        threaded = train(runs)
+    finally:
+        torch.set_num_threads(1)
+    for i in range(len(runs)):
+        np.testing.assert_array_equal(rows(forward, i), rows(backward, len(runs) - 1 - i))
+        np.testing.assert_array_equal(rows(forward, i), rows(threaded, i))
+
+
+def test_every_float_may_vary_within_a_batch():
+    a = configure(["surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", "omega=0.01", "rho=0.1", *SMALL])
+    others = ["lam=0.7", "seed=5", "sigma=0.5", "surrogate.eps=0.3", "omega=0.02", "rho=0.3", "risk.miss_cost=2"]
+    others += ["regime.kp=0.2", "regime.kappa=0.8", "regime.warmup=1", "regime.alpha=0.1", "regime.lam_max=2"]
+    others += ["feedback.flip=0.3", "feedback.noise=0.2", "feedback.delay=2", "feedback.w=0.5", "feedback.drift=0.01"]
+    others += ["optimizer.lr=0.02", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01"]
+    others += ["task.separation=2.0", "task.label_noise=0.3"]
+    b = configure(["surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", *SMALL, *others])
+    both = train([a, b])
+    np.testing.assert_array_equal(rows(both, 0), rows(train([a]), 0))
+    np.testing.assert_array_equal(rows(both, 1), rows(train([b]), 0))
+    assert not np.allclose(rows(both, 0), rows(both, 1), equal_nan=True)
+
+
+def test_runs_of_different_shape_are_refused():
+    for other in ("surrogate=softmax", "regime=thermostat", "epochs=3", "batch_size=8", "model.hidden=[8]", "omega=0.1", "dtype=float64"):
+        with pytest.raises(ValueError, match="shape_key"):
+            train([configure(SMALL), configure([*SMALL, other])])
+    with pytest.raises(ValueError, match="at least one"):
+        train([])
+    assert shape_key(configure(["lam=1", "seed=3"])) == shape_key(configure(["lam=0"]))
+
+
+def test_what_a_seed_fixes_is_the_same_under_every_surrogate_regime_and_lam():
+    arms = [(s, r, lam) for s in ("logdet", "softmax") for r in ("fixed", "thermostat") for lam in ("0", "1")]
+    first = [train([configure([f"surrogate={s}", f"regime={r}", f"lam={lam}", *SMALL])]).columns for s, r, lam in arms]
+    for name in ("train_loss", "test_loss", "feedback_loss", "train_accuracy", "reward", "loss_force", "effective_rank"):
+        assert len({columns[name][0, 0] for columns in first}) == 1, name
+    other = train([configure(["seed=1", *SMALL])]).columns
+    assert other["train_loss"][0, 0] != first[0]["train_loss"][0, 0]
+
+
+def no_surrogate(Z: Tensor) -> Tensor:
+    return (0 * Z).sum()
+
+
+def test_lam_zero_is_bit_identical_to_no_surrogate_at_all():
+    none = train([configure(["surrogate=custom", f"surrogate._target_={__name__}.no_surrogate", "lam=0", *SMALL])])
+    for surrogate in ("logdet", "variance", "softmax"):
+        zero = train([configure([f"surrogate={surrogate}", "lam=0", *SMALL])])
+        for name in ("train_loss", "test_loss", "loss_force", "effective_rank", "reward"):
+            np.testing.assert_array_equal(zero.columns[name], none.columns[name])
+    some = train([configure(["surrogate=logdet", "lam=0.01", *SMALL])])
+    assert (some.columns["train_loss"][0, 1:] != none.columns["train_loss"][0, 1:]).all()
+
+
+def test_a_run_that_diverges_is_frozen_flagged_and_disturbs_nobody():
+    base = configure(["surrogate=logdet", "regime=thermostat", *SMALL])
+    wild = configure(["surrogate=logdet", "regime=thermostat", *SMALL, "optimizer.lr=1e25"])
+    together = train([base, wild, vary(base, seed=1)])
+    assert together.diverged.tolist() == [-1, 1, -1]
+    np.testing.assert_array_equal(rows(together, 0), rows(train([base]), 0))
+    np.testing.assert_array_equal(rows(together, 2), rows(train([vary(base, seed=1)]), 0))
+    np.testing.assert_array_equal(rows(together, 1), rows(train([wild]), 0))
+    assert np.isfinite(together.columns["train_loss"][1, 0])
+    assert np.isnan(rows(together, 1)[:, 1:]).all()
+
+
+def spoiled(Z: Tensor, *, at: float) -> Tensor:
+    """Not finite once the representation has spread beyond `at`."""
+    spread = Z.var(0).sum()
+    return spread + torch.where(spread > at, torch.nan, 0.0)
+
+
+def test_a_surrogate_that_fails_late_is_flagged_at_its_epoch():
+    surrogate = ["surrogate=custom", f"surrogate._target_={__name__}.spoiled", "lam=0", *SMALL]
+    free = train([configure([*surrogate, "+surrogate.at=1e9"])]).columns["entropy"][0]
+    assert free[0] < free[2] < free[3], "the spread must grow for this test to say anything"
+    failed = train([configure([*surrogate, f"+surrogate.at={(free[2] + free[3]) / 2}"])])
+    assert failed.diverged.tolist() == [3]
+    np.testing.assert_array_equal(failed.columns["entropy"][0, :3], free[:3])
+
+
+@pytest.mark.parametrize("surrogate", ["logdet", "variance", "softmax"])
+def test_theorem_2_closes_to_first_order_in_the_step(surrogate):
+    """One step of the real trainer, whole batch, no noise: (S_1 - S_0)/eta -> -<gS, gL> - lam F^2 with an error of order eta."""
+    physics = [f"surrogate={surrogate}", "surrogate.eps=1.0"] if surrogate != "softmax" else ["surrogate=softmax"]
+    plain = ["epochs=1", "task.train=64", "batch_size=64", "sigma=0", "optimizer.momentum=0", "lam=0.5", "dtype=float64"]
+    steps = np.array([1e-2, 1e-3, 1e-4])
+    records = train([configure([*physics, *plain, f"optimizer.lr={eta}"]) for eta in steps])
+    S, injection, dissipation = (records.columns[name] for name in ("entropy", "injection", "dissipation"))
+    rate = injection[:, 0] - dissipation[:, 0]
+    error = np.abs((S[:, 1] - S[:, 0]) / steps - rate)
+    slopes = np.diff(np.log(error)) / np.diff(np.log(steps))
+    assert np.abs(slopes - 1).max() < 0.1, (error, slopes)
+    wrong = np.abs((S[:, 1] - S[:, 0]) / steps - (injection[:, 0] + dissipation[:, 0]))
+    assert wrong[-1] > 100 * error[-1], "the opposite sign of the dissipation must not close"
+
+
+class Witness(Thermostat):
+    """A thermostat that notes what it was shown."""
+
+    hears_feedback = True
+    seen: list[Seen] = []  # noqa: RUF012 - shared on purpose
+
+    def update(self, state: State, seen: Seen) -> State:
+        self.seen.append(seen)
+        return super().update(state, seen)
+
+
+def test_no_gradient_flows_from_feedback_or_control_to_the_parameters():
+    Witness.seen.clear()
+    law = ["regime=thermostat", f"regime._target_={__name__}.Witness"]
+    train([configure([*law, *SMALL])])
+    assert len(Witness.seen) == 5
+    for seen in Witness.seen:
+        for value in (seen.entropy, seen.utility, seen.critique, seen.xi):
+            assert not value.requires_grad
+            assert value.grad_fn is None
+
+
+class Scripted(Fixed):
+    """lam at epoch t is lam0 + t, whatever happens."""
+
+    def update(self, state: State, seen: Seen) -> State:
+        return state | {"lam": state["lam"] + 1}
+
+
+def test_a_law_of_ones_own_sets_lam_and_the_lam_column_is_what_is_in_force_next():
+    law = ["regime=custom", f"regime._target_={__name__}.Scripted", "lam=0"]
+    scripted = train([configure([*law, *SMALL])])
+    np.testing.assert_array_equal(scripted.columns["lam"][0], [1, 2, 3, 4, 5])
+    one = train([configure(["lam=1", *SMALL])])
+    assert scripted.columns["train_loss"][0, 1] == one.columns["train_loss"][0, 1]
+    assert scripted.columns["train_loss"][0, 2] != one.columns["train_loss"][0, 2]
+
+
+def test_progress_is_told_each_epoch_with_a_number_for_each_run():
+    base, told = configure(SMALL), []
+    records = train([base, vary(base, seed=1)], progress=lambda epoch, row: told.append((epoch, row["train_loss"])))
+    assert [epoch for epoch, _ in told] == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(np.stack([loss for _, loss in told], -1), records.columns["train_loss"])
+
+
+def test_float32_follows_float64():
+    single, double = (train([configure([f"dtype={dtype}", "regime=thermostat", *SMALL])]) for dtype in ("float32", "float64"))
+    np.testing.assert_allclose(rows(single, 0), rows(double, 0), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_compiled_agrees_with_eager_to_rounding():
+    base = configure(["surrogate=logdet", "regime=rl_thermostat", "dtype=float64", *SMALL])
+    runs = [vary(base, lam=lam) for lam in (0.0, 0.3)]
+    eager, compiled = train(runs), train(runs, compile=True)
+    for i in range(2):
+        np.testing.assert_allclose(rows(compiled, i), rows(eager, i), rtol=1e-9, atol=1e-12)
