@@ -2,7 +2,7 @@
 
 In a notebook::
 
-    from hclm_runner import configure, frame, load, train
+    from hclm_runner import configure, load, train
 
 Names are imported when first used: figures, which need only the store, do not wait for torch.
 """
@@ -17,7 +17,6 @@ _HOME = {
     "Task": "tasks",
     "train": "trainer",
     "Records": "trainer",
-    "frame": "runner",
     "load": "store",
     "effectiveness": "analysis",
     "final": "analysis",

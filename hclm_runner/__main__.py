@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -11,8 +12,9 @@ from hclm_runner.config import CONF, ConfigError, explain, resolve
 
 def main() -> None:
     """Compose the configuration, run it, and exit with 0 (done), 1 (diverged), 2 (refused) or 130 (interrupted)."""
-    if os.getcwd() not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
+        sys.path.insert(0, here)
     codes: list[int] = []  # of each job; Hydra drops what a job returns
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

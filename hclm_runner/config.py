@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import inspect
+import json
 import math
 import pkgutil
 import re
@@ -37,6 +38,13 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "risk": ("logits", "y"),
 }
 """What each kind of target is called with, by position; its remaining parameters are its options."""
+
+
+SCHEMA_VERSION = 1
+"""Part of every run's identity: raise it when a column changes its meaning, or the physics its numbers."""
+
+EXECUTION = ("device", "compile", "name", "force")
+"""Keys that say where and how a run executes, not what its result is."""
 
 
 class ConfigError(ValueError):
@@ -150,6 +158,18 @@ class RunConfig(BaseModel):
         """What a person would call the run."""
         names = f"{self.surrogate.name} / {self.regime.name} / {self.task.name}"
         return f"{names}, lam0 {self.lam:g}, seed {self.seed}"
+
+    @property
+    def run_id(self) -> str:
+        """The identity of the run: a hash of all that determines its result.
+
+        That is the resolved configuration less `EXECUTION`, the schema version, and the source files of the user's own
+        targets. Equal configurations have equal ids, in any order of keys, in any store, on any machine.
+        """
+        config = {key: value for key, value in self.as_dict().items() if key not in EXECUTION}
+        sources = {group: getattr(self, group).source_hash() for group in INPUTS}
+        text = json.dumps({"config": config, "sources": sources, "schema": SCHEMA_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as plain data, of the form the YAML has."""

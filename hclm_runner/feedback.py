@@ -18,8 +18,8 @@ class Annotator:
     """Reports once an epoch the utility and the critique c = confidence - accuracy of a split never trained on.
 
     What is reported at epoch t of a true value x is  s x_{t - delay} + bias + drift t + noise xi_t,  with s = -1 with
-    probability flip, else 1, and xi ~ N(0, 1) independent for utility and critique; both share s. A report is missing
-    (NaN) with probability 1 - observe, and while t < delay.
+    probability flip, else 1, and xi ~ N(0, 1) independent for utility and critique; both share s, and both
+    are missing (NaN) together, with probability 1 - observe and while t < delay.
 
     w is the price of over-confidence in the utility. It prices the audit reward too, which has none of the faults.
     """

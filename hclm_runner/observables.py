@@ -43,8 +43,8 @@ def confidence(logits: Tensor) -> Tensor:
 def effective_rank(Z: Tensor) -> Tensor:
     """Effective rank of Z [B, d]: exp of the entropy of Sigma's normalised eigenvalues (Roy & Vetterli 2007).
 
-    It lies in [1, min(B, d)]. A representation collapsed to one point has Sigma = 0 and uses no direction at all: 0.
-    NaN if Z holds a non-finite number.
+    It lies in [1, min(B - 1, d)]. A representation collapsed to one point has Sigma = 0 and uses no direction:
+    0. NaN if Z holds a non-finite number.
     """
     centred = (Z - Z.mean(0)).double()
     Sigma = centred.T @ centred / Z.shape[0]

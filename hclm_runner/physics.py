@@ -167,8 +167,11 @@ class Physics:
 
 
 def static(group: str, choice: Choice) -> dict[str, Any]:
-    """Return the options that runs in a batch share: all but floats, and but integers where they shape nothing."""
-    free: tuple[type, ...] = (float, int) if group in ("regime", "feedback") else (float,)
+    """Return the options that runs in a batch share: all but floats, and but integers where they shape nothing.
+
+    A model's floats are shared too: only its weights reach the physics as numbers of each run.
+    """
+    free: tuple[type, ...] = {"regime": (float, int), "feedback": (float, int), "model": ()}.get(group, (float,))
     return {key: value for key, value in choice.options.items() if type(value) not in free}
 
 

@@ -1,7 +1,7 @@
 """Control laws for the entropy coefficient lam_t: `init` the state, `update` it once an epoch.
 
 A law's state is a dictionary of tensors that always holds `lam` (the coefficient in force during the next epoch),
-`setpoint` (its target for S, NaN where it has none) and `told` (the feedback it acted on, NaN where there was none).
+`setpoint` (its target for S, NaN where it has none) and `told` (the feedback reported to it, NaN where there was none).
 Laws are elementwise, so one run is a 0-d tensor and many runs are a vector. They see numbers only: no gradient
 reaches theta through them.
 """
@@ -51,18 +51,20 @@ class Fixed:
 class Thermostat:
     """Holds S at a set point: a proportional-integral law on the logarithms of S and lam.
 
-    With lam0' = clip(lam0, lam_min, lam_max) and y the exponential moving average of S, from epoch t = warmup on::
+    With lam0' = clip(lam0, lam_min, lam_max), at the end of each epoch t >= warmup::
 
         S_ref = kappa R                              R = log K for K classes, or `setpoint`
-        e     = clip(log(y / S_ref), -1, 1)
+        y    <- y + smoothing (S - y)                at every epoch from 0 on, y = S at epoch 0
+        e     = clip(log(y / S_ref), -1, 1)          -1 where y <= 0
         v     = log lam0' + kp e + I
         u     = clip(v, log lam_min, log lam_max)
         I    <- I + ki e + anti_windup (ki / kp) (u - v)
-        lam_t = exp(u)
+        lam_t = exp(u)                               in force during epoch t + 1
 
-    Until then lam_t = lam0' and I follows -kp e, so that the law takes over without a bump: its first output differs
-    from lam0' only by what e moved in the last epoch. The last term of I is back-calculation: while u is at a bound
-    it bleeds the integral, so the law leaves the bound as soon as e turns.
+    v uses I as it was before the update. Until then lam_t = lam0' and I follows -kp e (I = 0 if warmup = 0), so that
+    the law takes over without a bump: its first output differs from lam0' only by what e moved in the last epoch. The
+    last term of I is back-calculation: while u is at a bound it bleeds the integral, so the law leaves the bound as soon
+    as e turns.
     """
 
     hears_feedback: ClassVar[bool] = False
@@ -129,16 +131,16 @@ class Thermostat:
 
 @dataclass(frozen=True)
 class RLThermostat(Thermostat):
-    """A thermostat whose set point is moved by feedback: S_ref = kappa R exp(m_t), m_0 = 0.
+    """A thermostat whose set point is moved by feedback: S_ref = kappa R exp(m), m = 0 at first.
 
-    From epoch t = warmup on, and only when feedback arrives (else m holds):
+    At the end of each epoch t >= warmup at which feedback arrives (else all of this holds still), first m moves, then
+    the thermostat holds S at the new set point:
 
-    - policy "critique": m_{t+1} = clip(m_t - alpha (c_t - c0), m_min, m_max), c_t the annotator's critique of
-      over-confidence.
+    - policy "critique": m <- clip(m - alpha (c_t - c0), m_min, m_max), c_t the critique of over-confidence.
     - policy "reinforce", from the scalar utility r_t alone (Williams 1992, doi 10.1007/BF00992696): a Gaussian policy
-      a ~ N(mu, explore^2) with m = clip(a, m_min, m_max), and on the next reward
-      mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max),  b <- b + baseline (r_t - b),  b starting
-      at the first r.
+      a = mu + explore xi with m = clip(a, m_min, m_max), and mu = a = 0 at first. The reward is credited to the action
+      in force: mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max), then b <- b + baseline (r_t - b),
+      then a new a is drawn about the new mu. The baseline b starts at the first r_t heard, which so moves nothing.
     """
 
     hears_feedback: ClassVar[bool] = True

@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from hclm_runner import picture, store, terminal
-from hclm_runner.config import ConfigError, RunConfig
+from hclm_runner.config import SCHEMA_VERSION, ConfigError, RunConfig
 from hclm_runner.trainer import Records, train
 
 FINISHED, DIVERGED = "finished", "diverged"
@@ -29,7 +28,7 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigError: If the configuration asks for what this machine or this task does not have.
     """
-    folder, identity = store.OUTPUTS / config.name, store.run_id(config)
+    folder, identity = store.OUTPUTS / config.name, config.run_id
     description = None if config.force else store.find(folder, identity)
     if description is not None:
         paths = [
@@ -48,7 +47,7 @@ def run(config: RunConfig) -> int:
         trained = train([config], device=device, compile=config.compile is True, progress=show)
     seconds = time.perf_counter() - start
 
-    records = frame([config], trained)
+    records = trained.frame()
     described = describe(config, trained, device, seconds)
     paths = store.write(folder, records, described)
     if len(records) > 1:
@@ -63,23 +62,6 @@ def run(config: RunConfig) -> int:
     return 0
 
 
-def frame(runs: list[RunConfig], trained: Records) -> pd.DataFrame:
-    """Return the records of a batch as a tidy frame: one row per run and epoch, up to the epoch a run diverged."""
-    rows = []
-    for i, run in enumerate(runs):
-        columns = {name: values[i] for name, values in trained.columns.items()}
-        labels = {
-            "run_id": store.run_id(run),
-            "surrogate": run.surrogate.name,
-            "regime": run.regime.name,
-            "task": run.task.name,
-        }
-        numbers = {"lam0": run.lam, "seed": run.seed, "epoch": np.arange(run.epochs + 1)}
-        whole = pd.DataFrame(labels | numbers | columns)
-        rows.append(whole[: trained.diverged[i]] if trained.diverged[i] >= 0 else whole)
-    return pd.concat(rows, ignore_index=True)
-
-
 def describe(config: RunConfig, trained: Records, device: str, seconds: float) -> pd.DataFrame:
     """Return the one row of runs/ for a run: what it was, how it ended, and where it came from."""
     diverged = int(trained.diverged[0])
@@ -89,7 +71,7 @@ def describe(config: RunConfig, trained: Records, device: str, seconds: float) -
     }
     return pd.DataFrame(
         {
-            "run_id": [store.run_id(config)],
+            "run_id": [config.run_id],
             "status": [DIVERGED if diverged >= 0 else FINISHED],
             "diverged_epoch": pd.array([diverged if diverged >= 0 else None], dtype="Int64"),
             "surrogate": [config.surrogate.name],
@@ -103,7 +85,7 @@ def describe(config: RunConfig, trained: Records, device: str, seconds: float) -
             "versions": [json.dumps({"python": platform.python_version()} | versions)],
             "device": [device if device == "cpu" else torch.cuda.get_device_name(device)],
             "wall_time": [seconds],
-            "schema": [store.SCHEMA_VERSION],
+            "schema": [SCHEMA_VERSION],
         }
     )
 

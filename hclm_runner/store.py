@@ -6,8 +6,6 @@ last.
 """
 
 import errno
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -18,28 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hclm_runner.config import Choice, ConfigError, RunConfig
+from hclm_runner.config import ConfigError
 
 OUTPUTS = Path("outputs")
-
-SCHEMA_VERSION = 1
-"""Part of every run's identity: raise it when a column changes its meaning, or the physics its numbers."""
-
-EXECUTION = ("device", "compile", "name", "force")
-"""Keys that say where and how a run executes, not what its result is."""
-
-
-def run_id(config: RunConfig) -> str:
-    """Return the identity of a run: a hash of all that determines its result.
-
-    That is the resolved configuration less `EXECUTION`, the schema version, and the source files of the user's own
-    targets. Equal configurations have equal ids, in any order of keys, in any store, on any machine.
-    """
-    result = {key: value for key, value in config.as_dict().items() if key not in EXECUTION}
-    choices = {key: choice for key in result if isinstance(choice := getattr(config, key), Choice)}
-    sources = {key: digest for key, choice in choices.items() if (digest := choice.source_hash()) is not None}
-    text = json.dumps({"config": result, "schema": SCHEMA_VERSION, "sources": sources}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def prepare(folder: Path) -> None:

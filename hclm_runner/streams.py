@@ -3,7 +3,15 @@
 import numpy as np
 
 PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy")
-"""What randomness is used for. The position is part of the stream's key: append, never reorder."""
+"""What randomness is used for. The position is part of the stream's key: append, never reorder.
+
+- data: the task's, epoch 0.
+- weights: one integer below 2^63 that seeds torch while the model is built in float32, epoch 0.
+- order: a permutation of the training set for each training epoch 1..T, cut to whole batches.
+- noise: xi [steps, B, d], standard normal, for each training epoch 1..T.
+- annotator: two normals, then two uniforms, at the end of each epoch 0..T.
+- policy: one standard normal at the end of each epoch 0..T.
+"""
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -42,14 +43,30 @@ Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 class Records(NamedTuple):
     """What a batch of R runs measured."""
 
+    runs: Sequence[RunConfig]
     columns: dict[str, NDArray[np.float64]]
     """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
     diverged: NDArray[np.int64]
     """[R], the first epoch at which a vital number was not finite; -1 where all were."""
 
+    def frame(self) -> pd.DataFrame:
+        """Return one row per run and epoch, with the labels of the run; a run that diverged ends before that epoch."""
+        frames = []
+        for i, (run, diverged) in enumerate(zip(self.runs, self.diverged, strict=True)):
+            labels: dict[str, object] = {
+                "run_id": run.run_id,
+                "surrogate": run.surrogate.name,
+                "regime": run.regime.name,
+            }
+            labels |= {"task": run.task.name, "lam0": run.lam, "seed": run.seed}
+            measured = {name: values[i] for name, values in self.columns.items()}
+            rows = pd.DataFrame({**labels, "epoch": np.arange(run.epochs + 1), **measured})
+            frames.append(rows if diverged < 0 else rows[:diverged])
+        return pd.concat(frames, ignore_index=True)
+
 
 def shape_key(run: RunConfig) -> str:
-    """Return what runs must have in common to train as one batch; seeds and floats are not in it, they may differ.
+    """Return what runs must have in common to train as one batch: not their seeds, nor their floats (but a model's).
 
     Whether omega and rho are zero is: a term that is left out costs nothing, and cannot spoil a run that does not
     have it.
@@ -125,13 +142,13 @@ def train(
             lam = state["lam"].to(dtype)
             for k in range(steps):
                 theta.requires_grad_()
-                (g,) = _gradients(theta, energy(theta, x[:, k], y[:, k], xi[:, k], lam, numbers))
+                (g,) = gradients(theta, energy(theta, x[:, k], y[:, k], xi[:, k], lam, numbers))
                 theta, memory = update(theta.detach(), g, memory, numbers)
 
         # --- measure: whole splits, without noise ---------------------------------------------------------------
         theta.requires_grad_()
         row = measure(theta, data, numbers)
-        gL, gS = _gradients(theta, row["train_loss"], row["entropy"])
+        gL, gS = gradients(theta, row["train_loss"], row["entropy"])
         theta = theta.detach()
         row = {name: value.detach().double() for name, value in row.items()}
 
@@ -156,7 +173,7 @@ def train(
             progress(epoch, dict(zip(COLUMNS, rows[-1].cpu().numpy(), strict=True)))
 
     table = torch.stack(rows, dim=-1).cpu().numpy()
-    return Records(dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy())
+    return Records(runs, dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy())
 
 
 def _report(
@@ -167,7 +184,7 @@ def _report(
     return told
 
 
-def _gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
+def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
     """Return the gradient of each run's value [R] with respect to its own theta, [R, p] for each value.
 
     Runs do not interact, so the gradient of the sum over runs holds each run's own. One run costs half of what

@@ -29,7 +29,16 @@ def test_one_run_writes_its_records_its_description_and_its_picture(cli):
     assert described["wall_time"] > 0
     for kind in ("png", "svg"):
         assert Path(f"outputs/first/figures/{described['run_id']}.{kind}").stat().st_size > 1000
-    for quantity in ("test loss", "gap", "entropy S", "set point", "force", "Definition 1", "reward", "outputs/first/records"):
+    for quantity in (
+        "test loss",
+        "gap",
+        "entropy S",
+        "set point",
+        "force",
+        "Definition 1",
+        "reward",
+        "outputs/first/records",
+    ):
         assert quantity in done.out
     assert not list(Path("outputs").rglob(".*"))
     assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
@@ -67,7 +76,9 @@ def test_several_runs_by_hydras_own_multirun(cli):
     done = cli("-m", "lam=0,0.1", "seed=0,1", *SMALL)
     assert done.code == 0, done.err
     records = pd.read_parquet("outputs/default/records")
-    assert records.groupby(["lam0", "seed"]).size().to_dict() == dict.fromkeys([(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1)], 4)
+    assert records.groupby(["lam0", "seed"]).size().to_dict() == dict.fromkeys(
+        [(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1)], 4
+    )
 
 
 @pytest.mark.parametrize("task", ["digits", "breast_cancer", "wine"])
@@ -166,7 +177,9 @@ def test_bash_completes_the_command(tmp_path):
 
 def test_a_terminal_shows_a_progress_line_and_a_pipe_does_not(tmp_path):
     command = [sys.executable, "-m", "hclm_runner", *SMALL]
-    terminal = pexpect.spawn(command[0], command[1:], cwd=str(tmp_path), dimensions=(24, 120), encoding="utf-8", timeout=60)
+    terminal = pexpect.spawn(
+        command[0], command[1:], cwd=str(tmp_path), dimensions=(24, 120), encoding="utf-8", timeout=60
+    )
     terminal.expect(r"epoch +3/3.*loss [0-9.]+ +entropy [0-9.]+ +lam 0.1")
     terminal.expect("finished in")
     terminal.expect(pexpect.EOF)
@@ -183,7 +196,11 @@ def test_a_terminal_shows_a_progress_line_and_a_pipe_does_not(tmp_path):
         ("def S(Z): return 1.0", ("surrogate=custom", "surrogate._target_={}.S"), "a tensor of floats, got float"),
         ("def S(Z): return Z.no_such()", ("surrogate=custom", "surrogate._target_={}.S"), "got AttributeError: "),
         ("def S(): pass", ("surrogate=custom", "surrogate._target_={}.S"), "a function of (Z) and options"),
-        ("def S(Z, *, k: int): return Z.sum()", ("surrogate=custom", "surrogate._target_={}.S"), "surrogate.k: expected a whole"),
+        (
+            "def S(Z, *, k: int): return Z.sum()",
+            ("surrogate=custom", "surrogate._target_={}.S"),
+            "surrogate.k: expected a whole",
+        ),
         ("1 +", ("surrogate=custom", "surrogate._target_={}.S"), "a dotted path that imports, got SyntaxError"),
         (
             "from torch import nn\ndef net(i, o): return nn.Linear(i, o)",
@@ -234,7 +251,10 @@ def test_a_regression_task_is_held_at_a_set_point_given_in_nats(cli, user_module
     task = ("task=custom", f"task._target_={user_module(REGRESSION)}.line", "+task.slope=2.0", "epochs=4")
     refused = cli(*task, "regime=thermostat")
     assert "regime.setpoint=null: expected the entropy to hold, in nats" in refused.err
-    assert "regime=rl_thermostat: expected a law without feedback" in cli(*task, "regime=rl_thermostat", "regime.setpoint=1.0").err
+    assert (
+        "regime=rl_thermostat: expected a law without feedback"
+        in cli(*task, "regime=rl_thermostat", "regime.setpoint=1.0").err
+    )
     done = cli(*task, "regime=thermostat", "regime.setpoint=1.5")
     assert done.code == 0, done.err
     assert "undefined without classes" in done.out

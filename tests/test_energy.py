@@ -11,6 +11,12 @@ from torch.func import vmap
 from hclm_runner.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _denormal_floats() -> None:
+    """Undo what `train` sets for the whole process: hypothesis refuses to draw floats without denormals."""
+    torch.set_flush_denormal(False)
+
+
 def normal(seed: int, *shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 

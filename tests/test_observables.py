@@ -13,6 +13,12 @@ from hclm_runner.observables import accuracy, confidence, effective_rank, forces
 from hclm_runner.surrogates import logdet, softmax, variance
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _denormal_floats() -> None:
+    """Undo what `train` sets for the whole process: hypothesis refuses to draw floats without denormals."""
+    torch.set_flush_denormal(False)
+
+
 def normal(seed: int, *shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 

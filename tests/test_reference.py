@@ -26,7 +26,7 @@ THERMOSTAT = ["regime=thermostat", "regime.warmup=3"]
 CRITIQUE = ["regime=rl_thermostat", "regime.warmup=3"]
 REINFORCE = [*CRITIQUE, "regime.policy=reinforce"]
 EVERY_FAULT = [
-    *("feedback=noisy", "feedback.noise=0.1", "feedback.flip=0.4", "feedback.delay=2", "feedback.observe=0.7"),
+    *("feedback=noisy", "feedback.noise=0.1", "feedback.flip=0.7", "feedback.delay=2", "feedback.observe=0.7"),
     *("feedback.bias=0.1", "feedback.drift=-0.02", "feedback.w=2.0"),
 ]
 
@@ -106,13 +106,17 @@ CASES = {
     "lam0_below_the_bounds": ["lam=0", *THERMOSTAT],
     "lam0_above_the_bounds": ["lam=50", "regime.lam_max=2.0", *CRITIQUE],
     "setpoint_in_nats": ["regime.setpoint=2.5", *THERMOSTAT],
-    "setpoint_in_nats_moved": ["regime.setpoint=2.5", "regime.kappa=0.7", *CRITIQUE],
+    "setpoint_in_nats_moved": ["regime.setpoint=0.6", "regime.kappa=0.7", *CRITIQUE],
     "no_warmup": ["regime.warmup=0", *THERMOSTAT[:1], "regime.smoothing=0.8"],
-    "at_the_bound": ["regime.kp=3.0", "regime.ki=2.0", "regime.lam_max=0.5", "regime.anti_windup=0.3", *THERMOSTAT],
-    "critique_at_its_bounds": [*CRITIQUE, "regime.alpha=4.0", "regime.m_min=-0.2", "regime.m_max=0.1", "regime.c0=0.4"],
+    "at_the_upper_bound_and_back": [
+        *(*THERMOSTAT, "regime.warmup=0", "regime.setpoint=0.45", "lam=0.18", "regime.lam_max=0.2", "epochs=12"),
+        *("regime.kp=0.8", "regime.ki=0.4", "regime.anti_windup=0.3"),
+    ],
+    "critique_at_its_upper_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=0.4", "regime.m_max=0.1"],
+    "critique_at_its_lower_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=-0.3", "regime.m_min=-0.4"],
     "reinforce": [*REINFORCE, "lam=0.3"],
     "reinforce_at_its_bounds": [
-        *(*REINFORCE, "regime.warmup=0", "regime.alpha=3.0", "regime.explore=0.3", "regime.baseline=0.4"),
+        *(*REINFORCE, "regime.warmup=0", "regime.alpha=0.5", "regime.explore=0.3", "regime.baseline=0.4"),
         *("regime.m_min=-0.25", "regime.m_max=0.15"),
     ],
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hclm_runner.config import configure
 from hclm_runner.regimes import Fixed, Seen, State, Thermostat
@@ -61,8 +61,28 @@ def test_every_float_may_vary_within_a_batch():
     assert not np.allclose(rows(both, 0), rows(both, 1), equal_nan=True)
 
 
+def leaky(in_features: int, out_features: int, *, slope: float) -> nn.Module:
+    encoder = nn.Sequential(nn.Linear(in_features, 8), nn.LeakyReLU(slope))
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(8, out_features)})
+
+
+def test_a_models_floats_are_part_of_its_shape():
+    model = ["model=custom", f"model._target_={__name__}.leaky", *SMALL]
+    a, b = (configure([*model, f"+model.slope={slope}"]) for slope in (0.0, 0.9))
+    assert shape_key(a) != shape_key(b)
+    assert (rows(train([a]), 0) != rows(train([b]), 0)).any()
+
+
 def test_runs_of_different_shape_are_refused():
-    for other in ("surrogate=softmax", "regime=thermostat", "epochs=3", "batch_size=8", "model.hidden=[8]", "omega=0.1", "dtype=float64"):
+    for other in (
+        "surrogate=softmax",
+        "regime=thermostat",
+        "epochs=3",
+        "batch_size=8",
+        "model.hidden=[8]",
+        "omega=0.1",
+        "dtype=float64",
+    ):
         with pytest.raises(ValueError, match="shape_key"):
             train([configure(SMALL), configure([*SMALL, other])])
     with pytest.raises(ValueError, match="at least one"):
@@ -73,7 +93,15 @@ def test_runs_of_different_shape_are_refused():
 def test_what_a_seed_fixes_is_the_same_under_every_surrogate_regime_and_lam():
     arms = [(s, r, lam) for s in ("logdet", "softmax") for r in ("fixed", "thermostat") for lam in ("0", "1")]
     first = [train([configure([f"surrogate={s}", f"regime={r}", f"lam={lam}", *SMALL])]).columns for s, r, lam in arms]
-    for name in ("train_loss", "test_loss", "feedback_loss", "train_accuracy", "reward", "loss_force", "effective_rank"):
+    for name in (
+        "train_loss",
+        "test_loss",
+        "feedback_loss",
+        "train_accuracy",
+        "reward",
+        "loss_force",
+        "effective_rank",
+    ):
         assert len({columns[name][0, 0] for columns in first}) == 1, name
     other = train([configure(["seed=1", *SMALL])]).columns
     assert other["train_loss"][0, 0] != first[0]["train_loss"][0, 0]
@@ -124,7 +152,15 @@ def test_a_surrogate_that_fails_late_is_flagged_at_its_epoch():
 def test_theorem_2_closes_to_first_order_in_the_step(surrogate):
     """One step of the real trainer, whole batch, no noise: (S_1 - S_0)/eta -> -<gS, gL> - lam F^2 with an error of order eta."""
     physics = [f"surrogate={surrogate}", "surrogate.eps=1.0"] if surrogate != "softmax" else ["surrogate=softmax"]
-    plain = ["epochs=1", "task.train=64", "batch_size=64", "sigma=0", "optimizer.momentum=0", "lam=0.5", "dtype=float64"]
+    plain = [
+        "epochs=1",
+        "task.train=64",
+        "batch_size=64",
+        "sigma=0",
+        "optimizer.momentum=0",
+        "lam=0.5",
+        "dtype=float64",
+    ]
     steps = np.array([1e-2, 1e-3, 1e-4])
     records = train([configure([*physics, *plain, f"optimizer.lr={eta}"]) for eta in steps])
     S, injection, dissipation = (records.columns[name] for name in ("entropy", "injection", "dissipation"))
@@ -182,7 +218,9 @@ def test_progress_is_told_each_epoch_with_a_number_for_each_run():
 
 
 def test_float32_follows_float64():
-    single, double = (train([configure([f"dtype={dtype}", "regime=thermostat", *SMALL])]) for dtype in ("float32", "float64"))
+    single, double = (
+        train([configure([f"dtype={dtype}", "regime=thermostat", *SMALL])]) for dtype in ("float32", "float64")
+    )
     np.testing.assert_allclose(rows(single, 0), rows(double, 0), rtol=2e-4, atol=2e-5)
 
 

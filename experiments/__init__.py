@@ -1,0 +1,1 @@
+"""What is done with the runner: benchmarks, and later figures, claims and theory."""

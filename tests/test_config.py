@@ -1,0 +1,109 @@
+"""The typed edge: what conf/ says is complete, what determines a run determines its id, what reaches Python is plain."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from hclm_runner.config import CONF, EXECUTION, ConfigError, configure
+
+FILES = sorted(CONF.rglob("*.yaml"))
+CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF and path.stem != "custom"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_line_of_yaml_says_what_it_means(path):
+    for number, line in enumerate(path.read_text().split("\nhydra:")[0].splitlines(), 1):
+        structural = re.match(r"\s*(#|$|defaults:|_target_:|- _self_|- override|- \w+$)", line)
+        assert structural or "#" in line, f"{path.name}:{number}: {line}"
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes_and_gives_all_its_target_needs(group, option):
+    chosen = getattr(configure([f"{group}={option}"]), group)
+    assert chosen.name == option
+    assert callable(chosen.load())
+
+
+def test_the_defaults_are_the_reference_experiment():
+    config = configure(["surrogate=logdet", "regime=thermostat"])
+    task = {"classes": 4, "clusters": 2, "separation": 1.2, "signal": 20, "nuisance": 20, "label_noise": 0.15}
+    assert config.task.options == task | {"train": 256, "feedback": 512, "test": 1024}
+    assert config.model.options == {"hidden": [64], "representation": 16}
+    assert config.optimizer.options == {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0}
+    law = config.regime.options
+    assert (law["kp"], law["ki"], law["kappa"], law["smoothing"], law["warmup"]) == (0.5, 0.1, 1.0, 0.5, 5)
+    assert (law["lam_min"], law["lam_max"]) == (1e-3, 10.0)
+    critic = configure(["regime=rl_thermostat"]).regime.options
+    assert (critic["alpha"], critic["c0"], critic["m_min"], critic["m_max"], critic["policy"]) == (
+        0.5,
+        0.03,
+        -2.0,
+        1.0,
+        "critique",
+    )
+    assert (config.epochs, config.batch_size, config.sigma, config.omega, config.rho) == (120, 64, 1.0, 0.0, 0.0)
+
+
+def test_eps_follows_sigma_unless_it_is_given():
+    assert configure(["sigma=0.5"]).surrogate.options["eps"] == 0.25
+    assert configure(["sigma=0.5", "surrogate.eps=2"]).surrogate.options["eps"] == 2.0
+    assert configure(["sigma=0", "surrogate.eps=2"]).surrogate.options["eps"] == 2.0
+
+
+def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
+    config = configure(["surrogate=variance", "lam=3"])
+    with pytest.raises(Exception, match="frozen"):
+        config.lam = 1.0
+    plain = config.as_dict()
+    assert plain["surrogate"] == {"name": "variance", "_target_": "hclm_runner.surrogates.variance", "eps": 1.0}
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+
+
+def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
+    same = configure(["lam=1", "surrogate=logdet", "seed=3"]).run_id
+    assert configure(["seed=3", "lam=1.0"]).run_id == same
+    for how in ("name=other", "device=cpu", "force=true", "compile=true"):
+        assert configure(["lam=1", "seed=3", how]).run_id == same
+    assert set(EXECUTION) == {"name", "device", "force", "compile"}
+    different = [
+        "lam=2",
+        "seed=4",
+        "surrogate.eps=2",
+        "surrogate=variance",
+        "regime=thermostat",
+        "task.train=128",
+        "epochs=5",
+    ]
+    different += [
+        "dtype=float64",
+        "optimizer.lr=0.1",
+        "feedback=noisy",
+        "model.hidden=[32]",
+        "risk.miss_cost=2",
+        "omega=0.1",
+    ]
+    ids = {configure(["lam=1", "seed=3", other]).run_id for other in different}
+    assert len(ids) == len(different)
+    assert same not in ids
+
+
+def test_the_id_is_the_same_in_another_process():
+    code = "from hclm_runner import configure; print(configure(['lam=1', 'regime=thermostat']).run_id)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONHASHSEED": "5"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == configure(["lam=1", "regime=thermostat"]).run_id
+
+
+def test_a_refusal_names_key_value_and_what_was_expected():
+    with pytest.raises(ConfigError) as refused:
+        configure(["regime=thermostat", "regime.kp=0"])
+    assert (refused.value.key, refused.value.value, refused.value.expected) == ("regime.kp", 0, "a finite number > 0")
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, hclm_runner, hclm_runner.store, hclm_runner.analysis, hclm_runner.picture; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

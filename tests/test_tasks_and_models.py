@@ -1,0 +1,109 @@
+"""The data and the networks of one run: what a task draws, what a seed fixes, what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from hclm_runner.config import ConfigError, configure
+from hclm_runner.streams import PURPOSES, stream
+from hclm_runner.tasks import Task
+
+
+def draw(*overrides: str) -> Task:
+    config = configure(overrides)
+    return config.task.load()(stream(config.seed, "data"), **config.task.options)
+
+
+def test_streams_are_distinct_and_addressable():
+    first = {(p, s, e): stream(s, p, e).random() for p in PURPOSES for s in (0, 1) for e in (0, 1)}
+    assert len(set(first.values())) == len(first)
+    assert first["noise", 1, 1] == stream(1, "noise", 1).random()
+    with pytest.raises(ValueError, match="not in"):
+        stream(0, "other")
+
+
+def test_the_mixture_has_the_moments_it_says():
+    task = draw("task.train=40000", "task.label_noise=0", "task.clusters=1", "task.separation=2.0", "seed=3")
+    x, y = task.train
+    assert x.shape == (40000, 40)
+    np.testing.assert_allclose(np.bincount(y) / len(y), 0.25, atol=0.01)
+    centres = np.stack([x[y == k].mean(0) for k in range(4)])
+    within = np.stack([x[y == k].std(0) for k in range(4)])
+    np.testing.assert_allclose(within, 1, atol=0.03)
+    np.testing.assert_allclose(centres[:, 20:], 0, atol=0.05)
+    assert 2.0 / np.sqrt(2) * 0.7 < centres[:, :20].std() < 2.0 / np.sqrt(2) * 1.3
+    for other, _ in (task.feedback, task.test):
+        assert np.abs(other.mean(0) - x.mean(0)).max() < 0.3, "all splits share the centres"
+
+
+def test_label_noise_redraws_its_share_in_every_split():
+    clean, noisy = (draw(f"task.label_noise={share}", "task.train=20000", "task.test=20000") for share in (0, 0.4))
+    np.testing.assert_array_equal(clean.train[0], noisy.train[0])
+    changed = (clean.train[1] != noisy.train[1]).mean()
+    assert abs(changed - 0.4 * 3 / 4) < 0.02, "a redrawn label is the old one once in K times"
+    again = (draw("task.label_noise=1", "task.train=20000").train[1] == clean.train[1]).mean()
+    assert abs(again - 0.25) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "features", "classes"),
+    [("digits", 1797, 64, 10), ("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3)],
+)
+def test_real_data_is_split_without_overlap_stratified_and_standardised(name, n, features, classes):
+    task = draw(f"task={name}", "seed=5")
+    assert task.classes == classes
+    x = np.concatenate([x for x, _ in task.splits().values()])
+    assert x.shape == (n, features)
+    assert len(np.unique(x.round(9), axis=0)) >= n - 1, "each sample in one split only"
+    np.testing.assert_allclose(task.train[0].mean(0), 0, atol=1e-12)
+    scales = task.train[0].std(0)
+    np.testing.assert_allclose(scales[scales > 0], 1, atol=1e-12)
+    shares = [np.bincount(y, minlength=classes) / len(y) for _, y in task.splits().values()]
+    np.testing.assert_allclose(shares, [shares[0]] * 3, atol=0.03)
+    other = draw(f"task={name}", "seed=6")
+    assert not np.array_equal(task.train[0], other.train[0])
+    assert np.array_equal(task.train[0], draw(f"task={name}", "seed=5").train[0])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("task.train=1790", "train [+] feedback of at most"), ("task.feedback=3", "one sample for each")],
+)
+def test_splits_that_do_not_fit_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        draw("task=digits", override)
+
+
+def split(n=6, columns=2, y=None):
+    return np.ones((n, columns)), np.arange(n) % 2 if y is None else y
+
+
+@pytest.mark.parametrize(
+    ("train", "classes", "message"),
+    [
+        (split(y=np.zeros(5, int)), 2, "x .n, features. and y"),
+        (split(y=np.linspace(0, 1, 6)), 2, "integer labels 0..1"),
+        (split(y=np.full(6, 7)), 2, "integer labels 0..1"),
+        (split(y=np.zeros(6, int)), 2, "at least two classes"),
+        (split(y=np.ones(6)), None, "targets .n, m. for regression"),
+        ((np.full((6, 2), np.inf), np.arange(6) % 2), 2, "12 NaN or infinite entries in the train split"),
+        ((np.ones((0, 2)), np.ones(0, int)), 2, "x .n, features."),
+        (split(columns=3), 2, "x .n, features."),
+    ],
+)
+def test_data_no_run_could_learn_from_is_refused(train, classes, message):
+    other = split() if classes else (np.ones((6, 2)), np.ones((6, 1)))
+    with pytest.raises(ConfigError, match=message):
+        Task(train, other, other, classes)
+
+
+def test_the_mlp_is_the_reference_network():
+    config = configure()
+    model = config.model.load()(40, 4, **config.model.options)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    assert list(shapes.values()) == [(64, 40), (64,), (16, 64), (16,), (4, 16), (4,)]
+    x = torch.randn(5, 40)
+    W1, b1, W2, b2, W3, b3 = model.parameters()
+    Z = torch.tanh(x @ W1.T + b1) @ W2.T + b2
+    torch.testing.assert_close(model["encoder"](x), Z)
+    torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ W3.T + b3)
