@@ -63,8 +63,8 @@ class Thermostat:
 
     v uses I as it was before the update. Until then lam_t = lam0' and I follows -kp e (I = 0 if warmup = 0), so that
     the law takes over without a bump: its first output differs from lam0' only by what e moved in the last epoch. The
-    last term of I is back-calculation: while u is at a bound it bleeds the integral, so the law leaves the bound as soon
-    as e turns.
+    last term of I is back-calculation: while u is at a bound it bleeds the integral, so the law leaves the bound
+    as soon as e turns.
     """
 
     hears_feedback: ClassVar[bool] = False
