@@ -47,8 +47,8 @@ def squared_error(prediction: Tensor, y: Tensor) -> Tensor:
 def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
     """Structural penalty Omega: group lasso over the incoming weights of each unit (Yuan & Lin 2006).
 
-    Omega = sum over weights W [m, k] (dimensions after the first count as one) and rows w of W of sqrt(k) ||w||_2. A
-    row is a unit's fan-in, so a row at zero is a unit switched off. Biases are free. The subgradient at 0 is taken as 0.
+    Omega = sum over weights W [m, k] (dimensions after the first count as one) and rows w of W of sqrt(k) ||w||_2.
+    A row is a unit's fan-in, so a row at zero is a unit switched off. Biases are free; the subgradient at w = 0 is 0.
 
     Args:
         parameters: Name -> tensor, of encoder and head.

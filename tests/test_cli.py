@@ -75,6 +75,7 @@ def test_a_diverging_run_is_recorded_and_named(cli):
 def test_several_runs_by_hydras_own_multirun(cli):
     done = cli("-m", "lam=0,0.1", "seed=0,1", *SMALL)
     assert done.code == 0, done.err
+    assert [path.name for path in Path().iterdir()] == ["outputs"]
     records = pd.read_parquet("outputs/default/records")
     assert records.groupby(["lam0", "seed"]).size().to_dict() == dict.fromkeys(
         [(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1)], 4

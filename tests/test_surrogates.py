@@ -173,7 +173,8 @@ def test_surrogate_is_never_negative_and_ignores_the_order_of_the_batch(name, Z)
 @given(Z=batches(), eps=st.floats(1e-3, 1e3))
 @settings(max_examples=80, deadline=None)
 def test_log_det_is_at_most_variance(Z, eps):
-    assert logdet(Z, eps=eps) <= variance(Z, eps=eps) * (1 + 1e-5)
+    # To rounding: of float32, and of 1 + Sigma/eps in float64.
+    assert logdet(Z, eps=eps) <= variance(Z, eps=eps) * (1 + 1e-5) + 1e-14
 
 
 def test_log_det_and_variance_agree_to_first_order():

@@ -1,0 +1,50 @@
+"""An installed wheel carries conf/ and runs, away from any checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_carries_the_whole_configuration(wheel):
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".yaml")}
+    assert inside == {f"hclm_runner/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
+
+
+def test_the_wheel_runs_from_its_own_configuration(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    where = "import hclm_runner.config as c; print(c.CONF)"
+    found = subprocess.run([sys.executable, "-c", where], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip() == str(site / "hclm_runner" / "conf")
+    command = [sys.executable, "-m", "hclm_runner", *SMALL]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "outputs/default/records").glob("*.parquet"))
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_in_an_empty_environment(wheel, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    subprocess.run([binaries / "pip", "install", "--quiet", str(wheel)], check=True)
+    done = subprocess.run([binaries / "hclm-runner", *SMALL], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "outputs/default/runs").is_dir()
