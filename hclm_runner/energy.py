@@ -76,7 +76,7 @@ def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: int, miss_cost
         Scalar, a mean over the batch, in units of one ordinary mistake.
     """
     p_true = torch.softmax(logits, dim=-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
-    cost = torch.where(y == critical_class, miss_cost, 1.0).to(logits.dtype)
+    cost = 1 + (miss_cost - 1) * (y == critical_class).to(logits.dtype)
     return (cost * (1 - p_true)).mean()
 
 

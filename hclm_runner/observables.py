@@ -46,7 +46,8 @@ def effective_rank(Z: Tensor) -> Tensor:
     It lies in [1, min(B - 1, d)]. A representation collapsed to one point has Sigma = 0 and uses no direction:
     0. NaN if Z holds a non-finite number.
     """
-    centred = (Z - Z.mean(0)).double()
+    Z = Z.double() - Z[0].double()  # equal rows become exactly 0, which their rounded mean is not
+    centred = Z - Z.mean(0)
     Sigma = centred.T @ centred / Z.shape[0]
     # eigvalsh raises on non-finite input, for all runs vectorised together: hand it zeros instead, and answer NaN.
     finite = Sigma.isfinite().all()

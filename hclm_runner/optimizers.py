@@ -59,4 +59,4 @@ class Adam:
 
 def _axpy(y: Tensor, a: float | Tensor, x: Tensor) -> Tensor:
     """Return y + a x in one pass over memory: written out, the update would be a third of a step's time."""
-    return torch.addcmul(y, x, torch.as_tensor(a).to(y))
+    return torch.addcmul(y, x, torch.as_tensor(a, dtype=y.dtype, device=y.device))

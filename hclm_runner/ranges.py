@@ -12,8 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Probability = Annotated[float, Ge(0), Le(1)]
+Share = Annotated[float, Gt(0), Le(1)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 
-__all__ = ["Count", "Fraction", "NonNegative", "Positive", "Probability", "Whole"]
+__all__ = ["Count", "Fraction", "NonNegative", "Positive", "Probability", "Share", "Whole"]

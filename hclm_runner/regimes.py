@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from hclm_runner.ranges import NonNegative, Positive, Probability, Whole
+from hclm_runner.ranges import NonNegative, Positive, Probability, Share, Whole
 
 State = dict[str, Tensor]
 
@@ -58,7 +58,7 @@ class Thermostat:
         e     = clip(log(y / S_ref), -1, 1)          -1 where y <= 0
         v     = log lam0' + kp e + I
         u     = clip(v, log lam_min, log lam_max)
-        I    <- I + ki e + anti_windup (ki / kp) (u - v)
+        I    <- I + ki e + min(anti_windup ki / kp, 1) (u - v)
         lam_t = exp(u)                               in force during epoch t + 1
 
     v uses I as it was before the update. Until then lam_t = lam0' and I follows -kp e (I = 0 if warmup = 0), so that
@@ -74,7 +74,7 @@ class Thermostat:
     lam_min: Positive
     lam_max: Positive
     warmup: Whole
-    smoothing: Probability
+    smoothing: Share
     kp: Positive
     ki: NonNegative
     anti_windup: NonNegative
@@ -88,7 +88,7 @@ class Thermostat:
         """
         start = self._bound(lam0)
         zero = torch.zeros_like(lam0)
-        R = reference if self.setpoint is None else torch.as_tensor(self.setpoint).to(lam0)
+        R = reference if self.setpoint is None else torch.as_tensor(self.setpoint, dtype=lam0.dtype, device=lam0.device)
         S_ref = self.kappa * R
         return {
             "lam": start,
@@ -113,7 +113,7 @@ class Thermostat:
         v = state["start"] + self.kp * e + state["I"]
         bounded = self._bound(v.exp())
         u = bounded.log()
-        integral = state["I"] + self.ki * e + self.anti_windup * (self.ki / self.kp) * (u - v)
+        integral = state["I"] + self.ki * e + self._back_calculation() * (u - v)
         return state | {
             "lam": torch.where(active, bounded, state["lam"]),
             "setpoint": S_ref,
@@ -121,12 +121,16 @@ class Thermostat:
             "I": torch.where(active, integral, -self.kp * e),
         }
 
+    def _back_calculation(self) -> Tensor:
+        # Beyond 1 the correction overshoots, and lam would leave its bound by itself.
+        return torch.as_tensor(self.anti_windup * (self.ki / self.kp), dtype=torch.float64).clamp(max=1)
+
     def _active(self, seen: Seen) -> Tensor:
         return torch.as_tensor(seen.epoch >= self.warmup, device=seen.entropy.device)
 
     def _bound(self, lam: Tensor) -> Tensor:
         # One clip, in lam: exp(log(bound)) may round to the wrong side of the bound.
-        return torch.clamp(lam, torch.as_tensor(self.lam_min).to(lam), torch.as_tensor(self.lam_max).to(lam))
+        return _clip(lam, self.lam_min, self.lam_max)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,10 @@ class RLThermostat(Thermostat):
     - policy "reinforce", from the scalar utility r_t alone (Williams 1992, doi 10.1007/BF00992696): a Gaussian policy
       a = mu + explore xi with m = clip(a, m_min, m_max), and mu = a = 0 at first. The reward is credited to the action
       in force: mu <- clip(mu + alpha (r_t - b) (a - mu) / explore^2, m_min, m_max), then b <- b + baseline (r_t - b),
-      then a new a is drawn about the new mu. The baseline b starts at the first r_t heard, which so moves nothing.
+      then a new a is drawn about the new mu. The baseline b starts at the first r_t heard, which so moves nothing. Late
+      feedback is credited to the wrong action: `feedback.delay` is a fault this policy cannot see through.
+
+    The set point may move at t = warmup already, so lam may take a step there that a plain thermostat's does not.
     """
 
     hears_feedback: ClassVar[bool] = True
@@ -180,4 +187,11 @@ class RLThermostat(Thermostat):
         return {"mu": mu, "a": a, "m": self._range(a), "b": b + self.baseline * (r - b)}
 
     def _range(self, m: Tensor) -> Tensor:
-        return torch.clamp(m, torch.as_tensor(self.m_min).to(m), torch.as_tensor(self.m_max).to(m))
+        return _clip(m, self.m_min, self.m_max)
+
+
+def _clip(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Return value in [low, high]; torch.clamp takes bounds that are both numbers or both tensors, and of its dtype."""
+    return torch.clamp(
+        value, *(torch.as_tensor(bound, dtype=value.dtype, device=value.device) for bound in (low, high))
+    )

@@ -29,4 +29,6 @@ def stream(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
     Raises:
         ValueError: If `purpose` is unknown.
     """
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose {purpose!r} is none of {', '.join(PURPOSES)}")
     return np.random.default_rng([seed, PURPOSES.index(purpose), epoch])

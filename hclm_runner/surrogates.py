@@ -21,11 +21,12 @@ promise is kept, and that each promise a surrogate does not make is one it break
 
 - translation: S(Z + 1 c^T) = S(Z) for any c in R^d.
 - orthogonal: S(Z Q) = S(Z) for any orthogonal Q.
-- correlation: S sees the off-diagonal entries of Sigma.
+- correlation: S is smaller for correlated columns of Z than for uncorrelated ones of equal variances (Hadamard).
 - diagonal: S depends on the diagonal of Sigma only.
 - row_shift: S is unchanged when each row of Z is shifted by a constant of its own.
 - bounded_by_log_d: S <= log d.
-- vanishing_force: grad S -> 0 both as |Z| -> 0 and as |Z| -> infinity.
+- vanishing_force: along a ray t Z, barring ties within a row, both grad S and |Z| |grad S| -> 0 as t -> 0 and as
+  t -> infinity. (The log-det's force falls as 1/t, so that |Z| |grad S| does not vanish.)
 """
 
 
@@ -42,10 +43,11 @@ def logdet(Z: Tensor, *, eps: Positive) -> Tensor:
         eps: Noise floor, in the squared units of Z.
 
     Returns:
-        Scalar in nats, dtype of Z; NaN if Z holds a non-finite number.
+        Scalar in nats, dtype of Z. NaN if Z holds a non-finite number, or if Sigma is singular and ||Sigma||/eps beyond
+        float64 (1e16).
     """
     B, d = Z.shape
-    centred = (Z - Z.mean(0)).double()
+    centred = Z.double() - Z.double().mean(0)
     gram = centred.T @ centred if d <= B else centred @ centred.T
     identity = torch.eye(min(B, d), dtype=gram.dtype, device=Z.device)
     # cholesky_ex reports failure instead of raising: one run's overflow must not stop the runs vectorised beside it.

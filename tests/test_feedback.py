@@ -18,12 +18,6 @@ EPOCHS = 12
 unit = st.floats(0, 1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _denormal_floats() -> None:
-    """Undo what `train` sets for the whole process: hypothesis refuses to draw floats without denormals."""
-    torch.set_flush_denormal(False)
-
-
 def number(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 

@@ -11,7 +11,6 @@ from torch.func import vmap
 from hclm_runner.optimizers import SGD, Adam
 
 STEPS, P = 50, 12
-FLOAT32_ONLY = pytest.mark.xfail(strict=True, reason="SGD rounds options that are Python floats to float32")
 SGD_OPTIONS = [
     {"lr": 0.05, "momentum": 0.0, "weight_decay": 0.0},
     {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
@@ -60,7 +59,7 @@ def as_tensors(options: dict[str, float]) -> dict[str, Tensor]:
     return {key: torch.tensor(value, dtype=torch.float64) for key, value in options.items()}
 
 
-@pytest.mark.parametrize("given_as", [as_tensors, pytest.param(dict, marks=FLOAT32_ONLY)])
+@pytest.mark.parametrize("given_as", [as_tensors, dict])
 @pytest.mark.parametrize("options", SGD_OPTIONS)
 def test_sgd_equals_torch(options, given_as):
     torchs = path_of_torch(torch.optim.SGD, 0, **options)

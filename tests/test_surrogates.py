@@ -23,12 +23,6 @@ each_surrogate = pytest.mark.parametrize("name", SURROGATES)
 a_few = settings(max_examples=30, deadline=None)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _denormal_floats() -> None:
-    """Undo what `train` sets for the whole process: hypothesis refuses to draw floats without denormals."""
-    torch.set_flush_denormal(False)
-
-
 def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(dtype)
 
