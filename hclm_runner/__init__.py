@@ -16,7 +16,7 @@ _HOME = {
     "configure": "config",
     "Task": "tasks",
     "train": "trainer",
-    "Records": "trainer",
+    "Records": "records",
     "load": "store",
     "effectiveness": "analysis",
     "final": "analysis",

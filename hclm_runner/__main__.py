@@ -5,38 +5,42 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner.config import CONF, ConfigError, explain, resolve
 
 
 def main() -> None:
-    """Compose the configuration, run it, and exit with 0 (done), 1 (diverged), 2 (refused) or 130 (interrupted)."""
+    """Compose, run, and exit with 0 (done), 1 (a run has no result or diverged), 2 (refused) or 130 (interrupted)."""
     here = str(Path.cwd())
     if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
         sys.path.insert(0, here)
-    codes: list[int] = []  # of each job; Hydra drops what a job returns
+    codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def task(cfg: DictConfig) -> None:
+    def task(cfg: DictConfig) -> int:
         codes.append(1)
         try:
             config = resolve(cfg)
-            from hclm_runner.runner import (
-                run,
-            )  # torch takes seconds to import, and --help and completion need none of it
+            # Here, because torch takes seconds to import, and --help and completion need none of it.
+            from hclm_runner.runner import run
 
             codes[-1] = run(config)
         except ConfigError as error:
             codes[-1] = _say(2, str(error))
+        return codes[-1]
 
     asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
     try:
         task()
     except KeyboardInterrupt:
-        codes.append(_say(130, "interrupted; nothing of the run in flight was written"))
-    except Exception as error:
+        codes.append(_say(130, "interrupted; what was in flight was not written"))
+    except ConfigError as error:  # of a multirun as a whole
+        codes.append(_say(2, str(error)))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         if codes or asked_for_traceback:
             raise
         codes.append(_say(2, str(explain(error))))

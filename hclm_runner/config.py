@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, create_model
 
-from hclm_runner.ranges import Count, NonNegative
+from hclm_runner.ranges import Count, NonNegative, Positive, Whole
 
 CONF = next(
     folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir()
@@ -43,7 +43,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
 SCHEMA_VERSION = 1
 """Part of every run's identity: raise it when a column changes its meaning, or the physics its numbers."""
 
-EXECUTION = ("device", "compile", "name", "force")
+EXECUTION = ("device", "compile", "name", "force", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
 
@@ -61,6 +61,7 @@ class ConfigError(ValueError):
 class Choice:
     """One option of a group: a target by dotted path, and the options it is called with."""
 
+    group: str
     name: str
     target: str
     options: Mapping[str, Any]
@@ -69,6 +70,14 @@ class Choice:
         """Import and return the target."""
         target: Callable[..., Any] = pkgutil.resolve_name(self.target)
         return target
+
+    def static(self) -> dict[str, Any]:
+        """Return the options that runs in a batch share: all but floats, and but integers where they shape nothing.
+
+        A model's floats are shared too: only its weights reach the physics as numbers of each run.
+        """
+        free: dict[str, tuple[type, ...]] = {"regime": (float, int), "feedback": (float, int), "model": ()}
+        return {key: value for key, value in self.options.items() if type(value) not in free.get(self.group, (float,))}
 
     def source_hash(self) -> str | None:
         """Return a hash of the file that defines a user's own target, None for ours: editing it makes a new run."""
@@ -95,7 +104,7 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     except ValidationError as error:
         raise _refusal(error, schema, prefix=f"{group}.") from None
     name = value.get("name") or target.rpartition(".")[2]
-    return Choice(str(name), target, {key: getattr(parsed, key) for key in schema.model_fields})
+    return Choice(group, str(name), target, {key: getattr(parsed, key) for key in schema.model_fields})
 
 
 def _resolve(key: str, target: str) -> Callable[..., Any]:
@@ -127,6 +136,19 @@ _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=Fal
 Group = Annotated[Choice, BeforeValidator(_choice)]
 
 
+class SweepOptions(BaseModel):
+    """How a multirun executes; no result depends on it."""
+
+    model_config = _STRICT
+
+    dry_run: bool
+    bundle: Literal["auto"] | Count
+    workers: Literal["auto"] | Count
+    memory: Literal["auto"] | Positive
+    verify: Whole
+    job_dirs: bool
+
+
 class RunConfig(BaseModel):
     """Everything about one run. conf/config.yaml says what each key means."""
 
@@ -152,6 +174,7 @@ class RunConfig(BaseModel):
     compile: Literal["auto"] | bool
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     force: bool
+    sweep: SweepOptions
 
     @property
     def title(self) -> str:
@@ -171,10 +194,23 @@ class RunConfig(BaseModel):
         text = json.dumps({"config": config, "sources": sources, "schema": SCHEMA_VERSION}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def shape_key(self) -> str:
+        """What runs must have in common to train as one batch: not their seeds, nor their floats (but a model's).
+
+        Whether omega and rho are zero is: a term that is left out costs nothing, and cannot spoil a run that does not
+        have it.
+        """
+        groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in INPUTS}
+        rest = {"epochs": self.epochs, "batch_size": self.batch_size, "dtype": self.dtype}
+        return json.dumps(groups | rest | {"omega": self.omega > 0, "rho": self.rho > 0}, sort_keys=True)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as plain data, of the form the YAML has."""
 
         def plain(value: object) -> object:
+            if isinstance(value, BaseModel):
+                return value.model_dump()
             return (
                 {"name": value.name, "_target_": value.target, **value.options} if isinstance(value, Choice) else value
             )

@@ -166,19 +166,10 @@ class Physics:
         return observables.accuracy(output, y), observables.confidence(output)
 
 
-def static(group: str, choice: Choice) -> dict[str, Any]:
-    """Return the options that runs in a batch share: all but floats, and but integers where they shape nothing.
-
-    A model's floats are shared too: only its weights reach the physics as numbers of each run.
-    """
-    free: tuple[type, ...] = {"regime": (float, int), "feedback": (float, int), "model": ()}.get(group, (float,))
-    return {key: value for key, value in choice.options.items() if type(value) not in free}
-
-
 def varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
     """Return the other options of a group, each [R]: floats in `dtype`, integers as they are."""
     options = [getattr(run, group).options for run in runs]
-    names = options[0].keys() - static(group, getattr(runs[0], group)).keys()
+    names = options[0].keys() - getattr(runs[0], group).static().keys()
     return {
         name: column(
             [own[name] for own in options], dtype if isinstance(options[0][name], float) else torch.int64, device

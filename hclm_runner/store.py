@@ -1,50 +1,105 @@
-"""The store of finished runs: parquet files under outputs/<name>/. Imports no torch.
+"""The store of finished runs: parquet shards under outputs/<name>/. Imports no torch.
 
-records/ holds one row per run and epoch, runs/ one row per run. A file is written under a temporary name, flushed to
-the disk and renamed, so none is ever half there. A run counts as there once its row in runs/ is, which is written
-last.
+records/ holds one row per run and epoch, runs/ one row per run; a shard in one has its namesake in the other, and holds
+runs that trained together. A file is written under a temporary name, flushed to the disk and renamed, so none is ever
+half there. A run counts as there once its row in runs/ is, which is written last. Whoever writes holds the lock.
 """
 
 import errno
+import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
-from hclm_runner.config import ConfigError
+from hclm_runner.config import SCHEMA_VERSION, ConfigError
 
 OUTPUTS = Path("outputs")
+DONE = ("finished", "diverged")
+"""The statuses of a result. A run that failed or was refused is tried again."""
+
+PARTS = ("records", "runs")
 
 
 def prepare(folder: Path) -> None:
-    """Make the store's folders, see that they can be written.
+    """Make the store's folders, and see that they can be written.
 
     Raises:
         ConfigError: If they cannot be written: better now than after the training.
     """
     try:
-        for part in (folder / "records", folder / "runs", folder / "figures"):
-            part.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=part, prefix=".probe-"):
+        for part in (*PARTS, "figures"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder / part, prefix=".probe-"):
                 pass
     except OSError as error:
-        raise ConfigError(
-            "name", folder.name, f"a store that can be written at {folder}/, got {error.strerror or error}"
-        ) from error
+        reason = error.strerror or str(error)
+        raise ConfigError("name", folder.name, f"a store that can be written at {folder}/, got {reason}") from error
 
 
-def write(folder: Path, records: pd.DataFrame, run: pd.DataFrame) -> list[Path]:
-    """Write one run's rows, then its description; what the store had under its id is replaced.
+@contextmanager
+def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
+    """Hold the store for writing, tidied; another command that holds it is waited for. Yields what `tidy` set aside.
+
+    The lock is the operating system's: it falls with the process that holds it, however that dies.
+    """
+    prepare(folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        say(f"waiting for another command that is writing to {folder}/")
+        lock.acquire()
+    try:
+        yield tidy(folder)
+    finally:
+        lock.release()
+
+
+def tidy(folder: Path) -> list[Path]:
+    """Set aside the shards that cannot be trusted, and return where they went; remove half-written files.
+
+    Trusted is a pair of readable files of today's schema in which runs/ accounts for each row of records/. A run that
+    stands in two shards (a process was killed between writing the new and dropping the old) keeps the newer.
+    """
+    for part in PARTS:
+        for leftover in (folder / part).glob(".*.parquet"):
+            leftover.unlink(missing_ok=True)
+    names = {path.name for part in PARTS for path in (folder / part).glob("*.parquet")}
+    aside = []
+    for name in sorted(names):
+        if _trusted(folder, name):
+            continue
+        for part in PARTS:
+            if (folder / part / name).exists():
+                target = folder / "set_aside" / f"{part}-{name}"
+                target.parent.mkdir(exist_ok=True)
+                (folder / part / name).replace(target)
+                aside.append(target)
+    newest_first = sorted((folder / "runs").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    seen: set[str] = set()
+    for path in newest_first:
+        ids = set(pd.read_parquet(path, columns=["run_id"])["run_id"])
+        if ids & seen:
+            _drop(folder, path.name, ids & seen)
+        seen |= ids
+    return aside
+
+
+def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+    """Write the rows of runs that trained together, then their descriptions; what the store had of them before goes.
 
     Args:
-        folder: The store, made by `prepare`.
-        records: The run's rows; none if it diverged before its first.
-        run: Its one row of runs/, with a `run_id`.
+        folder: The store, locked.
+        records: The runs' rows; none of a run that has no result.
+        runs: A row for each run: `run_id`, `status`, `rows` (how many in `records`), `schema`, and more.
 
     Returns:
         The paths of the two files.
@@ -52,30 +107,40 @@ def write(folder: Path, records: pd.DataFrame, run: pd.DataFrame) -> list[Path]:
     Raises:
         OSError: If the disk refuses; the store is as it was.
     """
-    name = f"{run['run_id'].iloc[0]}.parquet"
-    paths = [folder / "records" / name, folder / "runs" / name]
-    for path, frame in zip(paths, (records, run), strict=True):
+    ids = sorted(runs["run_id"])
+    name = ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+    paths = [folder / part / f"{name}.parquet" for part in PARTS]
+    older = _shards_of(folder, ids) - {paths[1].name}
+    for path, frame in zip(paths, (records, runs), strict=True):
         atomically(path, partial(frame.to_parquet, index=False))
+    for shard in older:
+        _drop(folder, shard, set(ids))
     return paths
 
 
-def find(folder: Path, identity: str) -> pd.Series | None:
-    """Return the description of a run, or None where the store has none that can be read, with its records.
-
-    A torn, empty or foreign file describes nothing: the run trains again and replaces it.
-    """
-    name = f"{identity}.parquet"
-    try:
-        pq.ParquetFile(folder / "records" / name)
-        frame = pq.ParquetFile(folder / "runs" / name).read().to_pandas()
-    except (OSError, pa.ArrowInvalid):
-        return None
-    return frame.iloc[0] if list(frame.get("run_id", [])) == [identity] else None
+def index(folder: Path) -> pd.DataFrame:
+    """Return the rows of runs/ that can be read, at least with the columns run_id and status."""
+    frames = []
+    for path in sorted((folder / "runs").glob("*.parquet")):
+        try:
+            frames.append(pd.read_parquet(path))
+        except (OSError, pa.ArrowInvalid):  # torn; the next command that writes sets it aside
+            continue
+    usable = [frame for frame in frames if {"run_id", "status"} <= set(frame.columns)]
+    return pd.concat(usable, ignore_index=True) if usable else pd.DataFrame({"run_id": [], "status": []})
 
 
-def read_records(folder: Path, identity: str) -> pd.DataFrame:
+def find(folder: Path, run_id: str) -> pd.Series | None:
+    """Return the description of a run that has a result, or None."""
+    known = index(folder)
+    found = known[(known["run_id"] == run_id) & known["status"].isin(DONE)]
+    return None if found.empty else found.iloc[0]
+
+
+def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     """Return the rows of one run, in order of epoch."""
-    return pd.read_parquet(folder / "records" / f"{identity}.parquet").sort_values("epoch", ignore_index=True)
+    rows = pd.read_parquet(folder / "records", filters=[("run_id", "==", run_id)])
+    return rows.sort_values("epoch", ignore_index=True)
 
 
 def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -106,3 +171,35 @@ def atomically(path: Path, write: Callable[[str], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _trusted(folder: Path, name: str) -> bool:
+    try:
+        runs = pd.read_parquet(folder / "runs" / name)
+        rows = pq.ParquetFile(folder / "records" / name).metadata.num_rows
+    except (OSError, pa.ArrowInvalid):
+        return False
+    if not {"run_id", "status", "rows", "schema"} <= set(runs.columns):
+        return False
+    return bool((runs["schema"] == SCHEMA_VERSION).all() and runs["rows"].sum() == rows)
+
+
+def _shards_of(folder: Path, ids: Collection[str]) -> set[str]:
+    found = set()
+    for path in (folder / "runs").glob("*.parquet"):
+        if pd.read_parquet(path, columns=["run_id"])["run_id"].isin(ids).any():
+            found.add(path.name)
+    return found
+
+
+def _drop(folder: Path, name: str, ids: Collection[str]) -> None:
+    """Take runs out of a shard. Killed half-way, the pair does not add up: `tidy` sets it aside and they train again."""
+    for part in reversed(PARTS):
+        path = folder / part / name
+        frame = pd.read_parquet(path)
+        kept = frame[~frame["run_id"].isin(ids)]
+        if part == "runs" and kept.empty:
+            for each in PARTS:
+                (folder / each / name).unlink()
+            return
+        atomically(path, partial(kept.to_parquet, index=False))

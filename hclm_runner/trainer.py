@@ -8,29 +8,22 @@ printing here.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import vmap
 
 from hclm_runner import observables
-from hclm_runner.config import INPUTS, ConfigError, RunConfig
+from hclm_runner.config import ConfigError, RunConfig
 from hclm_runner.feedback import utility
-from hclm_runner.physics import Physics, build, column, flatten, static, varying
+from hclm_runner.physics import Physics, build, column, flatten, varying
+from hclm_runner.records import COLUMNS, Records
 from hclm_runner.regimes import Seen
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
-
-COLUMNS = (
-    *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy"),
-    *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
-    *("setpoint", "feedback", "reward", "effective_rank", "feedback_loss"),
-)
-"""What is measured at each epoch; the README has a line on each."""
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
@@ -38,42 +31,6 @@ point."""
 
 T = TypeVar("T")
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
-
-
-class Records(NamedTuple):
-    """What a batch of R runs measured."""
-
-    runs: Sequence[RunConfig]
-    columns: dict[str, NDArray[np.float64]]
-    """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
-    diverged: NDArray[np.int64]
-    """[R], the first epoch at which a vital number was not finite; -1 where all were."""
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per run and epoch, with the labels of the run; a run that diverged ends before that epoch."""
-        frames = []
-        for i, (run, diverged) in enumerate(zip(self.runs, self.diverged, strict=True)):
-            labels: dict[str, object] = {
-                "run_id": run.run_id,
-                "surrogate": run.surrogate.name,
-                "regime": run.regime.name,
-            }
-            labels |= {"task": run.task.name, "lam0": run.lam, "seed": run.seed}
-            measured = {name: values[i] for name, values in self.columns.items()}
-            rows = pd.DataFrame({**labels, "epoch": np.arange(run.epochs + 1), **measured})
-            frames.append(rows if diverged < 0 else rows[:diverged])
-        return pd.concat(frames, ignore_index=True)
-
-
-def shape_key(run: RunConfig) -> str:
-    """Return what runs must have in common to train as one batch: not their seeds, nor their floats (but a model's).
-
-    Whether omega and rho are zero is: a term that is left out costs nothing, and cannot spoil a run that does not
-    have it.
-    """
-    groups = {group: [getattr(run, group).target, static(group, getattr(run, group))] for group in INPUTS}
-    rest = {"epochs": run.epochs, "batch_size": run.batch_size, "dtype": run.dtype}
-    return json.dumps(groups | rest | {"omega": run.omega > 0, "rho": run.rho > 0}, sort_keys=True)
 
 
 def train(
@@ -97,7 +54,7 @@ def train(
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
         ValueError: If the runs' shapes differ, or there are none.
     """
-    if len({shape_key(run) for run in runs}) != 1:
+    if len({run.shape_key for run in runs}) != 1:
         raise ValueError(f"{len(runs)} runs, which must be at least one, with one shape_key")
     torch.set_flush_denormal(True)
     config, dtype = runs[0], getattr(torch, runs[0].dtype)

@@ -9,7 +9,7 @@ import pandas as pd
 import pexpect
 import pytest
 
-from hclm_runner.trainer import COLUMNS
+from hclm_runner.records import COLUMNS
 
 SMALL = ("task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=3")
 

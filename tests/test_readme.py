@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hclm_runner.config import CONF
-from hclm_runner.trainer import COLUMNS
+from hclm_runner.records import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

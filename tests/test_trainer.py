@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from hclm_runner.config import configure
+from hclm_runner.records import COLUMNS, Records
 from hclm_runner.regimes import Fixed, Seen, State, Thermostat
-from hclm_runner.trainer import COLUMNS, Records, shape_key, train
+from hclm_runner.trainer import train
 
 SMALL = ["epochs=4", "task.train=64", "task.feedback=32", "task.test=48", "batch_size=16"]
 
@@ -69,7 +70,7 @@ def leaky(in_features: int, out_features: int, *, slope: float) -> nn.Module:
 def test_a_models_floats_are_part_of_its_shape():
     model = ["model=custom", f"model._target_={__name__}.leaky", *SMALL]
     a, b = (configure([*model, f"+model.slope={slope}"]) for slope in (0.0, 0.9))
-    assert shape_key(a) != shape_key(b)
+    assert a.shape_key != b.shape_key
     assert (rows(train([a]), 0) != rows(train([b]), 0)).any()
 
 
@@ -87,7 +88,7 @@ def test_runs_of_different_shape_are_refused():
             train([configure(SMALL), configure([*SMALL, other])])
     with pytest.raises(ValueError, match="at least one"):
         train([])
-    assert shape_key(configure(["lam=1", "seed=3"])) == shape_key(configure(["lam=0"]))
+    assert configure(["lam=1", "seed=3"]).shape_key == configure(["lam=0"]).shape_key
 
 
 def test_what_a_seed_fixes_is_the_same_under_every_surrogate_regime_and_lam():

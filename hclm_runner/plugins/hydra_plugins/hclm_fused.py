@@ -1,0 +1,118 @@
+"""Hydra's side of the sweep engine: `hydra/sweeper=fused` and `hydra/launcher=fused`, the defaults of this app.
+
+This file is found as any Hydra plugin is: by standing in the namespace package hydra_plugins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.types import RunMode
+
+
+class FusedSweeper(BasicSweeper):
+    """Hydra's basic sweeper, which also expands the grid inside each experiment of `experiment=a,b`.
+
+    Where the launcher is ours it does not compose every job a second time to validate it: ours names those it cannot.
+    """
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep.
+
+        Raises:
+            SystemExit: With the worst code of its jobs, if that is not 0.
+        """
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        swept = [override for override in parser.parse_overrides(arguments) if override.is_sweep_override()]
+        experiments = next((list(o.sweep_string_iterator()) for o in swept if o.key_or_group == "experiment"), None)
+        if experiments is None:
+            results = super().sweep(arguments)
+        else:
+            rest = [text for text in arguments if not text.startswith("experiment=")]
+            name, results, mine = self.config.hydra.job.config_name, [], dict(self.params)
+            for experiment in experiments:
+                master = loader.load_configuration(name, [f"experiment={experiment}", *rest], RunMode.MULTIRUN)
+                self.params = mine | dict(master.hydra.sweeper.params or {})
+                results += super().sweep([f"experiment={experiment}", *rest]) or []
+        code = max((job.return_value or 0 for batch in results or [] for job in batch), default=0)
+        if code:
+            raise SystemExit(code)
+        return results
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose each job once more, for the launchers that do not say which job they cannot compose."""
+        if not isinstance(self.launcher, FusedLauncher):
+            super().validate_batch_is_legal(batch)
+
+
+class FusedLauncher(BasicLauncher):
+    """Trains all jobs of a batch in a few fused bundles; one after the other where Hydra must do something for each."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Compose, train what the store lacks, and return one result a job; its value is the exit code."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        from hclm_runner.sweep.compose import Composer
+        from hclm_runner.sweep.engine import sweep
+        from hclm_runner.terminal import say
+
+        job = self.config.hydra.job
+        if job.chdir or job.env_set or self.config.hydra.callbacks:
+            say("one run after the other: hydra.job.chdir, hydra.job.env_set or hydra.callbacks asks for it")
+            return super().launch(job_overrides, initial_job_idx)
+        setup_globals()
+        if OmegaConf.select(self.config, "sweep.job_dirs"):
+            for number, overrides in enumerate(job_overrides, initial_job_idx):
+                self._write_job_dir(number, list(overrides))
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        code = sweep(composer, [list(overrides) for overrides in job_overrides])
+        return [self._result(overrides, code) for overrides in job_overrides]
+
+    def _write_job_dir(self, number: int, overrides: list[str]) -> None:
+        """Have Hydra itself write what it would write of a job, by running one that does nothing."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            config.hydra.job.id, config.hydra.job.num = str(number), number
+            config.hydra.output_subdir, config.hydra.sweep.subdir = ".hydra", f"jobs/{number}"
+        run_job(
+            hydra_context=self.hydra_context,
+            task_function=lambda _: None,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+    def _result(self, overrides: Sequence[str], code: int) -> JobReturn:
+        result = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()), status=JobStatus.COMPLETED)
+        result.return_value = code
+        return result
+
+
+@dataclass
+class FusedSweeperConf(BasicSweeperConf):
+    """What Hydra instantiates for hydra/sweeper=fused."""
+
+    _target_: str = "hydra_plugins.hclm_fused.FusedSweeper"
+
+
+@dataclass
+class FusedLauncherConf:
+    """What Hydra instantiates for hydra/launcher=fused."""
+
+    _target_: str = "hydra_plugins.hclm_fused.FusedLauncher"
+
+
+_store = ConfigStore.instance()
+_store.store(group="hydra/sweeper", name="fused", node=FusedSweeperConf, provider="hclm_runner")
+_store.store(group="hydra/launcher", name="fused", node=FusedLauncherConf, provider="hclm_runner")

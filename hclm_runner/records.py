@@ -1,0 +1,112 @@
+"""What runs measured, as frames: the rows of records/ and of runs/. Imports no torch."""
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hclm_runner.config import SCHEMA_VERSION, RunConfig
+
+COLUMNS = (
+    *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy"),
+    *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
+    *("setpoint", "feedback", "reward", "effective_rank", "feedback_loss"),
+)
+"""What is measured at each epoch; the README has a line on each."""
+
+
+class Records(NamedTuple):
+    """What a batch of R runs measured."""
+
+    runs: Sequence[RunConfig]
+    columns: dict[str, NDArray[np.float64]]
+    """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
+    diverged: NDArray[np.int64]
+    """[R], the first epoch at which a vital number was not finite; -1 where all were."""
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per run and epoch, with the labels of the run; a run that diverged ends before that epoch."""
+        epochs = np.arange(self.columns["lam"].shape[1])
+        kept = (self.diverged[:, None] < 0) | (epochs < self.diverged[:, None])
+        labels = {name: np.repeat(values, kept.sum(1)) for name, values in _labels(self.runs).items()}
+        measured = {name: values[kept] for name, values in self.columns.items()}
+        return pd.DataFrame(labels | {"epoch": np.broadcast_to(epochs, kept.shape)[kept]} | measured)
+
+    @classmethod
+    def empty(cls, run: RunConfig) -> "Records":
+        """Return the records of a run that measured nothing."""
+        return cls([run], dict.fromkeys(COLUMNS, np.full((1, 1), np.nan)), np.zeros(1, dtype=np.int64))
+
+
+def describe(
+    records: Records, device: str, seconds: float, *, status: str | None = None, error: str | None = None
+) -> pd.DataFrame:
+    """Return a row of runs/ for each run: what it was, how it ended, and where it came from.
+
+    Args:
+        records: The batch.
+        device: Where it trained.
+        seconds: How long the batch took; a run's wall time is its share.
+        status: How it ended, where that is not "finished" or "diverged".
+        error: Why it has no result.
+    """
+    diverged = records.diverged
+    ended = np.where(diverged >= 0, "diverged", "finished") if status is None else status
+    epochs = records.columns["lam"].shape[1]
+    facts = {
+        "status": ended,
+        "diverged_epoch": pd.array([int(at) if at >= 0 and status is None else None for at in diverged], dtype="Int64"),
+        "error": pd.array([error] * len(diverged), dtype="string"),
+        "rows": np.where(diverged >= 0, diverged, epochs),
+        "config": [json.dumps(run.as_dict()) for run in records.runs],
+        "command": shlex.join(sys.orig_argv),
+        "commit": pd.array([_commit()] * len(diverged), dtype="string"),
+        "versions": json.dumps(_versions()),
+        "device": device,
+        "wall_time": seconds / len(diverged),
+        "schema": SCHEMA_VERSION,
+    }
+    return pd.DataFrame(_labels(records.runs) | facts)
+
+
+def _labels(runs: Sequence[RunConfig]) -> dict[str, NDArray[np.generic]]:
+    return {
+        "run_id": np.array([run.run_id for run in runs]),
+        "surrogate": np.array([run.surrogate.name for run in runs]),
+        "regime": np.array([run.regime.name for run in runs]),
+        "task": np.array([run.task.name for run in runs]),
+        "lam0": np.array([run.lam for run in runs]),
+        "seed": np.array([run.seed for run in runs]),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+@cache
+def _commit() -> str | None:
+    """Return the commit this package runs from, with "+changes" where files differ; None outside a checkout of it."""
+    folder = Path(__file__).parent
+    git = ["git", "-C", str(folder)]
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+changes" if changes else head

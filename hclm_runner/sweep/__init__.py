@@ -1,0 +1,1 @@
+"""Many runs: composed fast, trained in fused bundles, resumed from the store."""

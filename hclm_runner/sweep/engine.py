@@ -1,0 +1,221 @@
+"""Train many runs: plan bundles, supervise a process for each, write what comes back, say what happened."""
+
+import multiprocessing
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from hclm_runner import store, terminal
+from hclm_runner.config import ConfigError, RunConfig, explain, resolve
+from hclm_runner.records import Records, describe
+from hclm_runner.sweep.compose import Composer
+from hclm_runner.sweep.plan import Plan, make_plan
+
+INTERRUPTED = 130
+
+
+@dataclass
+class Result:
+    """How a sweep ended."""
+
+    finished: int = 0
+    diverged: list[str] = field(default_factory=list)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> titles of the runs."""
+    interrupted: bool = False
+
+    @property
+    def code(self) -> int:
+        """The exit code: 130 interrupted, 1 if a run has no result or diverged, else 0."""
+        return INTERRUPTED if self.interrupted else int(bool(self.diverged or self.failed))
+
+
+def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
+    """Compose the jobs of a multirun, train what their store lacks, and return the exit code.
+
+    A job that cannot be composed is named at the end; the others run.
+    """
+    start_server()
+    configs: list[RunConfig] = []
+    refused: dict[str, list[str]] = {}
+    for overrides in terminal.track(jobs, "composing"):
+        try:
+            configs.append(resolve(composer(overrides)))
+        except ConfigError as error:
+            refused.setdefault(str(error), []).append(" ".join(overrides))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            refused.setdefault(str(explain(error)), []).append(" ".join(overrides))
+    if configs and configs[0].sweep.verify:
+        composer.check(jobs, configs[0].sweep.verify)
+    codes = [2 if refused else 0]
+    for name in dict.fromkeys(config.name for config in configs):
+        codes.append(execute([config for config in configs if config.name == name]))  # noqa: PERF401 - it trains
+    terminal.refusals(refused)
+    return max(codes)
+
+
+def execute(configs: Sequence[RunConfig]) -> int:
+    """Train the runs of one store that it does not have, write them, and print the summary; return the exit code."""
+    folder, options = store.OUTPUTS / configs[0].name, configs[0].sweep
+    unique = {config.run_id: config for config in configs}
+    if options.dry_run:
+        plan = make_plan(unique, store.index(folder), configs[0])
+        terminal.dry_run(plan, folder)
+        return 0
+    with store.locked(folder, terminal.say) as aside:
+        terminal.set_aside(aside)
+        plan = make_plan(unique, store.index(folder), configs[0])
+        terminal.announce(plan, folder)
+        result = Result()
+        started = time.perf_counter()
+        if plan.bundles:
+            with terminal.SweepProgress(plan.runs) as board, _stoppable() as stop:
+                try:
+                    _Supervisor(plan, folder, board, result, stop).run()
+                except OSError as error:
+                    result.failed[f"the store cannot be written: {error.strerror or error}"] = ["the bundle in flight"]
+        terminal.sweep_summary(plan, result, folder, time.perf_counter() - started)
+    return result.code
+
+
+class _Supervisor:
+    """Keeps `plan.workers` processes busy, each with one bundle; the parent alone writes.
+
+    A bundle that fails as a whole, in memory, by an exception or by a signal, is halved until the run at fault is alone.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: Path, board: "terminal.SweepProgress", result: Result, stop: Callable[[], bool]
+    ) -> None:
+        self.plan, self.folder, self.board, self.result, self.stop = plan, folder, board, result, stop
+        self.queue = deque(plan.bundles)
+        self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
+
+    def run(self) -> None:
+        try:
+            while (self.queue or self.active) and not self.stop():
+                while self.queue and len(self.active) < self.plan.workers:
+                    self._start(self.queue.popleft())
+                for connection in wait(list(self.active), timeout=0.2):
+                    assert isinstance(connection, Connection)
+                    self._receive(connection)
+            self.result.interrupted = self.stop()
+        finally:
+            for process, *_ in self.active.values():
+                process.kill()
+
+    def _start(self, runs: list[RunConfig]) -> None:
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        work = (theirs, runs, self.plan.device, self.plan.compiles(runs), self.plan.threads)
+        process = _context().Process(target=_train_bundle, args=work, daemon=True)
+        process.start()
+        theirs.close()
+        self.active[ours] = process, runs, time.perf_counter()
+
+    def _receive(self, connection: Connection) -> None:
+        process, runs, started = self.active[connection]
+        try:
+            kind, *content = connection.recv()
+        except EOFError:
+            process.join()
+            kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
+        if kind == "epoch":
+            self.board.advance(len(runs) / (runs[0].epochs + 1))
+            return
+        del self.active[connection]
+        connection.close()
+        process.join()
+        if kind == "done":
+            self._write(Records(runs, *content), time.perf_counter() - started)
+        elif len(runs) > 1:
+            terminal.say(f"a bundle of {len(runs)} runs: {content[0]}; trying its halves")
+            middle = len(runs) // 2
+            self.queue.extendleft([runs[middle:], runs[:middle]])
+        else:
+            self._fail(runs[0], "failed" if kind == "memory" else kind, *content)
+        self.board.settle(self.result.finished, len(self.result.diverged) + sum(map(len, self.result.failed.values())))
+
+    def _write(self, records: Records, seconds: float) -> None:
+        frame = records.frame()
+        described = describe(records, self.plan.device, seconds)
+        store.write(self.folder, frame, described)
+        self.result.finished += int((described["status"] == "finished").sum())
+        self.result.diverged += [run.title for run, at in zip(records.runs, records.diverged, strict=True) if at >= 0]
+
+    def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
+        records = Records.empty(run)
+        described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
+        store.write(self.folder, records.frame(), described)
+        self.result.failed.setdefault(reason, []).append(run.title)
+
+
+def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, compile: bool, threads: int) -> None:
+    """Train one bundle in a process of its own, and send what came of it; the parent decides what that means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
+    import torch
+
+    from hclm_runner.trainer import train
+
+    torch.set_num_threads(threads)
+    try:
+        trained = train(runs, device=device, compile=compile, progress=lambda *_: connection.send(("epoch",)))
+        connection.send(("done", trained.columns, trained.diverged))
+    except BrokenPipeError:
+        return  # the parent is gone, and with it the reason to go on
+    except ConfigError as error:
+        connection.send(("refused", str(error), None))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent records it
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        connection.send(("memory" if memory else "failed", reason, traceback.format_exc()))
+
+
+def _context() -> Any:
+    """Return how processes start: from a server that has torch already, where the system can fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hclm_runner.trainer"])
+    return context
+
+
+def start_server() -> None:
+    """Start the server of processes, which takes the seconds of importing torch, while the parent composes."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        _context()
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def _exit(code: int | None) -> str:
+    return f"signal {-code}, {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C was pressed; pressed twice, it raises KeyboardInterrupt as ever."""
+    pressed: list[int] = []
+    usual = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, _: object) -> None:
+        pressed.append(number)
+        terminal.say("stopping: writing what is finished; Ctrl-C again stops at once")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, usual)

@@ -1,0 +1,152 @@
+"""What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
+
+import itertools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hclm_runner.config import INPUTS, ConfigError, RunConfig
+from hclm_runner.store import DONE
+
+LARGEST = 80
+"""Runs in a bundle: beyond about this many the cost of a run no longer falls."""
+
+SMALLEST = 16
+"""A bundle is not divided further just to keep a worker busy."""
+
+SECONDS_PER_SAMPLE = 4e-7
+"""Of one run and one sample of one epoch, on one thread, for the reference network; only dry_run's estimate uses it."""
+
+WORTH_COMPILING = 300.0
+"""Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep over one store, before it runs."""
+
+    axes: dict[str, list[str]]
+    """Key -> its values, of the keys that vary."""
+    stored: int
+    bundles: list[list[RunConfig]]
+    workers: int
+    threads: int
+    device: str
+
+    @property
+    def runs(self) -> int:
+        """How many runs will train."""
+        return sum(map(len, self.bundles))
+
+    @property
+    def seconds(self) -> float:
+        """A rough estimate of the time this takes."""
+        return sum(sum(map(_seconds, bundle)) for bundle in self.bundles) / self.workers
+
+    @property
+    def gigabytes(self) -> float:
+        """A rough estimate of the memory that the workers take together."""
+        return max((sum(map(_bytes, bundle)) for bundle in self.bundles), default=0) * self.workers / 2**30
+
+    def compiles(self, bundle: list[RunConfig]) -> bool:
+        """Return whether to compile this bundle: as the user says, or, left to us, if its work repays it."""
+        choice = bundle[0].compile
+        return sum(map(_seconds, bundle)) > WORTH_COMPILING if choice == "auto" else bool(choice)
+
+
+def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
+    """Plan the runs by run_id; `known` has the store's run_id and status, `first` the execution options of all.
+
+    Raises:
+        ConfigError: If device=cuda and there is none.
+    """
+    device = find_device(first.device)
+    have = set(known.loc[known["status"].isin(DONE), "run_id"])
+    todo = [config for run_id, config in configs.items() if config.force or run_id not in have]
+    workers = _workers(first, device)
+    groups: dict[str, list[RunConfig]] = {}
+    for config in todo:
+        groups.setdefault(config.shape_key, []).append(config)
+    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory() / 2
+    bundles = []
+    for group in groups.values():
+        fitting = int(budget / workers / max(map(_bytes, group)))
+        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
+        bundles += _divide(group, -(-len(group) // size))
+    if first.sweep.bundle == "auto":
+        bundles = _balance(bundles, workers)
+    workers = max(1, min(workers, len(bundles)))
+    threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
+    return Plan(_axes(list(configs.values())), len(configs) - len(todo), bundles, workers, threads, device)
+
+
+def find_device(wanted: str) -> str:
+    """Return the device that `device=auto|cpu|cuda` means here.
+
+    Raises:
+        ConfigError: If it is cuda and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if not torch.cuda.is_available() and wanted == "cuda":
+        raise ConfigError("device", "cuda", "a machine with a CUDA device, or device=auto or cpu")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _balance(bundles: list[list[RunConfig]], workers: int) -> list[list[RunConfig]]:
+    """Divide the largest bundles until every worker gets as many, and put the long ones first."""
+    bundles = sorted(bundles, key=len, reverse=True)
+    while bundles and len(bundles) % workers and len(bundles[0]) >= 2 * SMALLEST:
+        bundles = sorted([*_divide(bundles[0], 2), *bundles[1:]], key=len, reverse=True)
+    return bundles
+
+
+def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:
+    bounds = [len(runs) * i // parts for i in range(parts + 1)]
+    return [runs[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def _axes(configs: list[RunConfig]) -> dict[str, list[str]]:
+    """Return key -> values of what varies, group options by the name of the group."""
+    rows = [
+        {key: getattr(config, key).name if key in INPUTS else getattr(config, key) for key in RunConfig.model_fields}
+        for config in configs
+    ]
+    return {key: values for key in rows[0] if len(values := list(dict.fromkeys(str(row[key]) for row in rows))) > 1}
+
+
+def _workers(first: RunConfig, device: str) -> int:
+    if first.sweep.workers != "auto":
+        return first.sweep.workers
+    return 1 if device != "cpu" else _cores()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _free_memory() -> float:
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return 4 * 2**30
+
+
+def _samples(config: RunConfig) -> int:
+    """Return the samples of the task's splits where its options say how many; a guess of a few thousand otherwise."""
+    sizes = [config.task.options.get(split) for split in ("train", "feedback", "test")]
+    return sum(size if isinstance(size, int) else 1024 for size in sizes)
+
+
+def _bytes(config: RunConfig) -> int:
+    """Return a rough, generous estimate of a run's memory: its data and the activations of its largest pass."""
+    width: int = sum(config.model.options.get("hidden", [256])) + 128
+    return _samples(config) * width * (8 if config.dtype == "float64" else 4) * 4
+
+
+def _seconds(config: RunConfig) -> float:
+    return config.epochs * _samples(config) * SECONDS_PER_SAMPLE
