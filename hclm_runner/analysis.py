@@ -4,14 +4,22 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from hclm_runner.records import COLUMNS
+
 LATE = 5
 """A final value is the mean of this many last epochs."""
 
 
 def final(records: pd.DataFrame) -> pd.Series:
-    """Return the final value of each measured column of one run: its mean over the last `LATE` epochs after epoch 0."""
+    """Return the final value of each measured column of one run: its mean over the last `LATE` epochs after epoch 0.
+
+    Raises:
+        ValueError: If the records are of several runs: group them by run_id.
+    """
+    if len(records["run_id"].unique()) > 1:
+        raise ValueError("records of several runs; use records.groupby('run_id').apply(final)")
     trained = records[records["epoch"] > 0].nlargest(LATE, "epoch")
-    return trained.select_dtypes("number").mean()
+    return trained[list(COLUMNS)].mean()
 
 
 class Effectiveness(NamedTuple):

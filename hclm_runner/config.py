@@ -4,21 +4,35 @@ Defaults live in conf/ and nowhere else. Types and ranges live here for the scal
 surrogate, law, task, model or optimiser itself for the options of a group. Below this edge there is no omegaconf.
 """
 
+import builtins
 import dataclasses
 import difflib
 import hashlib
 import inspect
+import itertools
 import json
 import math
 import pkgutil
 import re
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from hclm_runner.ranges import Count, NonNegative, Positive, Whole
 
@@ -56,6 +70,10 @@ class ConfigError(ValueError):
         given = key if value is None else f"{key}={value}"
         super().__init__(f"{given}: expected {expected}")
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, object, str]]:
+        """Let it travel between processes."""
+        return type(self), (self.key, self.value, self.expected)
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -83,8 +101,11 @@ class Choice:
         """Return a hash of the file that defines a user's own target, None for ours: editing it makes a new run."""
         if self.target.startswith("hclm_runner."):
             return None
-        path = inspect.getsourcefile(inspect.unwrap(self.load()))
-        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        self.load()
+        prefixes = itertools.accumulate(self.target.split("."), "{}.{}".format)
+        homes = [sys.modules[name] for name in prefixes if name in sys.modules]
+        path = Path(getattr(homes[-1], "__file__", None) or "")
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _choice(value: object, info: ValidationInfo) -> Choice:
@@ -96,15 +117,16 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
         raise ConfigError(
             f"{group}._target_", None, f"the dotted path of a {group}, as in {group}._target_=my_module.my_{group}"
         )
-    function = _resolve(f"{group}._target_", target)
-    schema = _options_schema(function, group, target)
+    schema = _options_schema(_resolve(f"{group}._target_", target), group, target)
     given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
     try:
         parsed = schema.model_validate(given)
     except ValidationError as error:
         raise _refusal(error, schema, prefix=f"{group}.") from None
-    name = value.get("name") or target.rpartition(".")[2]
-    return Choice(group, str(name), target, {key: getattr(parsed, key) for key in schema.model_fields})
+    name = target.rpartition(".")[2] if value.get("name") is None else value["name"]
+    if not isinstance(name, str):
+        raise ConfigError(f"{group}.name", name, "text")
+    return Choice(group, name, target, {key: getattr(parsed, key) for key in schema.model_fields})
 
 
 def _resolve(key: str, target: str) -> Callable[..., Any]:
@@ -120,20 +142,44 @@ def _resolve(key: str, target: str) -> Callable[..., Any]:
 
 def _options_schema(function: Callable[..., Any], group: str, target: str) -> type[BaseModel]:
     inputs = INPUTS[group]
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{group}._target_", target, f"a Python function or class, got {error}") from error
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(positional) < len(inputs):
         raise ConfigError(f"{group}._target_", target, f"a function of ({', '.join(inputs)}) and options")
     options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     fields: dict[str, Any] = {
-        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
-        for p in options
+        p.name: (_annotation(p, function), ... if p.default is p.empty else p.default) for p in options
     }
-    return create_model(target, __config__=_STRICT, **fields)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # an option may share a name with one of pydantic's own
+            return create_model(target, __config__=_STRICT, **fields)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{group}._target_", target, f"options that can be checked, got {reason}") from error
+
+
+def _annotation(parameter: inspect.Parameter, function: Callable[..., Any]) -> Any:
+    """Return an option's annotation; one written as text is looked up where the function was written."""
+    if parameter.annotation is parameter.empty:
+        return Any
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    home = vars(sys.modules.get(function.__module__, builtins)) if hasattr(function, "__module__") else {}
+    try:
+        return eval(parameter.annotation, dict(home))
+    except NameError:
+        return Any
 
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 Group = Annotated[Choice, BeforeValidator(_choice)]
+
+
+def _text(value: object) -> object:
+    return str(value) if type(value) is int else value
 
 
 class SweepOptions(BaseModel):
@@ -154,7 +200,7 @@ class RunConfig(BaseModel):
 
     model_config = _STRICT
 
-    lam: NonNegative
+    lam: Annotated[NonNegative, AfterValidator(abs)]  # -0.0 is 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     sigma: NonNegative
     epochs: Count
@@ -172,7 +218,7 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    name: Annotated[str, BeforeValidator(_text), Field(pattern=r"^\w[\w.-]*$")]
     force: bool
     sweep: SweepOptions
 
@@ -184,13 +230,15 @@ class RunConfig(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The identity of the run: a hash of all that determines its result.
+        """The identity of the run: a hash of all that determines its rows.
 
-        That is the resolved configuration less `EXECUTION`, the schema version, and the source files of the user's own
-        targets. Equal configurations have equal ids, in any order of keys, in any store, on any machine.
+        That is the resolved configuration less `EXECUTION` and the terms whose weight is 0, the schema version, and the
+        files that define the user's own targets (not what those import). Equal configurations have equal ids, in any
+        order of keys, in any store, on any machine.
         """
-        config = {key: value for key, value in self.as_dict().items() if key not in EXECUTION}
-        sources = {group: getattr(self, group).source_hash() for group in INPUTS}
+        unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
+        config = {key: value for key, value in self.as_dict().items() if key not in {*EXECUTION, *unused}}
+        sources = {group: getattr(self, group).source_hash() for group in INPUTS if group not in unused}
         text = json.dumps({"config": config, "sources": sources, "schema": SCHEMA_VERSION}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -239,6 +287,9 @@ def resolve(cfg: DictConfig) -> RunConfig:
         bounds = config.regime.options
         if low in bounds and high in bounds and bounds[low] >= bounds[high]:
             raise ConfigError(f"regime.{low}", bounds[low], f"less than regime.{high}={bounds[high]}")
+    if not config.regime.options.get("m_min", 0) <= 0 <= config.regime.options.get("m_max", 0):
+        bounds = config.regime.options
+        raise ConfigError("regime.m_min", bounds["m_min"], f"m_min <= 0 <= m_max={bounds['m_max']}: m starts at 0")
     return config
 
 
@@ -255,10 +306,12 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
+    if isinstance(overrides, str):
+        raise ConfigError("overrides", repr(overrides), 'a list of overrides, as in ["lam=0.3"]')
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain(error) from error
     return resolve(cfg)
 
@@ -283,10 +336,14 @@ def explain(error: Exception) -> ConfigError:
 
 
 def _check_eps(values: Mapping[str, Any]) -> None:
-    """Name sigma, not eps, when eps is 0 only because it follows sigma."""
+    """Name sigma, not eps, when eps is 0 or infinite in the run's dtype only because it follows sigma."""
     surrogate, sigma = values.get("surrogate"), values.get("sigma")
-    if isinstance(surrogate, dict) and surrogate.get("eps") == 0 and sigma == 0:
-        raise ConfigError("sigma", sigma, "greater than 0, or surrogate.eps set: eps is sigma^2 unless it is given")
+    eps = surrogate.get("eps") if isinstance(surrogate, dict) else None
+    if isinstance(sigma, int | float) and sigma >= 0 and eps is not None and eps == _square(sigma):
+        limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
+        if not limit < eps < 1 / limit:
+            wanted = "greater than 0 (and sigma^2 within its dtype), or surrogate.eps set: else eps is sigma^2"
+            raise ConfigError("sigma", sigma, wanted)
 
 
 def _square(value: object) -> object:
@@ -307,7 +364,10 @@ def _refusal(error: ValidationError, schema: type[BaseModel], prefix: str = "") 
         return ConfigError(
             key, first["input"], f"a known key{_suggest(field, keys)}; keys: {', '.join(keys) or 'none'}"
         )
-    expected = _describe(schema.model_json_schema()["properties"].get(field, {}))
+    try:
+        expected = _describe(schema.model_json_schema()["properties"].get(field, {}))
+    except PydanticInvalidForJsonSchema:
+        expected = "a value of the type that its function asks for"
     if first["type"] == "missing":
         return ConfigError(key, None, f"{expected}, got nothing")
     return ConfigError(key, first["input"] if first["input"] is not None else "null", expected)

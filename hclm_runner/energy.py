@@ -1,24 +1,24 @@
 """The energy E = L + lam S + omega Omega + rho D (Eq 2) and its parts other than S, for one run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from hclm_runner.ranges import NonNegative
+from hclm_runner.ranges import NonNegative, Whole
 
 
-def total(L: Tensor, S: Tensor, lam: Tensor, extras: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+def total(L: Tensor, S: Tensor, lam: Tensor, extras: Iterable[tuple[Tensor, Tensor]] = ()) -> Tensor:
     """Return E = L + lam S + sum of weight * term (Eq 2), a scalar in nats.
 
     Args:
         L: Predictive loss, scalar.
         S: Entropy surrogate, scalar.
         lam: Entropy coefficient >= 0; positive removes entropy.
-        extras: The terms in use of omega Omega and rho D, as name -> (weight, term).
+        extras: The terms in use of omega Omega and rho D, as (weight, term).
     """
     E = L + lam * S
-    for weight, term in extras.values():
+    for weight, term in extras:
         E = E + weight * term
     return E
 
@@ -60,7 +60,7 @@ def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([row.shape[1] ** 0.5 * _norm(row).sum() for row in rows]).sum()
 
 
-def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: int, miss_cost: NonNegative) -> Tensor:
+def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: Whole, miss_cost: NonNegative) -> Tensor:
     """Decision risk D: expected cost of drawing the decision from the predicted probabilities.
 
     D = mean_i c(y_i) (1 - p_i[y_i]), with c = miss_cost where y_i is the critical class and 1 elsewhere: missing the
@@ -74,7 +74,12 @@ def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: int, miss_cost
 
     Returns:
         Scalar, a mean over the batch, in units of one ordinary mistake.
+
+    Raises:
+        ValueError: If there is no such class.
     """
+    if critical_class >= logits.shape[-1]:
+        raise ValueError(f"critical_class={critical_class} of {logits.shape[-1]} classes, counted from 0")
     p_true = torch.softmax(logits, dim=-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
     cost = 1 + (miss_cost - 1) * (y == critical_class).to(logits.dtype)
     return (cost * (1 - p_true)).mean()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hclm_runner.ranges import Fraction, NonNegative, Positive
+from hclm_runner.ranges import Decay, NonNegative, Positive
 
 Memory = dict[str, Tensor]
 
@@ -18,7 +18,7 @@ class SGD:
     """
 
     lr: Positive
-    momentum: Fraction
+    momentum: Decay
     weight_decay: NonNegative
 
     def init(self, theta: Tensor) -> Memory:
@@ -40,8 +40,8 @@ class Adam:
     """
 
     lr: Positive
-    beta1: Fraction
-    beta2: Fraction
+    beta1: Decay
+    beta2: Decay
     eps: Positive
 
     def init(self, theta: Tensor) -> Memory:

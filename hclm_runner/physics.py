@@ -4,17 +4,19 @@ Closed over the choices that the runs of a batch share; every argument is one ru
 The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from hclm_runner import observables
 from hclm_runner.config import Choice, ConfigError, RunConfig
 from hclm_runner.energy import cross_entropy, squared_error, total
 from hclm_runner.optimizers import Memory
+from hclm_runner.regimes import Seen
 
 Numbers = dict[str, Any]
 """The floats that the physics reads: sigma, omega, rho, and a dictionary for each group; a leaf is [R], or one run's
@@ -66,11 +68,11 @@ class Physics:
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         output = self.read(parameters, Z + numbers["sigma"] * xi)
-        extras = {}
+        extras = []
         if "structure" in self.terms:
-            extras["structure"] = numbers["omega"], self._apply("structure", numbers, parameters)
+            extras.append((numbers["omega"], self._apply("structure", numbers, parameters)))
         if "risk" in self.terms:
-            extras["risk"] = numbers["rho"], self._apply("risk", numbers, output, y)
+            extras.append((numbers["rho"], self._apply("risk", numbers, output, y)))
         return total(self.loss(output, y), self.entropy(Z, numbers), lam, extras)
 
     def start(self, theta: Tensor, numbers: Numbers) -> Memory:
@@ -100,52 +102,87 @@ class Physics:
         return row
 
     def check(self, x: Tensor, y: Tensor) -> None:
-        """Call each part once on a batch, and refuse what could not be trained; learns `d`.
+        """Call each part once as training will, vectorised over one run, and refuse what could not be; learns `d`.
+
+        Args:
+            x: A batch of features, [B, features].
+            y: Its labels [B], or targets [B, m].
 
         Raises:
             ConfigError: Naming the key of the part, and the shape it returned or the error it raised.
         """
-        law = self.config.regime
+        self._check_layout()
+        self._check_control()
+        theta, numbers = flatten(self.model).to(x.dtype)[None], self.numbers([self.config], x.dtype, "cpu")
+        outputs = y.shape[1] if self.classes is None else self.classes
+
+        def run(part: Callable[..., Any]) -> Callable[[], Tensor]:
+            def one(theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> Tensor:
+                result = part(self.parameters(theta), x, y, numbers)
+                if not isinstance(result, Tensor) or not result.is_floating_point():
+                    raise TypeError(f"{type(result).__name__}, not a tensor of floats")
+                return result
+
+            return lambda: vmap(one)(theta, x[None], y[None], numbers)[0]
+
+        def read(p: dict[str, Tensor], x: Tensor) -> Tensor:
+            return self.read(p, self.encode(p, x))
+
+        B = len(x)
+        Z = self._probe("model", f"Z [{B}, d] of encoder(x)", (B, None), run(lambda p, x, *_: self.encode(p, x)))
+        self._probe("model", f"[{B}, {outputs}] of head(Z)", (B, outputs), run(lambda p, x, *_: read(p, x)))
+        self._probe("surrogate", "a scalar", (), run(lambda p, x, _, n: self.entropy(self.encode(p, x), n)))
+        if "structure" in self.terms:
+            self._probe("structure", "a scalar", (), run(lambda p, _x, _y, n: self._apply("structure", n, p)))
+        if "risk" in self.terms:
+            self._probe("risk", "a scalar", (), run(lambda p, x, y, n: self._apply("risk", n, read(p, x), y)))
+        self.d = Z.shape[1]
+
+    def _check_layout(self) -> None:
+        problem = None
+        names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
+        if buffers := [name for name, _ in self.model.named_buffers()]:
+            problem = f"buffers {buffers}"
+        elif outside := [name for name in names if not name.startswith(("encoder.", "head."))]:
+            problem = f"parameters {outside}"
+        elif len(names) != len(self.layout):
+            problem = "a parameter under two names"
+        elif frozen := [name for name, p in self.model.named_parameters() if not p.requires_grad]:
+            problem = f"parameters {frozen} that do not train"
+        elif not names:
+            problem = "no parameters"
+        if problem:
+            wanted = "parameters in encoder and head only, each once, all trained"
+            raise ConfigError("model._target_", self.config.model.target, f"{wanted}, got {problem}")
+
+    def _check_control(self) -> None:
+        """Refuse a law or an annotator that cannot do its work, or not on this task."""
+        law, judge = self.config.regime, self.config.feedback
         if self.classes is None and law.options.get("setpoint", 0.0) is None:
             raise ConfigError("regime.setpoint", "null", "the entropy to hold, in nats: a regression task has no log K")
         if self.classes is None and getattr(law.load(), "hears_feedback", False):
-            raise ConfigError(
-                "regime", law.name, "a law without feedback: the annotator judges classes, and this task has none"
-            )
-        outside = [name for name, *_ in self.layout if not name.startswith(("encoder.", "head."))]
-        buffers = [name for name, _ in self.model.named_buffers()]
-        if outside or buffers or not self.layout:
-            found = f"buffers {buffers}" if buffers else f"parameters {outside}" if outside else "no parameters"
-            raise ConfigError(
-                "model._target_", self.config.model.target, f"parameters in encoder and head only, got {found}"
-            )
+            wanted = "a law without feedback: the annotator judges classes, and this task has none"
+            raise ConfigError("regime", law.name, wanted)
+        one = torch.ones(1, dtype=torch.float64)
+        with _naming(judge, "an annotator whose report(utilities, critiques, epoch, draws) is two scalars"):
+            utility, critique = build(judge, {}).report(one, one, 0, torch.ones(4, dtype=torch.float64))
+            utility, critique = utility.reshape(1), critique.reshape(1)
+        with _naming(
+            law, "a law with init(lam0, reference) and update(state, seen), whose state has lam, setpoint, told"
+        ):
+            numbers = varying([self.config], "regime", torch.float64, "cpu")
+            built = build(law, numbers)
+            state = built.update(built.init(one, one), Seen(0, one, utility, critique, one))
+            for name in ("lam", "setpoint", "told"):
+                if state[name].shape != one.shape:
+                    raise ValueError(f"{name} of shape {list(state[name].shape)} for one run")
 
-        batch = f"[batch={len(x)}, "
-        parameters = self.parameters(flatten(self.model).to(x.dtype))
-        stacked = self.numbers([self.config], x.dtype, "cpu")
-        numbers = {group: {key: value[0] for key, value in stacked[group].items()} for group in self.targets}
-        outputs = y.shape[1] if self.classes is None else self.classes
-        Z = self._probe("model", f"Z {batch}d] of encoder(x)", (len(x), None), lambda: self.encode(parameters, x))
-        output = self._probe(
-            "model", f"{batch}{outputs}] of head(Z)", (len(x), outputs), lambda: self.read(parameters, Z)
-        )
-        self._probe("surrogate", "a scalar", (), lambda: self.entropy(Z, numbers))
-        if "structure" in self.terms:
-            self._probe("structure", "a scalar", (), lambda: self._apply("structure", numbers, parameters))
-        if "risk" in self.terms:
-            self._probe("risk", "a scalar", (), lambda: self._apply("risk", numbers, output, y))
-        self.d = Z.shape[1]
-
-    def _probe(self, group: str, wanted: str, shape: tuple[int | None, ...], call: Callable[[], Any]) -> Tensor:
-        key, target = f"{group}._target_", getattr(self.config, group).target
-        try:
+    def _probe(self, group: str, wanted: str, shape: tuple[int | None, ...], call: Callable[[], Tensor]) -> Tensor:
+        choice = getattr(self.config, group)
+        with _naming(choice, wanted):
             result = call()
-        except Exception as error:
-            raise ConfigError(key, target, f"{wanted}, got {type(error).__name__}: {_one_line(error)}") from error
-        if not isinstance(result, Tensor) or not result.is_floating_point():
-            raise ConfigError(key, target, f"{wanted}, a tensor of floats, got {type(result).__name__}")
         if result.dim() != len(shape) or any(a not in (None, b) for a, b in zip(shape, result.shape, strict=True)):
-            raise ConfigError(key, target, f"{wanted}, got shape {list(result.shape)}")
+            raise ConfigError(f"{group}._target_", choice.target, f"{wanted}, got shape {list(result.shape)}")
         return result
 
     def _call(self, part: str, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -169,13 +206,10 @@ class Physics:
 def varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
     """Return the other options of a group, each [R]: floats in `dtype`, integers as they are."""
     options = [getattr(run, group).options for run in runs]
-    names = options[0].keys() - getattr(runs[0], group).static().keys()
-    return {
-        name: column(
-            [own[name] for own in options], dtype if isinstance(options[0][name], float) else torch.int64, device
-        )
-        for name in sorted(names)
-    }
+    names = sorted(options[0].keys() - getattr(runs[0], group).static().keys())
+    columns = {name: [own[name] for own in options] for name in names}
+    whole = {name for name, values in columns.items() if all(type(value) is int for value in values)}
+    return {name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()}
 
 
 def column(values: Sequence[float], dtype: torch.dtype, device: str) -> Tensor:
@@ -193,5 +227,11 @@ def flatten(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+@contextmanager
+def _naming(choice: Choice, wanted: str) -> Iterator[None]:
+    """Turn whatever a user's part raises into a refusal that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{choice.group}._target_", choice.target, f"{wanted}, got {reason}") from error

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from hclm_runner.ranges import NonNegative, Positive, Probability, Share, Whole
+from hclm_runner.ranges import NonNegative, Positive, Probability, Weight, Whole
 
 State = dict[str, Tensor]
 
@@ -74,7 +74,7 @@ class Thermostat:
     lam_min: Positive
     lam_max: Positive
     warmup: Whole
-    smoothing: Share
+    smoothing: Weight
     kp: Positive
     ki: NonNegative
     anti_windup: NonNegative

@@ -8,7 +8,7 @@ import torch
 from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.records import describe
-from hclm_runner.sweep.plan import find_device
+from hclm_runner.sweep.plan import compiles, find_device
 from hclm_runner.trainer import train
 
 
@@ -37,7 +37,7 @@ def run(config: RunConfig) -> int:
         terminal.set_aside(aside)
         start = time.perf_counter()
         with terminal.progress_line(config.epochs) as show:
-            trained = train([config], device=device, compile=config.compile is True, progress=show)
+            trained = train([config], device=device, compile=compiles([config]), progress=show)
         seconds = time.perf_counter() - start
         records = trained.frame()
         paths = store.write(folder, records, describe(trained, device, seconds))

@@ -6,13 +6,14 @@ trained on.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from hclm_runner.config import ConfigError
-from hclm_runner.ranges import Count, NonNegative, Probability
+from hclm_runner.ranges import Count, NonNegative, Probability, Whole
 
 Split = tuple[NDArray[Any], NDArray[Any]]
 
@@ -31,8 +32,7 @@ class Task:
 
         Raises:
             ConfigError: On non-finite features or targets, splits of different width, an empty split, or labels that
-                are not
-                integers 0..classes-1 of at least two classes in the training split.
+                are not integers 0..classes-1, at least two of them in the training split.
         """
         key = "task._target_"
         for name, (x, y) in self.splits().items():
@@ -44,9 +44,9 @@ class Task:
                 bad = int((~np.isfinite(x)).sum() + (~np.isfinite(y)).sum())
                 raise ConfigError(key, None, f"finite numbers, got {bad} NaN or infinite entries in the {name} split")
             if self.classes is None:
-                if y.ndim != 2:
+                if y.ndim != 2 or y.shape[1] != self.train[1].shape[1]:
                     raise ConfigError(
-                        key, None, f"targets [n, m] for regression (classes=None), got {y.shape} in the {name} split"
+                        key, None, f"targets [n, m], m the same, for regression (classes=None), got {y.shape} in {name}"
                     )
             elif y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= self.classes:
                 raise ConfigError(key, None, f"integer labels 0..{self.classes - 1}, [n], in the {name} split")
@@ -61,11 +61,11 @@ class Task:
 def gaussian_mixture(
     rng: np.random.Generator,
     *,
-    classes: int,
+    classes: Annotated[int, Ge(2)],
     clusters: Count,
     separation: NonNegative,
     signal: Count,
-    nuisance: int,
+    nuisance: Whole,
     label_noise: Probability,
     train: Count,
     feedback: Count,
@@ -76,12 +76,7 @@ def gaussian_mixture(
     Each class has `clusters` centres ~ N(0, I) separation/sqrt(2) in `signal` dimensions; a sample is its centre plus
     N(0, I), beside `nuisance` dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn
     uniformly over all classes.
-
-    Raises:
-        ConfigError: If there are fewer than two classes.
     """
-    if classes < 2:
-        raise ConfigError("task.classes", classes, "at least 2")
     centres = rng.standard_normal((classes, clusters, signal)) * separation / np.sqrt(2)
 
     def split(n: int) -> Split:
@@ -124,16 +119,17 @@ def _real(rng: np.random.Generator, data: Split, train: int, feedback: int, labe
 
     x, y = data
     K = int(y.max()) + 1
-    smallest = len(x) - K  # each split must have room for every class
-    if train + feedback > smallest:
-        raise ConfigError("task.train", train, f"train + feedback of at most {smallest} of the {len(x)} samples")
+    most = len(x) - K  # the test split must have room for every class
+    if train + feedback > most:
+        raise ConfigError("task.train", train, f"train + feedback of at most {most} of the {len(x)} samples")
     for key, size in (("task.train", train), ("task.feedback", feedback)):
         if size < K:
             raise ConfigError(key, size, f"at least one sample for each of the {K} classes")
 
-    def part(rows: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        first, rest = train_test_split(rows, train_size=size, stratify=y[rows], random_state=int(rng.integers(2**32)))
-        return first, rest
+    def part(rows: NDArray[Any], size: int) -> list[NDArray[Any]]:
+        seed = int(rng.integers(2**32))
+        halves: list[NDArray[Any]] = train_test_split(rows, train_size=size, stratify=y[rows], random_state=seed)
+        return halves
 
     train_rows, rest = part(np.arange(len(x)), train)
     feedback_rows, test_rows = part(rest, feedback)

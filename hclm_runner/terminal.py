@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 from rich.table import Table
+from rich.text import Text
 
 from hclm_runner.analysis import LATE, effectiveness, final
 from hclm_runner.config import RunConfig
@@ -161,7 +162,7 @@ def _some(reason: str, titles: Sequence[str]) -> None:
 
 def summary(config: RunConfig, records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:
     """Print the summary of one finished run to standard output: a table, then the paths of what was written."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(headline)
     if len(records) > 1:
         console.print(_table(config, records))
@@ -183,7 +184,7 @@ def _table(config: RunConfig, records: pd.DataFrame) -> Table:
         "effective, Definition 1": verdict,
         "reward": f"{last['reward']:.4f}" if pd.notna(last["reward"]) else "undefined without classes",
     }
-    table = Table(title=config.title, title_justify="left")
+    table = Table(title=Text(config.title), title_justify="left")
     table.add_column("quantity")
     table.add_column(f"mean of the last {min(LATE, len(records) - 1)} epochs")
     for quantity, value in shown.items():

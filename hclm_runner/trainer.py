@@ -54,8 +54,12 @@ def train(
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
         ValueError: If the runs' shapes differ, or there are none.
     """
-    if len({run.shape_key for run in runs}) != 1:
-        raise ValueError(f"{len(runs)} runs, which must be at least one, with one shape_key")
+    if not runs:
+        raise ValueError("at least one run is needed")
+    if len({run.shape_key for run in runs}) > 1:
+        shapes = [json.loads(run.shape_key) for run in runs]
+        differs = next(key for key in shapes[0] if any(shape[key] != shapes[0][key] for shape in shapes))
+        raise ValueError(f"runs that train together must have one shape_key; these differ in {differs}")
     torch.set_flush_denormal(True)
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
@@ -98,12 +102,12 @@ def train(
             x, y = _take(data["x_train"], order), _take(data["y_train"], order)
             lam = state["lam"].to(dtype)
             for k in range(steps):
-                theta.requires_grad_()
+                theta = theta.detach().requires_grad_()
                 (g,) = gradients(theta, energy(theta, x[:, k], y[:, k], xi[:, k], lam, numbers))
                 theta, memory = update(theta.detach(), g, memory, numbers)
 
         # --- measure: whole splits, without noise ---------------------------------------------------------------
-        theta.requires_grad_()
+        theta = theta.detach().requires_grad_()
         row = measure(theta, data, numbers)
         gL, gS = gradients(theta, row["train_loss"], row["entropy"])
         theta = theta.detach()
@@ -122,8 +126,10 @@ def train(
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["told"]}
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
-        finite = torch.stack([row[name].isfinite() for name in VITAL]).all(0) & theta.isfinite().all(1)
-        diverged = torch.where((diverged < 0) & ~finite, epoch, diverged)
+        sound = (
+            torch.stack([row[name].isfinite() for name in VITAL]).all(0) & theta.isfinite().all(1) & (row["lam"] >= 0)
+        )
+        diverged = torch.where((diverged < 0) & ~sound, epoch, diverged)
         theta, memory, state = _choose(diverged < 0, (theta, memory, state), before)
         rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
         if progress is not None:
@@ -147,11 +153,14 @@ def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
     Runs do not interact, so the gradient of the sum over runs holds each run's own. One run costs half of what
     torch.func.grad takes, many cost the same, and a second of imports is saved.
     """
-    last = len(values) - 1
-    return [
-        torch.autograd.grad(value.sum(), theta, retain_graph=i < last, materialize_grads=True)[0]
-        for i, value in enumerate(values)
-    ]
+    gradients: list[Tensor] = []
+    for i, value in enumerate(values):
+        keep = i < len(values) - 1
+        if value.requires_grad:
+            gradients += torch.autograd.grad(value.sum(), theta, retain_graph=keep, materialize_grads=True)
+        else:  # a surrogate, or a model, that theta does not reach
+            gradients.append(torch.zeros_like(theta))
+    return gradients
 
 
 class _Draws:

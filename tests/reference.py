@@ -305,7 +305,7 @@ class Thermostat(Fixed):
             return
         v = self.log_lam0 + self.kp * e + self.I
         u = clip(v, self.low, self.high)
-        self.I = self.I + self.ki * e + self.anti_windup * (self.ki / self.kp) * (u - v)
+        self.I = self.I + self.ki * e + min(self.anti_windup * self.ki / self.kp, 1.0) * (u - v)
         self.lam = math.exp(u)
 
 

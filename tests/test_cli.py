@@ -105,12 +105,16 @@ BAD = {
     "epochs=1.5": "epochs=1.5: expected a whole number >= 1",
     "seed=-1": "seed=-1: expected a whole number >= 0",
     "batch_size=512": "batch_size=512: expected at most the 256 training samples",
-    "sigma=0": "sigma=0: expected greater than 0, or surrogate.eps set",
+    "sigma=0": "sigma=0: expected greater than 0",
     "sigma=-1": "sigma=-1: expected a finite number >= 0",
     "optimizer.momentum=1": "optimizer.momentum=1: expected a finite number >= 0 and < 1",
     "feedback.flip=2": "feedback.flip=2: expected a finite number >= 0 and <= 1",
     "model.hidden=[0]": "model.hidden.0=0: expected a list, each a whole number >= 1",
-    "task.classes=1": "task.classes=1: expected at least 2",
+    "task.classes=1": "task.classes=1: expected a whole number >= 2",
+    "task.nuisance=-5": "task.nuisance=-5: expected a whole number >= 0",
+    "sigma=1e-30": "sigma=1e-30: expected greater than 0 (and sigma^2 within its dtype)",
+    "surrogate.name=[1]": "surrogate.name=[1]: expected text",
+    "surrogate._target_=torch.sum": "surrogate._target_=torch.sum: expected a Python function or class",
     "device=tpu": "device=tpu: expected one of auto, cpu, cuda",
     "dtype=float16": "dtype=float16: expected one of float32, float64",
     "name=../elsewhere": "name=../elsewhere: expected text matching",
@@ -131,6 +135,17 @@ def test_bad_input_gets_one_line_and_exit_code_2(cli, override):
     assert BAD[override] in refused.err
     assert refused.out == ""
     assert not Path("outputs/default/records").exists() or not list(Path("outputs/default/records").iterdir())
+
+
+def test_a_critical_class_that_the_task_does_not_have(cli):
+    refused = cli("rho=1", "risk.critical_class=9", *SMALL)
+    assert refused.code == 2
+    assert "critical_class=9 of 4 classes" in refused.err
+
+
+def test_a_set_point_that_cannot_start_where_it_is(cli):
+    refused = cli("regime=rl_thermostat", "regime.m_min=0.5")
+    assert "regime.m_min=0.5: expected m_min <= 0 <= m_max=1.0" in refused.err
 
 
 def test_bounds_that_contradict_each_other(cli):
@@ -194,7 +209,7 @@ def test_a_terminal_shows_a_progress_line_and_a_pipe_does_not(tmp_path):
     ("source", "overrides", "message"),
     [
         ("def S(Z): return Z.mean(0)", ("surrogate=custom", "surrogate._target_={}.S"), "a scalar, got shape [16]"),
-        ("def S(Z): return 1.0", ("surrogate=custom", "surrogate._target_={}.S"), "a tensor of floats, got float"),
+        ("def S(Z): return 1.0", ("surrogate=custom", "surrogate._target_={}.S"), "float, not a tensor of floats"),
         ("def S(Z): return Z.no_such()", ("surrogate=custom", "surrogate._target_={}.S"), "got AttributeError: "),
         ("def S(): pass", ("surrogate=custom", "surrogate._target_={}.S"), "a function of (Z) and options"),
         (

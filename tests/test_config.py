@@ -1,5 +1,6 @@
 """The typed edge: what conf/ says is complete, what determines a run determines its id, what reaches Python is plain."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -88,6 +89,23 @@ def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
     ids = {configure(["lam=1", "seed=3", other]).run_id for other in different}
     assert len(ids) == len(different)
     assert same not in ids
+
+
+def test_the_id_does_not_depend_on_the_sign_of_zero_nor_on_terms_that_are_off():
+    assert configure(["lam=-0.0"]).run_id == configure(["lam=0"]).run_id
+    assert configure(["risk.miss_cost=2"]).run_id == configure().run_id
+    assert configure(["risk.miss_cost=2", "rho=1"]).run_id != configure(["rho=1"]).run_id
+
+
+def test_a_refusal_travels_between_processes():
+    error = pickle.loads(pickle.dumps(ConfigError("lam", -1, "a number")))
+    assert (str(error), error.key) == ("lam=-1: expected a number", "lam")
+
+
+@pytest.mark.parametrize("overrides", [["surrogate=null"], ["=3"], ["hydra=null"], "lam=0.3"])
+def test_python_gets_the_same_refusals(overrides):
+    with pytest.raises(ConfigError):
+        configure(overrides)
 
 
 def test_the_id_is_the_same_in_another_process():

@@ -112,6 +112,10 @@ CASES = {
         *(*THERMOSTAT, "regime.warmup=0", "regime.setpoint=0.45", "lam=0.18", "regime.lam_max=0.2", "epochs=12"),
         *("regime.kp=0.8", "regime.ki=0.4", "regime.anti_windup=0.3"),
     ],
+    "gains_beyond_full_back_calculation": [
+        *(*THERMOSTAT, "regime.warmup=0", "regime.setpoint=0.45", "lam=0.18", "regime.lam_max=0.2", "epochs=12"),
+        *("regime.kp=0.1", "regime.ki=0.5"),
+    ],
     "critique_at_its_upper_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=0.4", "regime.m_max=0.1"],
     "critique_at_its_lower_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=-0.3", "regime.m_min=-0.4"],
     "reinforce": [*REINFORCE, "lam=0.3"],

@@ -1,11 +1,13 @@
 """What the trainer promises: independence from neighbours, from lam = 0, from the annotator; and Theorem 2 on the real thing."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from hclm_runner.config import configure
+from hclm_runner.config import ConfigError, configure
 from hclm_runner.records import COLUMNS, Records
 from hclm_runner.regimes import Fixed, Seen, State, Thermostat
 from hclm_runner.trainer import train
@@ -188,7 +190,7 @@ def test_no_gradient_flows_from_feedback_or_control_to_the_parameters():
     Witness.seen.clear()
     law = ["regime=thermostat", f"regime._target_={__name__}.Witness"]
     train([configure([*law, *SMALL])])
-    assert len(Witness.seen) == 5
+    assert len(Witness.seen) == 1 + 5, "once when it is checked, then at each epoch"
     for seen in Witness.seen:
         for value in (seen.entropy, seen.utility, seen.critique, seen.xi):
             assert not value.requires_grad
@@ -209,6 +211,76 @@ def test_a_law_of_ones_own_sets_lam_and_the_lam_column_is_what_is_in_force_next(
     one = train([configure(["lam=1", *SMALL])])
     assert scripted.columns["train_loss"][0, 1] == one.columns["train_loss"][0, 1]
     assert scripted.columns["train_loss"][0, 2] != one.columns["train_loss"][0, 2]
+
+
+class Debt(Fixed):
+    """Pays for entropy instead of taxing it, from epoch 2 on."""
+
+    def update(self, state: State, seen: Seen) -> State:
+        return state | {"lam": state["lam"] - 0.1}
+
+
+def test_a_law_that_goes_below_zero_is_no_result():
+    records = train([configure(["regime=custom", f"regime._target_={__name__}.Debt", "lam=0.25", *SMALL])])
+    assert records.diverged.tolist() == [2]
+
+
+@dataclass(frozen=True)
+class Gain(Fixed):
+    gain: float | int
+
+    def update(self, state: State, seen: Seen) -> State:
+        return state | {"lam": 0 * state["lam"] + self.gain}
+
+
+def test_an_option_that_is_whole_in_one_run_and_not_in_another_keeps_both():
+    law = ["regime=custom", f"regime._target_={__name__}.Gain", *SMALL]
+    both = train([configure([*law, f"+regime.gain={gain}"]) for gain in (1, 0.5)])
+    assert both.columns["lam"][:, 0].tolist() == [1.0, 0.5]
+
+
+def constant(Z: Tensor) -> Tensor:
+    return torch.ones_like(Z[0, 0])
+
+
+def test_a_surrogate_that_theta_does_not_reach_exerts_no_force():
+    placebo = train([configure(["surrogate=custom", f"surrogate._target_={__name__}.constant", *SMALL])])
+    assert (placebo.columns["force"] == 0).all()
+    assert (placebo.columns["entropy"] == 1).all()
+    assert np.isnan(placebo.columns["critical_lam"]).all()
+
+
+def tied(in_features: int, out_features: int) -> nn.Module:
+    encoder, head = nn.Sequential(nn.Linear(in_features, 8), nn.Linear(8, out_features)), nn.Linear(8, out_features)
+    head.weight = encoder[1].weight
+    return nn.ModuleDict({"encoder": encoder, "head": head})
+
+
+def frozen(in_features: int, out_features: int) -> nn.Module:
+    encoder = nn.Linear(in_features, 8).requires_grad_(False)
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(8, out_features)})
+
+
+def noisy(in_features: int, out_features: int) -> nn.Module:
+    encoder = nn.Sequential(nn.Linear(in_features, 8), nn.Dropout(0.5))
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(8, out_features)})
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [("tied", "under two names"), ("frozen", "do not train"), ("noisy", "random operation")]
+)
+def test_a_model_that_cannot_be_vectorised_faithfully_is_refused(model, message):
+    with pytest.raises(ConfigError, match=message):
+        train([configure(["model=custom", f"model._target_={__name__}.{model}", *SMALL])])
+
+
+class Silent:
+    """No law at all."""
+
+
+def test_a_law_without_its_methods_is_refused_by_name():
+    with pytest.raises(ConfigError, match="regime._target_=.*Silent.*a law with init"):
+        train([configure(["regime=custom", f"regime._target_={__name__}.Silent", *SMALL])])
 
 
 def test_progress_is_told_each_epoch_with_a_number_for_each_run():

@@ -1,8 +1,8 @@
 """The configurations of a multirun's jobs, equal to what Hydra composes for each, at a small part of the cost.
 
-Overrides of values never reach Hydra's defaults list, so the configuration is composed once for each distinct choice of
-groups, and the values of a job are set on a copy, by Hydra's own function. A job that Hydra must see whole takes Hydra's
-own path.
+Overrides of values never reach Hydra's defaults list, so the configuration is composed once for each distinct choice
+of groups, and the values of a job are set on a copy, by Hydra's own function. A job that Hydra must see whole takes
+Hydra's own path.
 """
 
 import copy

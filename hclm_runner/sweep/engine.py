@@ -20,7 +20,7 @@ from hclm_runner import store, terminal
 from hclm_runner.config import ConfigError, RunConfig, explain, resolve
 from hclm_runner.records import Records, describe
 from hclm_runner.sweep.compose import Composer
-from hclm_runner.sweep.plan import Plan, make_plan
+from hclm_runner.sweep.plan import Plan, compiles, make_plan
 
 INTERRUPTED = 130
 
@@ -117,7 +117,7 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        work = (theirs, runs, self.plan.device, self.plan.compiles(runs), self.plan.threads)
+        work = (theirs, runs, self.plan.device, compiles(runs), self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         process.start()
         theirs.close()

@@ -50,10 +50,11 @@ class Plan:
         """A rough estimate of the memory that the workers take together."""
         return max((sum(map(_bytes, bundle)) for bundle in self.bundles), default=0) * self.workers / 2**30
 
-    def compiles(self, bundle: list[RunConfig]) -> bool:
-        """Return whether to compile this bundle: as the user says, or, left to us, if its work repays it."""
-        choice = bundle[0].compile
-        return sum(map(_seconds, bundle)) > WORTH_COMPILING if choice == "auto" else bool(choice)
+
+def compiles(bundle: list[RunConfig]) -> bool:
+    """Return whether to compile a bundle: as the user says, or, left to us, if its work repays it."""
+    choice = bundle[0].compile
+    return sum(map(_seconds, bundle)) > WORTH_COMPILING if choice == "auto" else choice
 
 
 def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
