@@ -17,6 +17,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -117,7 +118,8 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
         raise ConfigError(
             f"{group}._target_", None, f"the dotted path of a {group}, as in {group}._target_=my_module.my_{group}"
         )
-    schema = _options_schema(_resolve(f"{group}._target_", target), group, target)
+    function = _ours(target) if target.startswith("hclm_runner.") else _resolve(f"{group}._target_", target)
+    schema = _options_schema(function, group, target)
     given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
     try:
         parsed = schema.model_validate(given)
@@ -127,6 +129,11 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     if not isinstance(name, str):
         raise ConfigError(f"{group}.name", name, "text")
     return Choice(group, name, target, {key: getattr(parsed, key) for key in schema.model_fields})
+
+
+@lru_cache(maxsize=256)
+def _ours(target: str) -> Callable[..., Any]:
+    return _resolve("_target_", target)
 
 
 def _resolve(key: str, target: str) -> Callable[..., Any]:
@@ -140,6 +147,7 @@ def _resolve(key: str, target: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+@lru_cache(maxsize=256)
 def _options_schema(function: Callable[..., Any], group: str, target: str) -> type[BaseModel]:
     inputs = INPUTS[group]
     try:

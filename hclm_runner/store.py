@@ -193,7 +193,7 @@ def _shards_of(folder: Path, ids: Collection[str]) -> set[str]:
 
 
 def _drop(folder: Path, name: str, ids: Collection[str]) -> None:
-    """Take runs out of a shard. Killed half-way, the pair does not add up, `tidy` sets it aside and they train again."""
+    """Take runs out of a shard; killed half-way the pair does not add up, `tidy` sets it aside and they train again."""
     for part in reversed(PARTS):
         path = folder / part / name
         frame = pd.read_parquet(path)

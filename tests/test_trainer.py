@@ -279,7 +279,7 @@ class Silent:
 
 
 def test_a_law_without_its_methods_is_refused_by_name():
-    with pytest.raises(ConfigError, match="regime._target_=.*Silent.*a law with init"):
+    with pytest.raises(ConfigError, match=r"regime._target_=.*Silent.*a law with init"):
         train([configure(["regime=custom", f"regime._target_={__name__}.Silent", *SMALL])])
 
 

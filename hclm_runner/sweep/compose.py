@@ -5,7 +5,7 @@ of groups, and the values of a job are set on a copy, by Hydra's own function. A
 Hydra's own path.
 """
 
-import copy
+import pickle
 import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -33,7 +33,7 @@ class Composer:
         parser = OverridesParser.create(config_loader=loader)
         self._parse = lru_cache(maxsize=4096)(parser.parse_override)
         self._is_group = lru_cache(maxsize=4096)(lambda key: bool(loader.get_group_options(key)))
-        self._bases: dict[tuple[str, ...], DictConfig | None] = {}
+        self._bases: dict[tuple[str, ...], bytes | None] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of one job, without the hydra node.
@@ -48,7 +48,7 @@ class Composer:
         base = None if whole else self._base(groups)
         if base is None or set_values is None:
             return _without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
-        config = copy.deepcopy(base)
+        config: DictConfig = pickle.loads(base)  # several times faster than a deep copy
         set_values(values, config)
         return config
 
@@ -68,11 +68,12 @@ class Composer:
     def _chooses(self, override: Override) -> bool:
         return not isinstance(override.value(), dict) and self._is_group(override.key_or_group)
 
-    def _base(self, groups: tuple[str, ...]) -> DictConfig | None:
+    def _base(self, groups: tuple[str, ...]) -> bytes | None:
+        """Return the pickled configuration of a choice of groups, None if it looks at the hydra node of its job."""
         if groups not in self._bases:
             config = _without_hydra(self.loader.load_sweep_config(self.master, list(groups)))
             sees_hydra = "${hydra" in OmegaConf.to_yaml(config, resolve=False)
-            self._bases[groups] = None if sees_hydra else config
+            self._bases[groups] = None if sees_hydra else pickle.dumps(config)
         return self._bases[groups]
 
 

@@ -1,6 +1,7 @@
 """Train many runs: plan bundles, supervise a process for each, write what comes back, say what happened."""
 
 import multiprocessing
+import os
 import signal
 import time
 import traceback
@@ -23,6 +24,9 @@ from hclm_runner.sweep.compose import Composer
 from hclm_runner.sweep.plan import Plan, compiles, make_plan
 
 INTERRUPTED = 130
+
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""Has glibc keep the memory of a tensor for the next one, not return it to the system: a fifth of a bundle's time."""
 
 
 @dataclass
@@ -92,7 +96,7 @@ def execute(configs: Sequence[RunConfig]) -> int:
 class _Supervisor:
     """Keeps `plan.workers` processes busy, each with one bundle; the parent alone writes.
 
-    A bundle that fails as a whole, in memory, by an exception or by a signal, is halved until the run at fault is alone.
+    A bundle that fails as a whole, for memory, by an exception or a signal, is halved until the run at fault is alone.
     """
 
     def __init__(
@@ -196,7 +200,11 @@ def start_server() -> None:
         _context()
         from multiprocessing import forkserver
 
+        given = {name: os.environ.get(name) for name in KEEP_MEMORY}
+        os.environ.update(KEEP_MEMORY)
         forkserver.ensure_running()
+        for name, value in given.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _exit(code: int | None) -> str:
