@@ -63,8 +63,11 @@ def test_make_targets_exist():
 
 def test_every_option_of_every_group_and_every_column_is_named():
     for group in sorted(path for path in CONF.iterdir() if path.is_dir()):
-        (row,) = re.findall(rf"^\| `{group.name}` \|(.*?)\|", README, flags=re.MULTILINE)
         options = {path.stem for path in group.glob("*.yaml")} - {"custom"}
+        if group.name == "experiment":
+            assert all(f"| `{option}` |" in README for option in options)
+            continue
+        (row,) = re.findall(rf"^\| `{group.name}` \|(.*?)\|", README, flags=re.MULTILINE)
         assert set(re.findall(r"`(\w+)`", row)) == options
     for column in COLUMNS:
         assert f"`{column}`" in README, column

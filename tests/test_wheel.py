@@ -27,6 +27,11 @@ def test_the_wheel_carries_the_whole_configuration(wheel):
     assert inside == {f"hclm_runner/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
 
 
+def test_the_wheel_carries_the_plugin_where_hydra_looks_for_it_and_nowhere_else(wheel):
+    inside = [name for name in zipfile.ZipFile(wheel).namelist() if "hclm_fused" in name]
+    assert inside == ["hydra_plugins/hclm_fused.py"]
+
+
 def test_the_wheel_runs_from_its_own_configuration(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -45,6 +50,8 @@ def test_the_wheel_runs_in_an_empty_environment(wheel, tmp_path):
     venv.create(tmp_path / "venv", with_pip=True)
     binaries = tmp_path / "venv" / "bin"
     subprocess.run([binaries / "pip", "install", "--quiet", str(wheel)], check=True)
-    done = subprocess.run([binaries / "hclm-runner", *SMALL], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [binaries / "hclm-runner", "-m", "seed=0,1", *SMALL], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "outputs/default/runs").is_dir()

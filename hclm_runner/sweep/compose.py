@@ -78,8 +78,8 @@ class Composer:
 
 
 def plain(config: DictConfig) -> Any:
-    """Return a configuration as plain data, resolved where it can be."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    """Return a configuration as plain data, its interpolations as they are written."""
+    return OmegaConf.to_container(config, resolve=False)
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

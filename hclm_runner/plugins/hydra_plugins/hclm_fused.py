@@ -42,7 +42,7 @@ class FusedSweeper(BasicSweeper):
             name, results, mine = self.config.hydra.job.config_name, [], dict(self.params)
             for experiment in experiments:
                 master = loader.load_configuration(name, [f"experiment={experiment}", *rest], RunMode.MULTIRUN)
-                self.params = mine | dict(master.hydra.sweeper.params or {})
+                self.params, self.batch_index = mine | dict(master.hydra.sweeper.params or {}), 0
                 results += super().sweep([f"experiment={experiment}", *rest]) or []
         code = max((job.return_value or 0 for batch in results or [] for job in batch), default=0)
         if code:
