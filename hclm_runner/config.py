@@ -226,7 +226,7 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, BeforeValidator(_text), Field(pattern=r"^\w[\w.-]*$")]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$"), BeforeValidator(_text)]
     force: bool
     sweep: SweepOptions
 

@@ -132,9 +132,13 @@ def index(folder: Path) -> pd.DataFrame:
 
 def find(folder: Path, run_id: str) -> pd.Series | None:
     """Return the description of a run that has a result, or None."""
-    known = index(folder)
-    found = known[(known["run_id"] == run_id) & known["status"].isin(DONE)]
-    return None if found.empty else found.iloc[0]
+    for name in _shards_of(folder, [run_id]):
+        if _trusted(folder, name):
+            runs = pd.read_parquet(folder / "runs" / name)
+            row = runs[runs["run_id"] == run_id].iloc[0]
+            if row["status"] in DONE:
+                return row
+    return None
 
 
 def read_records(folder: Path, run_id: str) -> pd.DataFrame:
@@ -185,10 +189,14 @@ def _trusted(folder: Path, name: str) -> bool:
 
 
 def _shards_of(folder: Path, ids: Collection[str]) -> set[str]:
+    """Return the names of the readable shards that hold any of the runs."""
     found = set()
     for path in (folder / "runs").glob("*.parquet"):
-        if pd.read_parquet(path, columns=["run_id"])["run_id"].isin(ids).any():
-            found.add(path.name)
+        try:
+            if pd.read_parquet(path, columns=["run_id"])["run_id"].isin(ids).any():
+                found.add(path.name)
+        except (OSError, pa.ArrowInvalid):
+            continue
     return found
 
 

@@ -40,7 +40,7 @@ def test_one_run_writes_its_records_its_description_and_its_picture(cli):
         "outputs/first/records",
     ):
         assert quantity in done.out
-    assert not list(Path("outputs").rglob(".*"))
+    assert not list(Path("outputs").rglob(".*.*")), "no temporary file stays"
     assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
 
 
@@ -221,7 +221,7 @@ def test_a_terminal_shows_a_progress_line_and_a_pipe_does_not(tmp_path):
         (
             "from torch import nn\ndef net(i, o): return nn.Linear(i, o)",
             ("model=custom", "model._target_={}.net"),
-            "parameters in encoder and head only, got parameters ['weight', 'bias']",
+            "parameters in encoder and head only, each once, all trained, got parameters ['weight', 'bias']",
         ),
         (
             "from torch import nn\ndef net(i, o): return nn.ModuleDict(dict(encoder=nn.Linear(i, 3), head=nn.Linear(3, 7)))",

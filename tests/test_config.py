@@ -11,7 +11,11 @@ import yaml
 from hclm_runner.config import CONF, EXECUTION, ConfigError, configure
 
 FILES = sorted(CONF.rglob("*.yaml"))
-CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF and path.stem != "custom"]
+CHOICES = [
+    (path.parent.name, path.stem)
+    for path in FILES
+    if path.parent != CONF and path.stem != "custom" and path.parent.stem != "experiment"
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -66,9 +70,9 @@ def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
 def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
     same = configure(["lam=1", "surrogate=logdet", "seed=3"]).run_id
     assert configure(["seed=3", "lam=1.0"]).run_id == same
-    for how in ("name=other", "device=cpu", "force=true", "compile=true"):
+    for how in ("name=other", "device=cpu", "force=true", "compile=true", "sweep.workers=3"):
         assert configure(["lam=1", "seed=3", how]).run_id == same
-    assert set(EXECUTION) == {"name", "device", "force", "compile"}
+    assert set(EXECUTION) == {"name", "device", "force", "compile", "sweep"}
     different = [
         "lam=2",
         "seed=4",
@@ -83,7 +87,7 @@ def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
         "optimizer.lr=0.1",
         "feedback=noisy",
         "model.hidden=[32]",
-        "risk.miss_cost=2",
+        "rho=0.1",
         "omega=0.1",
     ]
     ids = {configure(["lam=1", "seed=3", other]).run_id for other in different}

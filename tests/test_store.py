@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from hclm_runner import store
-from hclm_runner.config import ConfigError
+from hclm_runner.config import SCHEMA_VERSION, ConfigError
 
-RUN = pd.DataFrame({"run_id": ["abc"], "status": ["finished"]})
+RUN = pd.DataFrame({"run_id": ["abc"], "status": ["finished"], "rows": [2], "schema": [SCHEMA_VERSION]})
 RECORDS = pd.DataFrame({"run_id": "abc", "epoch": [0, 1], "force": [1.0, 2.0]})
 
 

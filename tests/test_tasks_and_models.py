@@ -85,7 +85,7 @@ def split(n=6, columns=2, y=None):
         (split(y=np.linspace(0, 1, 6)), 2, "integer labels 0..1"),
         (split(y=np.full(6, 7)), 2, "integer labels 0..1"),
         (split(y=np.zeros(6, int)), 2, "at least two classes"),
-        (split(y=np.ones(6)), None, "targets .n, m. for regression"),
+        (split(y=np.ones(6)), None, "targets .n, m., m the same, for regression"),
         ((np.full((6, 2), np.inf), np.arange(6) % 2), 2, "12 NaN or infinite entries in the train split"),
         ((np.ones((0, 2)), np.ones(0, int)), 2, "x .n, features."),
         (split(columns=3), 2, "x .n, features."),
