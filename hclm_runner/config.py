@@ -55,8 +55,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
 """What each kind of target is called with, by position; its remaining parameters are its options."""
 
 
-SCHEMA_VERSION = 1
-"""Part of every run's identity: raise it when a column changes its meaning, or the physics its numbers."""
+SCHEMA_VERSION = 2
+"""Part of every run's identity: raise it when a column is new or changes its meaning, or the physics its numbers."""
 
 EXECUTION = ("device", "compile", "name", "force", "sweep")
 """Keys that say where and how a run executes, not what its result is."""

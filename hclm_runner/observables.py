@@ -40,11 +40,17 @@ def confidence(logits: Tensor) -> Tensor:
     return (logits.amax(-1) - logits.logsumexp(-1)).exp().mean()
 
 
-def effective_rank(Z: Tensor) -> Tensor:
-    """Effective rank of Z [B, d]: exp of the entropy of Sigma's normalised eigenvalues (Roy & Vetterli 2007).
+def geometry(Z: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+    """Return how much room the representation takes, whatever the surrogate, from Sigma's eigenvalues s_j.
 
-    It lies in [1, min(B - 1, d)]. A representation collapsed to one point has Sigma = 0 and uses no direction:
-    0. NaN if Z holds a non-finite number.
+    - effective_rank: exp of the entropy of the normalised s_j (Roy & Vetterli 2007), in [1, min(B - 1, d)]. A
+      representation collapsed to one point has Sigma = 0 and uses no direction: 0.
+    - logdet_rate: sum_j 1/2 log(1 + s_j / sigma^2), nats: the log-det surrogate at eps = sigma^2, hence the rate of the
+      channel Z + sigma xi. It says in one unit what surrogates of different scales did to Z. NaN where sigma is 0.
+
+    Args:
+        Z: Representations, [B, d]; both are NaN if one of its numbers is not finite.
+        sigma: Of the channel, scalar.
     """
     Z = Z.double() - Z[0].double()  # equal rows become exactly 0, which their rounded mean is not
     centred = Z - Z.mean(0)
@@ -54,8 +60,11 @@ def effective_rank(Z: Tensor) -> Tensor:
     eigenvalues = torch.linalg.eigvalsh(torch.where(finite, Sigma, 0.0)).clamp(min=0)
     total = eigenvalues.sum()
     q = eigenvalues / torch.where(total > 0, total, 1.0)
-    rank = torch.special.entr(q).sum().exp()
-    return torch.where(finite, torch.where(total > 0, rank, 0.0), torch.nan)
+    rank = torch.where(total > 0, torch.special.entr(q).sum().exp(), 0.0)
+    floor = sigma.double().square()
+    rate = torch.where(floor > 0, (eigenvalues / torch.where(floor > 0, floor, 1.0)).log1p().sum() / 2, torch.nan)
+    measured = {"effective_rank": rank, "logdet_rate": rate}
+    return {name: torch.where(finite, value, torch.nan) for name, value in measured.items()}
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

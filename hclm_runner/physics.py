@@ -98,7 +98,7 @@ class Physics:
             row[f"{split}_accuracy"], row[f"{split}_confidence"] = self._decisions(output.detach(), y)
             if split == "train":
                 row["entropy"] = self.entropy(Z, numbers)
-                row["effective_rank"] = observables.effective_rank(Z.detach())
+                row |= observables.geometry(Z.detach(), numbers["sigma"])
         return row
 
     def check(self, x: Tensor, y: Tensor) -> None:

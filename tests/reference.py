@@ -15,7 +15,7 @@ NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy", "force", "loss_force"),
     *("force_ratio", "alignment", "injection", "dissipation", "critical_lam", "setpoint", "feedback", "reward"),
-    *("effective_rank", "feedback_loss"),
+    *("effective_rank", "logdet_rate", "feedback_loss"),
 ]
 
 
@@ -226,7 +226,11 @@ def measure(config, theta, splits):
         row[f"{name}_accuracy"], row[f"{name}_confidence"] = decisions(output.detach(), y)
         if name == "train":
             S = entropy(config, Z)
-            row["entropy"], row["effective_rank"] = float(S.detach()), effective_rank(Z.detach())
+            row["entropy"] = float(S.detach())
+            row["effective_rank"], row["logdet_rate"] = (
+                effective_rank(Z.detach()),
+                logdet_rate(Z.detach(), config.sigma),
+            )
             gS, gL = gradient(S, theta), gradient(L, theta)
     return row, gS, gL
 
@@ -246,6 +250,12 @@ def effective_rank(Z):
     eigenvalues = [max(value, 0.0) for value in np.linalg.eigvalsh(covariance(Z).numpy()).tolist()]
     p = [value / sum(eigenvalues) for value in eigenvalues]
     return math.exp(-sum(q * math.log(q) for q in p if q > 0))
+
+
+def logdet_rate(Z, sigma):
+    if sigma == 0:
+        return NAN
+    return np.linalg.slogdet(np.eye(Z.shape[1]) + covariance(Z).numpy() / sigma**2)[1] / 2
 
 
 # --- the simulated human --------------------------------------------------------------------------------------------

@@ -9,8 +9,12 @@ from torch import Tensor
 from torch.func import vmap
 
 from hclm_runner.energy import squared_error
-from hclm_runner.observables import accuracy, confidence, effective_rank, forces
+from hclm_runner.observables import accuracy, confidence, forces, geometry
 from hclm_runner.surrogates import logdet, softmax, variance
+
+
+def effective_rank(Z: torch.Tensor) -> torch.Tensor:
+    return geometry(Z, torch.tensor(1.0))["effective_rank"]
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -253,3 +257,16 @@ def test_effective_rank_of_a_broken_run_is_nan_and_does_not_disturb_its_neighbou
     assert ranks.isnan().tolist() == [True, False, False, True]
     assert torch.equal(ranks[1], vmap(effective_rank)(healthy[None])[0])
     assert ranks[2] == 0
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 3.0])
+def test_the_log_det_rate_is_the_log_det_surrogate_at_the_channels_noise(sigma):
+    for B, d in ((12, 6), (7, 9)):
+        Z = normal(3, B, d)
+        rate = geometry(Z, torch.tensor(sigma, dtype=torch.float64))["logdet_rate"].item()
+        assert rate == pytest.approx(logdet(Z, eps=sigma**2).item(), rel=1e-12)
+
+
+def test_the_log_det_rate_is_zero_when_collapsed_and_undefined_without_noise():
+    assert geometry(torch.full((7, 4), 0.1), torch.tensor(1.0))["logdet_rate"].item() == 0
+    assert geometry(normal(0, 7, 4), torch.tensor(0.0))["logdet_rate"].isnan()

@@ -10,7 +10,7 @@ import pandas as pd
 from hclm_runner.config import INPUTS, ConfigError, RunConfig
 from hclm_runner.store import DONE
 
-LARGEST = 40
+LARGEST = 80
 """Runs in a bundle: beyond about this many the cost of a run no longer falls."""
 
 SMALLEST = 16
