@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -21,30 +22,43 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigError: If the configuration asks for what this machine or this task does not have.
     """
-    folder, run_id = store.OUTPUTS / config.name, config.run_id
-    known = None if config.force else store.find(folder, run_id)
-    if known is not None:
-        headline = (
-            f"Already in the store as {run_id} ({known['status']}); nothing was trained. force=true trains it again."
-        )
-        paths = sorted(path for path in folder.rglob("*") if path.stem == run_id) or [folder / "records"]
-        terminal.summary(config, store.read_records(folder, run_id), paths, headline)
-        return 0 if known["status"] == "finished" else 1
+    folder = store.OUTPUTS / config.name
+    code = _reuse(config, folder)
+    if code is None:
+        device = find_device(config.device)
+        with store.locked(folder, terminal.say) as aside:
+            terminal.set_aside(aside)
+            code = _reuse(config, folder)  # another command may have trained it while this one waited
+            if code is None:
+                code = _train(config, folder, device)
+    return code
 
-    device = find_device(config.device)
+
+def _reuse(config: RunConfig, folder: Path) -> int | None:
+    """Show what the store has of the run and return the exit code, None if it has nothing or force=true."""
+    known = None if config.force else store.find(folder, config.run_id)
+    if known is None:
+        return None
+    run_id, status = config.run_id, known["status"]
+    headline = f"Already in the store as {run_id} ({status}); nothing was trained. force=true trains it again."
+    paths = sorted(path for path in folder.rglob("*") if path.stem == run_id) or [folder / "records"]
+    terminal.summary(config, store.read_records(folder, run_id), paths, headline)
+    return 0 if status == "finished" else 1
+
+
+def _train(config: RunConfig, folder: Path, device: str) -> int:
+    """Train the run, write it to the store, which is locked, show it, and return the exit code."""
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
-    with store.locked(folder, terminal.say) as aside:
-        terminal.set_aside(aside)
-        start = time.perf_counter()
-        with terminal.progress_line(config.epochs) as show:
-            trained = train([config], device=device, compile=compiles([config]), progress=show)
-        seconds = time.perf_counter() - start
-        records = trained.frame()
-        paths = store.write(folder, records, describe(trained, device, seconds))
-        if len(records) > 1:
-            paths += picture.save(picture.draw(records, config.title), folder / "figures" / run_id)
+    start = time.perf_counter()
+    with terminal.progress_line(config.epochs) as show:
+        trained = train([config], device=device, compile=compiles([config]), progress=show)
+    seconds = time.perf_counter() - start
+    records = trained.frame()
+    paths = store.write(folder, records, describe(trained, device, seconds))
+    if len(records) > 1:
+        paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)
     diverged = trained.diverged[0] >= 0
-    headline = f"Run {run_id} {'diverged' if diverged else 'finished'} in {seconds:.1f} s on {device}."
+    headline = f"Run {config.run_id} {'diverged' if diverged else 'finished'} in {seconds:.1f} s on {device}."
     terminal.summary(config, records, paths, headline)
     if diverged:
         reason = f"the run diverged at epoch {trained.diverged[0]}; a smaller optimizer.lr may help"

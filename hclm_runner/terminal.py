@@ -146,8 +146,9 @@ def sweep_summary(plan: "Plan", result: "Result", folder: Path, seconds: float) 
     if left > 0:
         table.add_row("not reached", str(left))
     console.print(table)
-    if result.diverged:
-        _some("diverged", result.diverged)
+    for reason, titles in (("diverged", result.diverged), ("diverged, in the store", plan.diverged)):
+        if titles:
+            _some(reason, titles)
     for reason, titles in failed.items():
         _some(reason, titles)
     if result.finished:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pexpect
 import pytest
+from filelock import FileLock
 
+from hclm_runner import store
 from hclm_runner.records import COLUMNS
 
 SMALL = ("task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=3")
@@ -57,6 +59,23 @@ def test_the_same_run_again_trains_nothing_and_force_trains_it(cli):
     assert "Already" not in forced.out
     assert record.stat().st_mtime_ns > before
     assert len(list(Path("outputs/default/records").iterdir())) == 1
+
+
+def test_of_two_equal_commands_at_once_one_trains(tmp_path):
+    """Both have looked in the store, and wait for its lock, before either may train."""
+    command = [sys.executable, "-m", "hclm_runner", *SMALL]
+    store.prepare(tmp_path / "outputs/default")
+    with FileLock(tmp_path / "outputs/default/.lock"):
+        both = [
+            subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        for each in both:
+            assert each.stderr is not None
+            assert each.stderr.readline().startswith("waiting for another command")
+    ended = [each.communicate(timeout=60) for each in both]
+    assert [each.returncode for each in both] == [0, 0], ended
+    assert sorted("Already in the store" in out for out, _ in ended) == [False, True]
 
 
 def test_a_diverging_run_is_recorded_and_named(cli):

@@ -101,6 +101,11 @@ def S(Z, *, k: float):
     assert "error: lam=-1: expected a finite number >= 0 (4 jobs, the first: " in swept.err
     runs = store.load("default")[1]
     assert sorted(runs["status"]) == ["diverged", "diverged", "finished", "finished"]
+    again = cli(*grid, "optimizer.lr=0.05,1e25", "seed=0,1", "lam=0.1")
+    assert again.code == 1, "what diverged is not trained again, and not forgotten either"
+    assert "to train" not in again.err
+    assert "error: diverged, in the store: " in again.err
+    assert again.err.count("lam0 0.1, seed") == 2
     assert (runs.loc[runs["status"] == "diverged", "diverged_epoch"] == 1).all()
     fused = table()
     for seed in (0, 1):

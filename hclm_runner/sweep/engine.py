@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import store, terminal
@@ -50,7 +51,8 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
 
     A job that cannot be composed is named at the end; the others run.
     """
-    start_server()
+    if not OmegaConf.select(composer.master, "sweep.dry_run"):
+        start_server()  # even if nothing is missing: that is known only once all is composed
     configs: list[RunConfig] = []
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
@@ -90,7 +92,7 @@ def execute(configs: Sequence[RunConfig]) -> int:
                 except OSError as error:
                     result.failed[f"the store cannot be written: {error.strerror or error}"] = ["the bundle in flight"]
         terminal.sweep_summary(plan, result, folder, time.perf_counter() - started)
-    return result.code
+    return max(result.code, int(bool(plan.diverged)))
 
 
 class _Supervisor:

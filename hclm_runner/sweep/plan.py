@@ -17,7 +17,8 @@ SMALLEST = 16
 """A bundle is not divided further just to keep a worker busy."""
 
 SECONDS_PER_SAMPLE = 1.2e-6
-"""Of one run and one sample of one epoch, on one thread, for the reference network; only dry_run's estimate uses it."""
+"""Of one run and one sample of one epoch, on one thread, for the reference network: rough, and enough for dry_run's
+estimate and for `compiles`."""
 
 WORTH_COMPILING = 300.0
 """Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
@@ -30,6 +31,8 @@ class Plan:
     axes: dict[str, list[str]]
     """Key -> its values, of the keys that vary."""
     stored: int
+    diverged: list[str]
+    """Titles of the stored runs that diverged."""
     bundles: list[list[RunConfig]]
     workers: int
     threads: int
@@ -64,8 +67,10 @@ def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunC
         ConfigError: If device=cuda and there is none.
     """
     device = find_device(first.device)
-    have = set(known.loc[known["status"].isin(DONE), "run_id"])
-    todo = [config for run_id, config in configs.items() if config.force or run_id not in have]
+    status = known.loc[known["status"].isin(DONE)].set_index("run_id")["status"].to_dict()
+    stored = {run_id: config for run_id, config in configs.items() if run_id in status and not config.force}
+    diverged = [config.title for run_id, config in stored.items() if status[run_id] == "diverged"]
+    todo = [config for run_id, config in configs.items() if run_id not in stored]
     workers = _workers(first, device)
     groups: dict[str, list[RunConfig]] = {}
     for config in todo:
@@ -80,7 +85,7 @@ def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunC
         bundles = _balance(bundles, workers)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
-    return Plan(_axes(list(configs.values())), len(configs) - len(todo), bundles, workers, threads, device)
+    return Plan(_axes(list(configs.values())), len(stored), diverged, bundles, workers, threads, device)
 
 
 def find_device(wanted: str) -> str:
