@@ -1,0 +1,110 @@
+"""A store's runs as the paper's grid: one labelled array a column, over surrogate, regime, lam0, seed and epoch.
+
+What figures, claims and the report are functions of. Imports neither torch nor hydra.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from hclm_runner import store
+from hclm_runner.analysis import LATE
+from hclm_runner.config import EXECUTION, ConfigError
+from hclm_runner.records import COLUMNS
+
+SURROGATES = ("softmax", "variance", "logdet")
+REGIMES = ("fixed", "thermostat", "rl_thermostat")
+AXES = ["surrogate", "regime", "lam0", "seed"]
+
+
+def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
+    """Return task -> grid of a store, given by its name under outputs/ or by its path.
+
+    A grid has a variable for each measured column, with the dimensions surrogate, regime, lam0, seed and epoch, and NaN
+    where there is no such run, where it diverged and where a quantity is undefined. Its attributes are `missing` (the
+    runs without a result that a full product would have, in words), `diverged` (those that diverged) and `config` (what
+    all its runs share).
+
+    Raises:
+        ConfigError: If there is no store, none of its runs is of the paper's surrogates and regimes, or runs of equal
+            place in the grid were configured differently.
+    """
+    try:
+        records, runs = store.load(source)
+    except FileNotFoundError as error:
+        raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
+    known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
+    runs = runs[known]
+    if runs.empty:
+        wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
+        raise ConfigError("store", os.fspath(source), wanted)
+    return {
+        str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
+        for task, own in runs.groupby("task")
+    }
+
+
+def only(grids: dict[str, xr.Dataset], task: str | None) -> xr.Dataset:
+    """Return the grid of a task; of the only one there is, if none is named.
+
+    Raises:
+        ConfigError: If it is not there, or not said which.
+    """
+    if task is None and len(grids) == 1:
+        return next(iter(grids.values()))
+    if task not in grids:
+        raise ConfigError("task", task, f"one of {', '.join(grids)}")
+    return grids[task]
+
+
+def final(grid: xr.Dataset) -> xr.Dataset:
+    """Return each run's final values, the mean of its last 5 epochs; NaN for a run that did not reach the end."""
+    late = grid.isel(epoch=slice(-LATE, None))
+    return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))
+
+
+def complete(grid: xr.Dataset) -> xr.Dataset:
+    """Return the grid.
+
+    Raises:
+        ConfigError: If runs are missing, naming them.
+    """
+    if missing := grid.attrs["missing"]:
+        shown = "; ".join(missing[:8]) + (f"; and {len(missing) - 8} more" if len(missing) > 8 else "")
+        raise ConfigError("store", None, f"every run of the grid, but {len(missing)} are missing: {shown}")
+    return grid
+
+
+def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
+    shared = _shared([json.loads(text) for text in runs["config"]], where)
+    grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray()
+    lams, seeds = (sorted(set(runs[key])) for key in ("lam0", "seed"))
+    have = set(runs[AXES].itertuples(index=False, name=None))
+    missing = [place for place in itertools.product(SURROGATES, REGIMES, lams, seeds) if place not in have]
+    diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
+    facts = {"missing": _titles(missing), "diverged": _titles(diverged), "config": shared}
+    return grid.reindex(surrogate=list(SURROGATES), regime=list(REGIMES), lam0=lams, seed=seeds).assign_attrs(facts)
+
+
+def _titles(places: Iterable[tuple[Any, ...]]) -> list[str]:
+    return [f"{surrogate} / {regime}, lam0 {lam:g}, seed {seed}" for surrogate, regime, lam, seed in places]
+
+
+def _shared(configs: list[dict[str, Any]], where: str) -> dict[str, Any]:
+    """Return what the runs have in common beside their place in the grid; refuse runs that differ in more."""
+    shared: dict[str, str] = {}
+    for config in configs:
+        for key, value in config.items():
+            if key in {*EXECUTION, "lam", "seed"}:
+                continue
+            name = f"{key} {value['name']}" if key in ("surrogate", "regime") else key
+            text = json.dumps(value)
+            if shared.setdefault(name, text) != text:
+                wanted = f"runs of one configuration, but {name} is both {shared[name]} and {text}"
+                raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
+    return {name: json.loads(text) for name, text in shared.items()}
