@@ -18,10 +18,12 @@ def main() -> None:
     if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
         sys.path.insert(0, here)
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
+    command = sys.orig_argv
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(cfg: DictConfig) -> int:
         codes.append(1)
+        sys.orig_argv = command  # which the runs record; a process of hydra/launcher=joblib has one of its own
         try:
             config = resolve(cfg)
             # Here, because torch takes seconds to import, and --help and completion need none of it.

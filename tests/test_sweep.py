@@ -88,6 +88,20 @@ def test_the_stock_launcher_gives_the_same_store(cli, clean):
     pd.testing.assert_frame_equal(unfused, same)
 
 
+@pytest.mark.slow
+def test_the_joblib_launcher_gives_the_same_store(tmp_path, clean):
+    grid = [*GRID, "surrogate=logdet,softmax", "regime=thermostat", "lam=0.1"]
+    driver = spawn(tmp_path, *grid, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0, err
+    unfused, fused = table(str(tmp_path / "outputs/default")), table(str(clean / "outputs/default"))
+    assert unfused["run_id"].nunique() == 4
+    same = fused[fused["run_id"].isin(unfused["run_id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(unfused, same)
+    commands = store.load(tmp_path / "outputs/default")[1]["command"]
+    assert (commands == shlex.join(map(str, driver.args))).all(), "the person's command, not that of joblib's worker"
+
+
 def test_a_run_that_fails_or_diverges_leaves_its_neighbours_as_they_are_alone(cli, user_module):
     source = """
 def S(Z, *, k: float):
