@@ -65,7 +65,7 @@ def only(grids: dict[str, xr.Dataset], task: str | None) -> xr.Dataset:
 def final(grid: xr.Dataset) -> xr.Dataset:
     """Return each run's final values, the mean of its last 5 epochs; NaN for a run that did not reach the end."""
     late = grid.isel(epoch=slice(-LATE, None))
-    return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))
+    return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
 
 
 def complete(grid: xr.Dataset) -> xr.Dataset:

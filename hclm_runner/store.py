@@ -147,8 +147,8 @@ def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     return rows.sort_values("epoch", ignore_index=True)
 
 
-def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (records, runs) of a store, given by its name under outputs/ or by its path.
+def locate(store: str | os.PathLike[str]) -> Path:
+    """Return the folder of a store, given by its name under outputs/ or by its path.
 
     Raises:
         FileNotFoundError: If there is no store.
@@ -156,6 +156,16 @@ def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     folder = next((path for path in (OUTPUTS / store, Path(store)) if (path / "runs").is_dir()), None)
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "no store of runs under outputs/, nor at the path", str(store))
+    return folder
+
+
+def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return (records, runs) of a store, given by its name under outputs/ or by its path.
+
+    Raises:
+        FileNotFoundError: If there is no store.
+    """
+    folder = locate(store)
     return pd.read_parquet(folder / "records"), pd.read_parquet(folder / "runs")
 
 
