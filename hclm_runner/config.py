@@ -358,6 +358,8 @@ def _square(value: object) -> object:
     return value * value if isinstance(value, int | float) else math.nan
 
 
+# Two names that Hydra 1.3 needs, and 1.4 with its OmegaConf 2.4 warns of.
+warnings.filterwarnings("ignore", "The version_base parameter|register_new_resolver", module="hclm_runner|__main__")
 OmegaConf.register_new_resolver("square", _square, replace=True)
 
 

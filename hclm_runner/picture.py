@@ -1,5 +1,6 @@
 """The picture of one run: force, entropy, gap and reward over epochs."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text: it can be searched, and set in the paper's font
     "svg.hashsalt": "hclm_runner",  # the same run draws the same file
+    "pdf.fonttype": 42,  # TrueType, which printers and journals ask for
 }
+
+_UNDATED: dict[str, Any] = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""The metadata that keep the date out of a file: the same figure is the same bytes."""
 
 
 def draw(records: pd.DataFrame, title: str) -> Figure:
@@ -61,14 +66,17 @@ def draw(records: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure as stem.png and stem.svg, and return their paths."""
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg"), dpi: int = 200) -> list[Path]:
+    """Write the figure as stem.png and stem.svg, or as other kinds of file, and return their paths.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in kinds}
     with mpl.rc_context(STYLE):
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else None
-            atomically(path, partial(figure.savefig, dpi=200, metadata=metadata))
-    return paths
+        for kind, path in paths.items():
+            atomically(path, partial(figure.savefig, dpi=dpi, metadata=_UNDATED[kind]))
+    return list(paths.values())
 
 
 def _label(axes: Axes, name: str, unit: str) -> None:

@@ -294,6 +294,7 @@ def test_grids_inside_experiment_files_are_expanded_each(cli):
     assert done.code == 0, done.err
     assert "outputs/quick/: 27 runs" in done.out
     assert "outputs/optimizers/: 24 runs" in done.out
+    assert sorted(path.name for path in Path("outputs").iterdir()) == ["optimizers", "quick"]
 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").iterdir()))
@@ -303,6 +304,33 @@ def test_every_experiment_runs_small_and_composes_as_hydra_does(cli, experiment)
     done = cli("-m", f"experiment={experiment}", *small)
     assert done.code == 0, done.err
     assert (store.load(experiment)[1]["status"] == "finished").all()
+
+
+@pytest.mark.slow
+def test_the_release_candidate_of_hydra_1_4_gives_the_same_store_without_a_warning(tmp_path, clean):
+    newer = ["hydra-core>=1.4.0rc1,<1.5", "omegaconf>=2.4.0rc1,<2.5"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--pre", "--no-deps", "--target", str(tmp_path / "site")]
+    fetched = subprocess.run([*pip, *newer], capture_output=True, text=True)
+    if fetched.returncode:
+        pytest.skip(f"cannot be downloaded: {fetched.stderr.strip().splitlines()[-1]}")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hclm_runner", *arguments]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
+        return done
+
+    assert "surrogate: custom, logdet" in run("--help").stdout
+    assert "kappa: 1.0" in run("regime=thermostat", "--cfg", "job").stdout
+    expanded = run("-m", "experiment=quick,optimizers", "epochs=1", "seed=0", "sweep.dry_run=true").stdout
+    assert "outputs/quick/: 27 runs" in expanded
+    assert "outputs/optimizers/: 24 runs" in expanded
+    run(*GRID, "sweep.verify=5")
+    pd.testing.assert_frame_equal(table(str(tmp_path / "outputs/default")), table(str(clean / "outputs/default")))
+    versions = store.load(tmp_path / "outputs/default")[1]["versions"]
+    assert versions.str.contains(r'"hydra-core": "1\.4').all()
 
 
 EDGES = [
@@ -318,7 +346,6 @@ EDGES = [
     ["surrogate.eps=${lam}", "lam=0.25"],
     ["+note=${hydra:job.num}"],
     ["optimizer=adam", "optimizer.lr=1e-2", "feedback=noisy"],
-    ["experiment=feedback_faults", "seed=3"],
 ]
 
 

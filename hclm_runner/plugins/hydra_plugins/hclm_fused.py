@@ -23,6 +23,11 @@ class FusedSweeper(BasicSweeper):
     Where the launcher is ours it does not compose every job a second time to validate it: ours names those it cannot.
     """
 
+    def setup(self, **given: Any) -> None:
+        """Take what Hydra gives: hydra_context, task_function and config."""
+        self.given = given
+        super().setup(**given)
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep.
 
@@ -39,11 +44,14 @@ class FusedSweeper(BasicSweeper):
             results = super().sweep(arguments)
         else:
             rest = [text for text in arguments if not text.startswith("experiment=")]
-            name, results, mine = self.config.hydra.job.config_name, [], dict(self.params)
-            for experiment in experiments:
-                master = loader.load_configuration(name, [f"experiment={experiment}", *rest], RunMode.MULTIRUN)
-                self.params, self.batch_index = mine | dict(master.hydra.sweeper.params or {}), 0
-                results += super().sweep([f"experiment={experiment}", *rest]) or []
+            name, results = self.config.hydra.job.config_name, []
+            hydras = list(self.config.hydra.overrides.hydra)
+            each = [[f"experiment={experiment}", *rest] for experiment in experiments]
+            masters = [loader.load_configuration(name, [*hydras, *one], RunMode.MULTIRUN) for one in each]
+            for master, one in zip(masters, each, strict=True):
+                self.setup(**self.given | {"config": master})
+                self.params, self.batch_index = dict(master.hydra.sweeper.params or {}), 0
+                results += super().sweep(one) or []
         code = max((job.return_value or 0 for batch in results or [] for job in batch), default=0)
         if code:
             raise SystemExit(code)
