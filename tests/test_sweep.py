@@ -1,7 +1,9 @@
 """What a sweep promises: resume, isolation, one writer, the same as stock Hydra, and a clear end whatever happens."""
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +177,49 @@ def test_the_run_at_fault_is_found_and_recorded_and_tried_again_when_mended(cli,
     assert (failed["rows"] == 0).all()
     assert "3 runs to train" in cli(*grid).err, "what failed is tried again, what finished is not"
     assert len(store.load("default")[1]) == 6
+
+
+HUNGRY = """
+import torch
+
+class Hook(torch.autograd.Function):
+    @staticmethod
+    def forward(Z):
+        return Z.clone()
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+    @staticmethod
+    def backward(ctx, g):
+        return g
+    @staticmethod
+    def vmap(info, dims, Z):
+        if info.batch_size > 2:
+            {deed}
+        return Hook.apply(Z), 0
+
+def S(Z):
+    return Hook.apply(Z).square().mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("raise torch.OutOfMemoryError('the device is full')", "OutOfMemoryError: the device is full"),
+        ("torch.empty(2**60)", "can't allocate memory"),
+        ("bytearray(2**60)", "MemoryError"),
+    ],
+)
+def test_a_bundle_too_large_for_the_memory_is_halved_until_it_fits(cli, user_module, deed, reason):
+    name = user_module(HUNGRY.format(deed=deed))
+    swept = cli("-m", "surrogate=custom", f"surrogate._target_={name}.S", "seed=range(7)", *SMALL, "sweep.bundle=7")
+    assert swept.code == 0, swept.err
+    assert reason in swept.err
+    halved = re.findall(r"a bundle of (\d+) runs", swept.err)
+    assert sorted(halved) == ["3", "4", "7"], "then 1 + 2 and 2 + 2"
+    assert (store.load("default")[1]["status"] == "finished").all()
+    assert len(table()) == 7 * 4
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "foreign", "old", "orphan"])
@@ -363,22 +408,35 @@ def test_edge_cases_compose_as_hydra_composes_them():
         assert list(mine) == list(stock)
 
 
+LAUNCHERS = {
+    "_target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher\n": "_target_: hydra_plugins.hclm_fused.FusedLauncher\n",
+    "- hydra/launcher=basic\n": "- hydra/launcher=fused\n",
+    "hydra/launcher: basic\n": "hydra/launcher: fused\n",
+}
+"""All in which hydra.yaml of a job may differ: basic -> fused."""
+
+
 def test_job_folders_on_request_are_hydras_own(cli):
-    grid = ["-m", "lam=0,0.1", "seed=0", *SMALL]
-    assert cli(*grid, "sweep.job_dirs=true").code == 0
-    stock = [
-        "hydra/launcher=basic",
-        "hydra.output_subdir=.hydra",
-        "hydra.sweep.subdir=jobs/${hydra.job.num}",
-        "name=stock",
-    ]
-    assert cli(*grid, *stock).code == 0
-    for job in (0, 1):
-        mine = Path(f"outputs/default/jobs/{job}/.hydra")
-        theirs = Path(f"outputs/stock/jobs/{job}/.hydra")
-        assert sorted(path.name for path in mine.iterdir()) == ["config.yaml", "hydra.yaml", "overrides.yaml"]
-        config = (theirs / "config.yaml").read_text().replace("name: stock\n", "name: default\n")
-        assert (mine / "config.yaml").read_text() == config.replace("job_dirs: false", "job_dirs: true")
+    grid = ["-m", "lam=0,0.1", "seed=0", *SMALL, "sweep.job_dirs=true"]
+    where = ["hydra.output_subdir=.hydra", "hydra.sweep.subdir=jobs/${hydra.job.num}"]
+    written = {}
+    for launcher in ("fused", "basic"):
+        done = cli(*grid, *where, f"hydra/launcher={launcher}")
+        assert done.code == 0, done.err
+        files = Path("outputs/default/jobs").rglob("*.yaml")
+        written[launcher] = {str(path): path.read_text() for path in files}
+        shutil.rmtree("outputs")
+    assert sorted(Path(path).name for path in written["fused"]) == sorted(
+        2 * ["config.yaml", "hydra.yaml", "overrides.yaml"]
+    )
+    for path, text in written["basic"].items():
+        expected = text
+        for basic, fused in LAUNCHERS.items():
+            assert text.count(basic) == path.endswith("hydra.yaml"), (path, basic)
+            expected = expected.replace(basic, fused)
+        assert written["fused"][path] == expected, path
+    assert cli(*grid).code == 0, "and without saying where"
+    assert len(list(Path("outputs/default/jobs").rglob("hydra.yaml"))) == 2
 
 
 def test_hundred_thousand_runs_load_in_a_second(tmp_path):

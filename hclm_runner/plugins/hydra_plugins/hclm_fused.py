@@ -93,7 +93,7 @@ class FusedLauncher(BasicLauncher):
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(number), number
-            config.hydra.output_subdir, config.hydra.sweep.subdir = ".hydra", f"jobs/{number}"
+            config.hydra.output_subdir, config.hydra.sweep.subdir = ".hydra", "jobs/${hydra.job.num}"
         run_job(
             hydra_context=self.hydra_context,
             task_function=lambda _: None,
