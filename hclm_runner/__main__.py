@@ -19,6 +19,7 @@ def main() -> None:
         sys.path.insert(0, here)
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
     command = sys.orig_argv
+    asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(cfg: DictConfig) -> int:
@@ -32,9 +33,12 @@ def main() -> None:
             codes[-1] = run(config)
         except ConfigError as error:
             codes[-1] = _say(2, str(error))
+        except OSError as error:  # a full disk
+            if asked_for_traceback:
+                raise
+            codes[-1] = _say(1, str(error))
         return codes[-1]
 
-    asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
     try:
         task()
@@ -42,10 +46,10 @@ def main() -> None:
         codes.append(_say(130, "interrupted; what was in flight was not written"))
     except ConfigError as error:  # of a multirun as a whole
         codes.append(_say(2, str(error)))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
-        codes.append(_say(2, str(explain(error))))
+        codes.append(_say(2, str(error if isinstance(error, OSError) else explain(error))))
     sys.exit(max(codes, default=0))
 
 

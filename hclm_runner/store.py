@@ -111,8 +111,12 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     name = ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
     paths = [folder / part / f"{name}.parquet" for part in PARTS]
     older = _shards_of(folder, ids) - {paths[1].name}
-    for path, frame in zip(paths, (records, runs), strict=True):
-        atomically(path, partial(frame.to_parquet, index=False))
+
+    def both(temporary: str) -> None:  # a disk that takes only one of the two keeps neither
+        runs.to_parquet(temporary, index=False)
+        atomically(paths[0], partial(records.to_parquet, index=False))
+
+    atomically(paths[1], both)
     for shard in older:
         _drop(folder, shard, set(ids))
     return paths
