@@ -120,10 +120,13 @@ def late(path: Array) -> Array:
 
 
 def half_time(F: Array) -> Array:
-    """Return the first epoch after the peak with F <= F_max / 2; the number of epochs if there is none."""
+    """Return the first epoch after the peak with F <= F_max / 2; the number of epochs if there is none.
+
+    NaN for a path that is not all there.
+    """
     epochs = np.arange(F.shape[-1])
     fallen = (F.max(-1, keepdims=True) / 2 >= F) & (epochs > F.argmax(-1)[..., None])
-    return np.where(fallen.any(-1), fallen.argmax(-1), F.shape[-1]).astype(float)
+    return _where_whole(F, np.where(fallen.any(-1), fallen.argmax(-1), F.shape[-1]))
 
 
 def fall(S: Array) -> Array:
@@ -153,6 +156,16 @@ def spike(F: Array) -> Array:
     return late(F).max(-1) / np.median(late(F), -1)
 
 
+def _where_whole(path: Array, value: NDArray[Any]) -> Array:
+    """Return a value of each path, NaN where the path is not all there: a comparison with NaN is False, not NaN."""
+    return np.where(np.isfinite(path).all(-1), value, np.nan)
+
+
+def whole(v: Array) -> NDArray[np.bool_]:
+    """Return which seeds of v [..., seeds] have a result in every arm."""
+    return np.asarray(np.isfinite(v).all(axis=tuple(range(v.ndim - 1))))
+
+
 # --- statistics of [..., seeds]: means over seeds first, then over or along lam -------------------------------------
 
 
@@ -170,7 +183,12 @@ def difference(v: Array) -> Array:
 def change(v: Array, at: int = -1) -> Array:
     """Return the mean at one lam beside that at lam = 0, relative; v [lam, ..., seeds]."""
     m = v.mean(-1)
-    return m[at] / m[0] - 1
+    return relative(m[at], m[0])
+
+
+def relative(m: Array, zero: Array) -> Array:
+    """Return the change from `zero` to m as a share of the size of `zero`: of its sign too where that is negative."""
+    return (m - zero) / np.abs(zero)
 
 
 def at_validated(m: Array, feedback: Array) -> Array:
@@ -237,11 +255,11 @@ def fig06(d: Data) -> list[Part]:
 
     def least(v: Array) -> Array:
         m = v.mean(-1)
-        return (m[1:] / m[0] - 1).min(0)
+        return relative(m[1:], m[0]).min(0)
 
     def top(v: Array) -> Array:
         m = v.mean(-1)
-        return m[-2:].mean(0) / m[0] - 1
+        return relative(m[-2:].mean(0), m[0])
 
     return [
         Part("least gap over lam > 0, beside lam = 0", gap, least, ">", -MARGIN),
@@ -314,13 +332,14 @@ def fig12(d: Data) -> list[Part]:
 
     def share(v: Array, *, with_collapse: bool) -> Array:
         gap, test, train = v.mean(-1)
-        contracted = gap[1:] < (1 - MARGIN) * gap[0]
+        contracted = relative(gap[1:], gap[0]) < -MARGIN
         if not with_collapse:
             contracted &= ~_collapsed(d, test[1:], test[0], train[1:])
         return contracted.mean(0)
 
     text = "share of lam > 0 at which the gap is lower by 5% without collapse"
-    collapsed = bool(share(v, with_collapse=True) >= 0.6 > share(v, with_collapse=False))
+    there = v[..., whole(v)]
+    collapsed = bool(share(there, with_collapse=True) >= 0.6 > share(there, with_collapse=False))
     return [Part(text, v, partial(share, with_collapse=False), ">", 0.6, collapsed)]
 
 
@@ -373,15 +392,16 @@ def fig17(d: Data) -> list[Part]:
 
     def contraction(v: Array) -> Array:
         gap, feedback = v.mean(-1)[:2]
-        return at_validated(gap, feedback) / gap[0] - 1
+        return relative(at_validated(gap, feedback), gap[0])
 
     def lower(v: Array) -> Array:
         (ours, f), (theirs, g) = v[0].mean(-1)[:2], v[1].mean(-1)[:2]
-        return (at_validated(ours, f) - at_validated(theirs, g)) / theirs[0]
+        return (at_validated(ours, f) - at_validated(theirs, g)) / np.abs(theirs[0])
 
-    _, feedback, test, train = best[LOGDET].mean(-1)
-    chosen = [at_validated(m, feedback) for m in (test, train)]
-    collapsed = bool(_collapsed(d, chosen[0], test[0], chosen[1]))
+    there = best[LOGDET][..., whole(best[LOGDET])]
+    _, feedback, test, train = there.mean(-1)
+    harmed = _collapsed(d, at_validated(test, feedback), test[0], at_validated(train, feedback))
+    collapsed = bool(harmed and contraction(there) < -0.25)
     pairs = ((LOGDET, VARIANCE), (VARIANCE, SOFTMAX))
     return [
         Part("gap at the validated lam, beside lam = 0", best[LOGDET], contraction, "<", -0.25, collapsed),
@@ -442,14 +462,19 @@ def fig21(d: Data) -> list[Part]:
 def fig22(d: Data) -> list[Part]:
     """With logdet under A, test loss still rises late at lam = 0, and has settled at the validated lam."""
     slopes = slope(d.path(LOGDET, A, "test_loss"))
-    feedback = d.final(LOGDET, A, "feedback_loss")
-    test, train = (d.final(LOGDET, A, column).mean(-1) for column in ("test_loss", "train_loss"))
-    chosen = int(feedback.mean(-1).argmin())
+    v = np.stack([slopes, *(d.final(LOGDET, A, name) for name in ("feedback_loss", "test_loss", "train_loss"))])
+
+    def settled(v: Array) -> Array:
+        slopes, feedback = v.mean(-1)[:2]
+        return at_validated(slopes, feedback)
+
+    _, feedback, test, train = v[..., whole(v)].mean(-1)
+    chosen = int(feedback.argmin())
     collapsed = bool(_collapsed(d, test[chosen], test[0], train[chosen]))
-    at = f"lam = {float(d.grid['lam0'][chosen]):g}, validated"
+    at = f"the validated lam ({float(d.grid['lam0'][chosen]):g})"
     return [
         Part("late slope of the test loss at lam = 0, nats per epoch", slopes[:1], mean, ">", 0),
-        Part(f"late slope of the test loss at {at}, nats per epoch", slopes[[chosen]], mean, "=", 0, collapsed),
+        Part(f"late slope of the test loss at {at}, nats per epoch", v, settled, "=", 0, collapsed),
     ]
 
 
@@ -461,10 +486,10 @@ def fig23(d: Data) -> list[Part]:
     def least(v: Array) -> Array:
         return v.mean(-1).min(0)
 
-    early = (at[1:] <= T / 4).astype(float)
+    early, ever = (_where_whole(F, halved) for halved in (at <= T / 4, at < T))
     return [
-        Part("least share of seeds, over lam > 0, whose force halves in the first quarter", early, least, ">", 0.5),
-        Part("share of seeds whose force halves at lam = 0", (at[:1] < T).astype(float), mean, "<", 0.5),
+        Part("least share of seeds, over lam > 0, whose force halves in the first quarter", early[1:], least, ">", 0.5),
+        Part("share of seeds whose force halves at lam = 0", ever[:1], mean, "<", 0.5),
     ]
 
 
@@ -504,8 +529,9 @@ def fig27(d: Data) -> list[Part]:
 def fig28(d: Data) -> list[Part]:
     """With logdet, B's reward stays within 10% of its maximum."""
     reward = d.path(LOGDET, B, "reward")
-    kept = late(reward).min(-1) / reward.max(-1)
-    return [Part("late minimum of B's reward over its maximum", kept, mean, ">", 0.9)]
+    best = reward.max(-1)
+    lost = (best - late(reward).min(-1)) / np.abs(best)  # a reward can be negative, and then a ratio means nothing
+    return [Part("late fall of B's reward below its maximum, as a share of that", lost, mean, "<", 0.1)]
 
 
 def fig29(d: Data) -> list[Part]:
@@ -556,16 +582,15 @@ def goes_with(column: str, sign: int, d: Data) -> list[Part]:
     """
     parts = []
     for surrogate in (LOGDET, VARIANCE):
-        cells = []
-        for regime in (A, B, C):
-            F = d.path(surrogate, regime, "force")
-            fallen = np.log(F.max(-1) / np.maximum(F[..., -5:].mean(-1), 1e-300))
-            one = np.stack([fallen, *(d.final(surrogate, regime, name) for name in (column, "lam"))])
-            test, train = (d.final(surrogate, regime, name).mean(-1) for name in ("test_loss", "train_loss"))
-            cells.append(one[:, ~_collapsed(d, test, test[0], train)])
+        F = np.concatenate([d.path(surrogate, regime, "force") for regime in (A, B, C)])
+        fallen = np.log(F.max(-1) / np.maximum(F[..., -5:].mean(-1), 1e-300))
+        columns = (column, "lam", "test_loss", "train_loss")
+        cells = [np.concatenate([d.final(surrogate, regime, name) for regime in (A, B, C)]) for name in columns]
+        v = np.stack([fallen, *cells])  # [5, regime and lam, seed]; the first cell is A at lam = 0
+        test, train = v[3:, :, whole(v)].mean(-1)
+        kept = v[:3, ~_collapsed(d, test, test[0], train)]
         text = f"partial rank correlation of the fall of force with {column}, {surrogate}"
-        v = np.concatenate(cells, 1)
-        parts.append(Part(text, v, partial_spearman, "<" if sign < 0 else ">", 0))
+        parts.append(Part(text, kept, partial_spearman, "<" if sign < 0 else ">", 0))
     return parts
 
 
@@ -613,7 +638,7 @@ def _best_beside_zero(d: Data, surrogate: str) -> Part:
 
     def best(v: Array) -> Array:
         test, feedback = v.mean(-1)
-        return at_validated(test, feedback) / test[0] - 1
+        return relative(at_validated(test, feedback), test[0])
 
     return Part("test loss at the validated lam, beside lam = 0", v, best, ">", -MARGIN)
 
@@ -630,11 +655,11 @@ def _inside(d: Data, surrogate: str, regime: str) -> Array:
     """Return the share of late epochs with lam strictly inside its bounds, [lam, seed]."""
     lam = late(d.path(surrogate, regime, "lam"))
     low, high = d.option("lam_min"), d.option("lam_max")
-    return ((lam > low * (1 + 1e-9)) & (lam < high * (1 - 1e-9))).mean(-1)
+    return _where_whole(lam, ((lam > low * (1 + 1e-9)) & (lam < high * (1 - 1e-9))).mean(-1))
 
 
 def _collapsed(d: Data, test: Array, test_at_zero: Array, train: Array) -> NDArray[np.bool_]:
-    """Return where the training loss is within 10% of log K, or the test loss harmed."""
+    """Return where the training loss is within 10% of log K, or the test loss 5% above that under A at lam = 0."""
     return (train >= 0.9 * d.chance_loss) | (test > (1 + MARGIN) * test_at_zero)
 
 
@@ -703,15 +728,15 @@ def data_of(runs: xr.Dataset) -> Data:
 
 def judge(claim: Claim, data: Data, resamples: int = 10_000) -> dict[str, Any]:
     """Judge one claim on the runs of one task; plain data, the verdict and each part's, with effects and intervals."""
-    parts = claim.parts(data)
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):  # of runs without a result, 0 / 0
+        parts = claim.parts(data)
     judged = decide([assess(part, resamples) for part in parts], [part.collapsed for part in parts])
     return _conclude(claim, judged)
 
 
 def assess(part: Part, resamples: int = 10_000) -> Judged:
     """Estimate one part with its BCa interval and p-value; its verdict is still to be corrected for its neighbours."""
-    whole = np.isfinite(part.sample).all(axis=tuple(range(part.sample.ndim - 1)))
-    values = part.sample[..., whole]
+    values = part.sample[..., whole(part.sample)]
     seeds = values.shape[-1]
     facts = {"text": part.text, "sense": part.sense, "bound": part.bound, "seeds": seeds}
     if seeds < FEWEST:
@@ -723,6 +748,8 @@ def assess(part: Part, resamples: int = 10_000) -> Judged:
     order = np.arange(seeds)
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings(action="ignore"):
         effect = float(statistic(order))
+        if not math.isfinite(effect):  # nothing over nothing is neither above nor below
+            return Judged(**facts, effect=effect, low=np.nan, high=np.nan, p=1.0, verdict=INCONCLUSIVE)
         drawn = stats.bootstrap((order,), statistic, n_resamples=resamples, method="BCa", vectorized=True, rng=0)
 
         def interval(level: float) -> tuple[float, float]:
@@ -749,6 +776,8 @@ def _p(interval: Callable[[float], tuple[float, float]], bound: float, resamples
     least, most = 2 / (resamples + 1), 1.0
     if not _holds(interval(1 - least), bound):
         return least
+    if least < ALPHA:  # exactly at ALPHA, so that a p-value never contradicts the interval that is shown
+        least, most = (ALPHA, most) if _holds(interval(1 - ALPHA), bound) else (least, ALPHA)
     while most / least > 1.01:
         middle = math.sqrt(least * most)
         least, most = (middle, most) if _holds(interval(1 - middle), bound) else (least, middle)
@@ -756,7 +785,7 @@ def _p(interval: Callable[[float], tuple[float, float]], bound: float, resamples
 
 
 def _holds(interval: tuple[float, float], bound: float) -> bool:
-    return interval[0] <= bound <= interval[1]
+    return not (bound < interval[0] or bound > interval[1])  # an undefined interval rules nothing out
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -774,12 +803,14 @@ def decide(parts: Sequence[Judged], collapsed: Sequence[bool]) -> list[Judged]:
     decided = []
     for part, p, collapse in zip(parts, holm([part.p for part in parts]), collapsed, strict=True):
         away = p <= ALPHA
-        if collapse:
-            verdict = COLLAPSE
-        elif part.verdict:
+        if part.verdict:
             verdict = part.verdict
-        elif part.sense == "=":
-            verdict = REFUTED if away else SUPPORTED
+        elif collapse:
+            verdict = COLLAPSE
+        elif part.sense == "=":  # the correction makes it harder to refute, and must not make it easier to support
+            verdict = REFUTED if away else SUPPORTED if part.p > ALPHA else INCONCLUSIVE
+        elif part.low == part.high == part.bound == 0:
+            verdict = REFUTED  # zero in every resample: nothing moved at all
         elif not away:
             verdict = INCONCLUSIVE
         else:
@@ -805,11 +836,13 @@ def _sentence(part: Judged) -> str:
     show = "{:.1%}" if 0 < abs(part.bound) < 1 else "{:.3g}"  # a share or a relative change; else a ratio or a number
     effect, low, high, bound = (show.format(x) for x in (part.effect, part.low, part.high, part.bound))
     between = "" if math.isnan(part.low) else f" (95% interval {low} to {high})"
+    if not math.isfinite(part.effect):
+        return f"{part.text}: undefined in these runs, a ratio with a zero denominator."
     ends = {
-        SUPPORTED: "which it is",
-        REFUTED: "which it is not",
+        SUPPORTED: "which it does not" if part.sense == "=" else "which it is",
+        REFUTED: "which it does" if part.sense == "=" else "which it is not",
         INCONCLUSIVE: "which these seeds do not settle",
-        COLLAPSE: "but the model has collapsed there: it lost its training loss, or its test loss is worse",
+        COLLAPSE: "but that is collapse: training loss within 10% of log K, or test loss 5% above that at lam = 0",
     }
     text = part.text[0].upper() + part.text[1:]
     return f"{text}: {effect}{between}; claimed {claimed} {bound}, {ends[part.verdict]}."
@@ -840,12 +873,12 @@ CLAIM_COLUMNS = ("task", "id", "figure", "says", "verdict", "sentence")
 
 
 def _plain(value: Any) -> Any:
-    """Return plain data with None for NaN, which JSON has no word for."""
+    """Return plain data with None for NaN and infinity, which JSON has no word for."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -854,6 +887,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("store", nargs="?", default="paper", help="name under outputs/, or path (default: paper)")
     parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap (default: 10000)")
     given = parser.parse_args(arguments)
+    if given.resamples < 100:
+        parser.error(f"argument --resamples: expected 100 or more, got {given.resamples}")
     try:
         verdicts = []
         for task, runs in grid.load(given.store).items():
