@@ -494,14 +494,17 @@ def fig23(d: Data) -> list[Part]:
 
 
 def fig24(d: Data) -> list[Part]:
-    """With logdet under A, entropy peaks and falls by a tenth for each lam > 0, and does not fall at lam = 0."""
-    falls = fall(d.path(LOGDET, A, "entropy"))
+    """With logdet under A, entropy rises, then falls by a tenth for each lam > 0; at lam = 0 it rises and stays."""
+    S = d.path(LOGDET, A, "entropy")
+    falls, rises = fall(S), S.max(-1) / S[..., 0] - 1
 
     def least(v: Array) -> Array:
         return v.mean(-1).min(0)
 
     return [
+        Part("least rise of S to its peak, over lam > 0", rises[1:], least, ">", MARGIN),
         Part("least fall of S from its peak, over lam > 0", falls[1:], least, ">", 0.1),
+        Part("rise of S to its peak at lam = 0", rises[:1], mean, ">", MARGIN),
         Part("fall of S from its peak at lam = 0", falls[:1], mean, "<", MARGIN),
     ]
 
@@ -512,10 +515,13 @@ def fig25(d: Data) -> list[Part]:
 
 
 def fig26(d: Data) -> list[Part]:
-    """With logdet, force halves no later under B than under A, and has no late spikes."""
-    halves = half_time(d.path(LOGDET, B, "force")) - half_time(d.path(LOGDET, A, "force"))
+    """With logdet, force halves under B, no later than under A, and has no late spikes."""
+    F = d.path(LOGDET, B, "force")
+    T, at = F.shape[-1], half_time(F)
+    later = at - half_time(d.path(LOGDET, A, "force"))
     return [
-        Part("epochs until the force halves, B minus A", halves, mean, "<", 1),
+        Part("share of runs whose force halves, B", _where_whole(F, at < T), mean, ">", 0.5),
+        Part(f"epochs until the force halves ({T} where it never does), B minus A", later, mean, "<", 1),
         Part("late maximum of B's force over its late median", _spike(d, LOGDET, B), mean, "<", 1.5),
     ]
 
