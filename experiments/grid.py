@@ -88,7 +88,9 @@ def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
     missing = [place for place in itertools.product(SURROGATES, REGIMES, lams, seeds) if place not in have]
     diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
     facts = {"missing": _titles(missing), "diverged": _titles(diverged), "config": shared}
-    return grid.reindex(surrogate=list(SURROGATES), regime=list(REGIMES), lam0=lams, seed=seeds).assign_attrs(facts)
+    epochs = range(shared["epochs"] + 1)  # all of them, even if every run diverged before the end
+    places = {"surrogate": list(SURROGATES), "regime": list(REGIMES), "lam0": lams, "seed": seeds, "epoch": epochs}
+    return grid.reindex(places).assign_attrs(facts)
 
 
 def _titles(places: Iterable[tuple[Any, ...]]) -> list[str]:
