@@ -1,0 +1,254 @@
+"""Two stores compared: what a change did to the final values and to the verdicts.
+
+    python -m experiments.compare paper outputs/adam --out outputs/adam/compared.json
+
+Differences are B - A of final values (means of the last 5 epochs), paired over surrogate, regime, lam0 and seed: a
+seed has the same data, weights and batches in both stores. A seed's difference is its mean over lam0; the interval is
+Student's t over seeds: a bootstrap of the mean of ten seeds or fewer is too narrow, and that of equal stores undefined.
+
+Imports neither torch nor hydra.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from experiments import grid, verdicts
+from hclm_runner import store
+from hclm_runner.config import ConfigError
+
+COLUMNS = ("test_loss", "gap", "reward", "entropy", "force_ratio")
+CONFIDENCE = 0.95
+PROVENANCE = ("commit", "versions", "device")
+SHOWN = 6
+"""How many single runs are named before the rest are counted."""
+
+
+def compare(a: str, b: str) -> dict[str, Any]:
+    """Return what differs between two stores, as JSON has it.
+
+    Keys: `configuration` (of what differs: key, a, b), `only_in_a` and `only_in_b` (runs with a final value in one
+    store alone, in words), `differences` (a row for each task, surrogate, regime and column; see `paired`), `unjudged`
+    (the stores without verdicts) and `flips` (claims whose verdicts differ, where both have them).
+
+    Raises:
+        ConfigError: If a store is not there, or the two have no task or no run in common.
+    """
+    grids_a, grids_b = grid.load(a), grid.load(b)
+    pairs = _tasks(list(grids_a), list(grids_b))
+    claims_a, claims_b = verdicts.load(a), verdicts.load(b)
+    found: dict[str, Any] = {"a": a, "b": b, "confidence": CONFIDENCE, "configuration": provenance(a, b)}
+    found |= {"only_in_a": [], "only_in_b": [], "differences": []}
+    for task_a, task_b in pairs.items():
+        one, two = grids_a[task_a], grids_b[task_b]
+        found["configuration"] += configuration(one.attrs["config"], two.attrs["config"])
+        found["only_in_a"] += only(one, two)
+        found["only_in_b"] += only(two, one)
+        rows = paired(grid.final(one), grid.final(two))
+        found["differences"] += [{"task": _both(task_a, task_b)} | row for row in rows]
+    if not found["differences"]:
+        raise ConfigError("store", b, f"runs of the same surrogate, regime, lam and seed as in {a}")
+    found["unjudged"] = [source for source, claims in ((a, claims_a), (b, claims_b)) if claims is None]
+    found["flips"] = flips(claims_a or [], claims_b or [], pairs)
+    return found
+
+
+def configuration(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the keys in which two grids' configurations differ; a surrogate or regime that one lacks is no key."""
+    shared = sorted(a.keys() & b.keys())
+    flat_a, flat_b = ({key: text for name in shared for key, text in _flat(name, side[name])} for side in (a, b))
+    return [
+        {"key": key, "a": flat_a.get(key), "b": flat_b.get(key)}
+        for key in sorted(flat_a.keys() | flat_b.keys())
+        if flat_a.get(key) != flat_b.get(key)
+    ]
+
+
+def provenance(a: str, b: str) -> list[dict[str, Any]]:
+    """Return where the runs of two stores come from, where that differs: commit, versions, device."""
+    runs_a, runs_b = store.load(a)[1], store.load(b)[1]
+    rows = ({"key": key, "a": _distinct(runs_a[key]), "b": _distinct(runs_b[key])} for key in PROVENANCE)
+    return [row for row in rows if row["a"] != row["b"]]
+
+
+def only(one: xr.Dataset, other: xr.Dataset) -> list[str]:
+    """Return the runs with a final value in one grid alone, in words; those that diverged in the other say so."""
+    have, lack = (_places(each) for each in (one, other))
+    diverged = set(other.attrs["diverged"])
+    places = sorted(have - lack)
+    titles = (f"{surrogate} / {regime}, lam0 {lam:g}, seed {seed}" for surrogate, regime, lam, seed in places)
+    return [f"{title} (diverged in the other)" if title in diverged else title for title in titles]
+
+
+def paired(a: xr.Dataset, b: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the mean of B - A of final values for each surrogate, regime and column, over the runs both stores have.
+
+    A row has the means `a` and `b` over the paired runs, their `difference` with its interval `low`, `high` over seeds
+    (None with one seed), the numbers of `seeds` and of paired `runs`, and whether the interval is `distinct` from 0.
+    """
+    rows = []
+    one, two = (side.transpose(*grid.AXES) for side in xr.align(a, b, join="inner"))
+    places = list(itertools.product(one["surrogate"].to_numpy().tolist(), one["regime"].to_numpy().tolist()))
+    for column in COLUMNS:
+        ours, theirs = (side[column].to_numpy().reshape(len(places), -1, one.sizes["seed"]) for side in (one, two))
+        for (surrogate, regime), before, after in zip(places, ours, theirs, strict=True):
+            change = after - before  # [lam0, seed]
+            both = np.isfinite(change)
+            if not both.any():
+                continue
+            mean, low, high = interval(np.nanmean(change[:, both.any(0)], axis=0))
+            rows.append(
+                {"surrogate": surrogate, "regime": regime, "column": column}
+                | {"a": float(before[both].mean()), "b": float(after[both].mean())}
+                | {"difference": mean, "low": low, "high": high}
+                | {"seeds": int(both.any(0).sum()), "runs": int(both.sum())}
+                | {"distinct": low is not None and high is not None and not low <= 0 <= high}
+            )
+    return rows
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float | None, float | None]:
+    """Return the mean of values [seeds] and its interval by Student's t; no interval from one value."""
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return mean, None, None
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def flips(a: list[verdicts.Claim], b: list[verdicts.Claim], tasks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the claims that both stores judged, and not alike; `tasks` says which task of A is which of B."""
+    judged = {(claim["task"], claim["id"]): claim for claim in b}
+    rows = []
+    for claim in a:
+        other = judged.get((tasks.get(claim["task"], ""), claim["id"]))
+        if other is not None and other["verdict"] != claim["verdict"]:
+            rows.append(
+                {"task": _both(claim["task"], other["task"]), "id": claim["id"], "says": claim["says"]}
+                | {"a": claim["verdict"], "b": other["verdict"]}
+                | {"sentence_a": claim["sentence"], "sentence_b": other["sentence"]}
+            )
+    return rows
+
+
+def show(found: Mapping[str, Any], console: Console) -> None:
+    """Print a comparison."""
+    console.print(f"A = {found['a']}, B = {found['b']}", markup=False)
+    if found["configuration"]:
+        console.print(_table("Configuration that differs", ("key", "A", "B"), map(_texts, found["configuration"])))
+    else:
+        console.print("Configuration, commit, versions and device are the same.")
+    for side in "ab":
+        if titles := found[f"only_in_{side}"]:
+            shown = "; ".join(titles[:SHOWN]) + (f"; and {len(titles) - SHOWN} more" if len(titles) > SHOWN else "")
+            console.print(f"{len(titles)} runs are only in {side.upper()}: {shown}", markup=False)
+    rows = found["differences"]
+    table = _table("Final values, paired", ("", "A", "B", "B - A", f"{CONFIDENCE:.0%} interval", "seeds"))
+    for (task, column), own in itertools.groupby(rows, key=itemgetter("task", "column")):
+        table.add_section()
+        table.add_row(column if len({row["task"] for row in rows}) == 1 else f"{column}, {task}", style="bold")
+        for row in own:
+            table.add_row(*_difference(row), style=None if row["distinct"] else "dim")
+    console.print(table)
+    chance, distinct = (1 - CONFIDENCE) * len(rows), sum(row["distinct"] for row in rows)
+    console.print(f"* the interval leaves out 0: {distinct} of {len(rows)}; where nothing differs, {chance:.0f} would.")
+    if found["unjudged"]:
+        commands = " and ".join(map(verdicts.how, found["unjudged"]))
+        console.print(f"Verdicts are not compared; first: {commands}", markup=False)
+    elif found["flips"]:
+        flipped = ([flip["task"], flip["id"], flip["says"], flip["a"], flip["b"]] for flip in found["flips"])
+        console.print(_table("Verdicts that differ", ("task", "claim", "the paper says", "A", "B"), flipped))
+    else:
+        console.print("No verdict differs.")
+
+
+def _difference(row: Mapping[str, Any]) -> list[str]:
+    within = "one seed" if row["low"] is None else f"[{row['low']:+.3g}, {row['high']:+.3g}]"
+    change = f"{row['difference']:+.3g}{' *' if row['distinct'] else '  '}"
+    where = f"  {row['surrogate']} / {row['regime']}"
+    return [where, f"{row['a']:>7.3f}", f"{row['b']:>7.3f}", change, within, f"{row['seeds']:>5}"]
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
+    table = Table(*head, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    return [row["key"], *("(none)" if row[side] is None else str(row[side]) for side in "ab")]
+
+
+def _tasks(a: list[str], b: list[str]) -> dict[str, str]:
+    """Return which task of A is compared with which of B: the same, or the only ones, if the task is what changed."""
+    if len(a) == len(b) == 1:
+        return {a[0]: b[0]}
+    if shared := {task: task for task in a if task in b}:
+        return shared
+    raise ConfigError("store", None, f"two stores with a task in common, got {', '.join(a)} and {', '.join(b)}")
+
+
+def _both(a: str, b: str) -> str:
+    return a if a == b else f"{a} / {b}"
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of a configuration."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    else:
+        yield name, value
+
+
+def _distinct(column: pd.Series) -> str:
+    return ", ".join(sorted({str(value) for value in column}))
+
+
+def _places(one: xr.Dataset) -> set[tuple[Any, ...]]:
+    """Return (surrogate, regime, lam0, seed) of the runs with a final value."""
+    there = grid.final(one)["train_loss"].stack(run=grid.AXES)  # noqa: PD013 - xarray's, which has no melt
+    return {tuple(place) for place in there.where(np.isfinite(there), drop=True)["run"].to_numpy()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare two stores as the command line says; exit with 2 if that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.compare", description="Two stores compared, B - A.")
+    parser.add_argument("a", metavar="A", help="a store: its name under outputs/, or its path")
+    parser.add_argument("b", metavar="B", help="the store with the change")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the same as JSON")
+    given = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    try:
+        found = compare(given.a, given.b)
+        show(found, console)
+        if given.out:
+            text = json.dumps(found, indent=1, allow_nan=False)
+            store.atomically(given.out, lambda path: Path(path).write_text(text))
+            console.print(f"  {given.out}", markup=False)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: --out={given.out}: expected a file that can be written, got {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

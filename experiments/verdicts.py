@@ -1,0 +1,35 @@
+"""A store's verdicts, as experiments.claims wrote them to its claims.json; what the report and a comparison read."""
+
+import json
+import os
+from typing import Any
+
+from hclm_runner import store
+from hclm_runner.config import ConfigError
+
+SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE": "⊘"}
+"""Verdict -> the sign that stands beside its name."""
+
+Claim = dict[str, Any]
+"""A judged claim: task, id, figure, says, verdict, sentence, effect, low, high and parts."""
+
+
+def load(source: str | os.PathLike[str]) -> list[Claim] | None:
+    """Return the judged claims of a store, in the order of the paper; None if they were not judged yet.
+
+    Raises:
+        ConfigError: If there is no store, or its claims.json is not what experiments.claims writes.
+    """
+    try:
+        path = store.locate(source) / "claims.json"
+        claims: list[Claim] | None = json.loads(path.read_text())["claims"] if path.exists() else None
+    except FileNotFoundError as error:
+        raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError("claims.json", str(path), f"what experiments.claims writes, got {error!r}") from None
+    return claims
+
+
+def how(source: str | os.PathLike[str]) -> str:
+    """Return the command that judges the claims of a store."""
+    return f"python -m experiments.claims {os.fspath(source)}"
