@@ -90,6 +90,34 @@ def test_the_stock_launcher_gives_the_same_store(cli, clean):
     pd.testing.assert_frame_equal(unfused, same)
 
 
+@pytest.mark.parametrize(
+    ("grid", "count"),
+    [
+        (["surrogate=glob(*,exclude=[custom,logdet])", "lam=choice(0,0.1)", "seed=range(1,4,2)"], 8),
+        (
+            [
+                "surrogate.name='a, b',\"c,d\"",
+                "model.hidden=[8,4],[8]",
+                "regime=thermostat",
+                "regime.setpoint=null,1.5",
+            ],
+            8,
+        ),
+        (["seed=sort(3,1,2,reverse=true)", "lam=tag(a,b,choice(0.1,0.2))"], 6),
+    ],
+)
+def test_every_way_to_write_a_grid_gives_the_jobs_of_hydras_basic_launcher(cli, grid, count):
+    assert cli("-m", *SMALL, "epochs=1", *grid).code == 0
+    ids = set(store.load("default")[1]["run_id"])
+    assert len(ids) == count
+    stock = cli("-m", *SMALL, "epochs=1", *grid, "hydra/launcher=basic", "hydra/sweeper=basic")
+    assert stock.code == 0, stock.err
+    assert len(store.load("default")[1]) == count, "it trains nothing"
+    found = re.findall(r"Already in the store as (\w+)", stock.out)
+    assert len(found) == count
+    assert set(found) == ids
+
+
 @pytest.mark.slow
 def test_the_joblib_launcher_gives_the_same_store(tmp_path, clean):
     grid = [*GRID, "surrogate=logdet,softmax", "regime=thermostat", "lam=0.1"]
