@@ -105,7 +105,7 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> list[dict[str, Any]]:
     one, two = (side.transpose(*grid.AXES) for side in xr.align(a, b, join="inner"))
     places = list(itertools.product(one["surrogate"].to_numpy().tolist(), one["regime"].to_numpy().tolist()))
     for column in COLUMNS:
-        ours, theirs = (side[column].to_numpy().reshape(len(places), -1, one.sizes["seed"]) for side in (one, two))
+        ours, theirs = (side[column].to_numpy().reshape(len(places), *side[column].shape[2:]) for side in (one, two))
         for (surrogate, regime), before, after in zip(places, ours, theirs, strict=True):
             change = after - before  # [lam0, seed]
             both = np.isfinite(change)

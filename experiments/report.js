@@ -1,0 +1,222 @@
+"use strict";
+// The figures' zoom and the explorer. All data stand in the page; nothing is fetched.
+
+const byId = (id) => document.getElementById(id);
+const AXES = ["surrogate", "regime", "lam0"];
+const UNDEFINED = 65535, ZERO = 65534, LEVELS = 65533; // as in report.py
+const LATE = 5; // epochs whose mean is a final value
+
+// --- zoom ---
+
+for (const button of document.querySelectorAll(".zoom")) {
+  button.addEventListener("click", () => {
+    const { src, alt } = button.querySelector("img");
+    Object.assign(byId("large").querySelector("img"), { src, alt });
+    byId("large").showModal();
+  });
+}
+byId("large").addEventListener("click", (event) => {
+  if (event.target === byId("large")) byId("large").close(); // the backdrop
+});
+addEventListener("beforeprint", () => document.querySelectorAll("td details").forEach((each) => (each.open = true)));
+
+// --- numbers ---
+
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Return a column [surrogate, regime, lam0, seed, epoch], flat: the inverse of `pack` in report.py. */
+async function decode(grid, name) {
+  const { low, high, log, codes } = grid.columns[name];
+  const bytes = await inflate(codes);
+  const values = new Float64Array(bytes.length / 2);
+  const step = (high - low) / LEVELS;
+  let code = 0;
+  for (let i = 0; i < values.length; i++) {
+    const change = bytes[i] + 256 * bytes[values.length + i];
+    code = ((i % grid.epoch.length ? code : 0) + change) & 0xffff;
+    const level = low + code * step;
+    values[i] = code === UNDEFINED ? NaN : code === ZERO ? 0 : log ? Math.exp(level) : level;
+  }
+  return values;
+}
+
+const mean = (numbers) => {
+  const known = numbers.filter((value) => !Number.isNaN(value));
+  return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : NaN;
+};
+
+/** Return a curve for each chosen surrogate, regime and lam0: its place, each seed's values, and their mean. */
+function curves(grid, values, chosen) {
+  const { length: epochs } = grid.epoch, { length: seeds } = grid.seed;
+  const found = [];
+  for (const surrogate of chosen.surrogate) for (const regime of chosen.regime) for (const lam0 of chosen.lam0) {
+    const place = { surrogate, regime, lam0 };
+    const cell = AXES.reduce((at, axis) => at * grid[axis].length + grid[axis].indexOf(place[axis]), 0);
+    const runs = grid.seed.map((_, s) => Array.from(values.subarray((cell * seeds + s) * epochs, (cell * seeds + s + 1) * epochs)));
+    const wanted = typeof chosen.seed === "number" ? [runs[grid.seed.indexOf(chosen.seed)]] : runs;
+    found.push({ place, runs: wanted, mean: grid.epoch.map((_, t) => mean(wanted.map((run) => run[t]))) });
+  }
+  return found;
+}
+
+// --- looks: the axis with most choices takes the colour, the next the dash, the last the marker ---
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const narrow = matchMedia("(max-width: 48rem)"); // the legend goes below
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
+const MARKERS = ["circle", "square", "triangle-up", "x", "diamond"];
+const CATEGORIES = { light: ["#0072B2", "#D55E00", "#009E73"], dark: ["#56B4E9", "#FF9A5C", "#3FCF9F"] };
+const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121],
+  [110, 206, 88], [181, 222, 43], [253, 231, 37]];
+
+/** Return a colour along viridis without the end that the page's ground hides. */
+function sequential(i, n) {
+  const [from, to] = dark.matches ? [0.3, 1] : [0, 0.85];
+  const at = (from + (to - from) * (n > 1 ? i / (n - 1) : 0.5)) * (VIRIDIS.length - 1);
+  const k = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  return `rgb(${VIRIDIS[k].map((c, j) => Math.round(c + (VIRIDIS[k + 1][j] - c) * (at - k))).join(",")})`;
+}
+
+function looks(chosen) {
+  const [first, second, third] = [...AXES].reverse().sort((a, b) => chosen[b].length - chosen[a].length);
+  const categories = CATEGORIES[dark.matches ? "dark" : "light"];
+  return (place) => {
+    const at = (axis) => chosen[axis].indexOf(place[axis]);
+    const n = chosen[first].length;
+    const color = n > categories.length ? sequential(at(first), n) : categories[at(first)];
+    const look = { mode: "lines", line: { color, width: 2, dash: DASHES[at(second) % DASHES.length] } };
+    if (chosen[third].length > 1) {
+      look.mode = "lines+markers";
+      look.marker = { color, symbol: MARKERS[at(third) % MARKERS.length], size: 7, maxdisplayed: 8 };
+    }
+    return look;
+  };
+}
+
+const label = (place) => `${place.surrogate} / ${place.regime}, lam ${place.lam0}`;
+
+// --- the explorer ---
+
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]; // none that sends anything anywhere
+
+async function explore() {
+  const tasks = JSON.parse(byId("runs").textContent);
+  const form = byId("choice"), plot = byId("plot");
+  const script = document.createElement("script");
+  script.textContent = new TextDecoder().decode(await inflate(byId("plotly").textContent));
+  document.head.append(script);
+
+  const options = (select, entries) => select.replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
+  const named = (entries) => entries.map((entry) => [entry, entry]);
+  const grid = () => tasks[form.task.value];
+
+  /** Offer what the chosen task has; keep of the choice before what it has, too. */
+  function offer(wanted) {
+    options(form.seed, [["mean", "mean of all"], ["all", "all, and their mean"], ...grid().seed.map((s) => [s, `seed ${s}`])]);
+    form.seed.value = wanted.get("seed");
+    if (!form.seed.value) form.seed.value = "mean";
+    for (const axis of AXES) {
+      const chosen = (wanted.get(axis) ?? "").split(",");
+      const known = grid()[axis].map(String).filter((value) => chosen.includes(value));
+      form.querySelector(`[data-axis=${axis}]`).replaceChildren(...grid()[axis].map((value) => {
+        const box = Object.assign(document.createElement("input"), { type: "checkbox", name: axis, value });
+        box.checked = known.length ? known.includes(String(value)) : true;
+        const line = document.createElement("label");
+        line.append(box, ` ${value}`);
+        return line;
+      }));
+    }
+  }
+
+  function choice() {
+    const chosen = { task: form.task.value, column: form.column.value, log: form.log.checked };
+    chosen.seed = ["mean", "all"].includes(form.seed.value) ? form.seed.value : Number(form.seed.value);
+    for (const axis of AXES) {
+      const checked = [...form.querySelectorAll(`[name=${axis}]:checked`)].map((box) => box.value);
+      chosen[axis] = grid()[axis].filter((value) => checked.includes(String(value)));
+    }
+    return chosen;
+  }
+
+  const address = (chosen) => new URLSearchParams(Object.entries(chosen).map(([key, value]) => [key, String(value)]));
+
+  async function draw() {
+    const chosen = choice();
+    const found = curves(grid(), await decode(grid(), chosen.column), chosen);
+    const look = looks(chosen);
+    const x = grid().epoch;
+    const traces = found.flatMap(({ place, runs, mean }) => {
+      const style = look(place), name = label(place), legendgroup = name;
+      const thin = { mode: "lines", line: { ...style.line, width: 0.7 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
+      const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];
+      return [...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
+    });
+    const css = getComputedStyle(document.documentElement);
+    const [text, quiet, line] = ["--text", "--quiet", "--line"].map((name) => css.getPropertyValue(name).trim());
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
+    const layout = {
+      font: { family: "system-ui, sans-serif", color: text }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 10, r: 10, t: 40, b: 10 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text }, height: narrow.matches ? 460 + 19 * found.length : Math.max(460, 60 + 19 * found.length),
+      xaxis: { ...axis, title: { text: "epoch" } },
+      yaxis: { ...axis, title: { text: chosen.column }, type: chosen.log ? "log" : "linear", exponentformat: "power" },
+      legend: narrow.matches ? { orientation: "h", y: -0.15, yanchor: "top" } : { x: 1.01, y: 1 }, showlegend: true,
+    };
+    await Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
+    const of = typeof chosen.seed === "number" ? `seed ${chosen.seed}` : chosen.seed === "all" ? "all seeds and their mean" : "the mean over seeds";
+    byId("status").textContent = `${found.length} curves of ${chosen.column} over epochs, ${of}; task ${chosen.task}.`;
+    plot.setAttribute("aria-label", byId("status").textContent);
+    tabulate(found, chosen);
+    history.replaceState(null, "", `#explorer?${address(chosen)}`);
+  }
+
+  function tabulate(found, chosen) {
+    const table = document.createElement("table");
+    table.createCaption().textContent = `${chosen.column}: before training, at its least and greatest, and in the end (mean of the last ${LATE} epochs)`;
+    const row = (cells, section, scopes) => {
+      const line = section.insertRow();
+      cells.forEach((cell, i) => {
+        const box = document.createElement(scopes[i] ? "th" : "td");
+        if (scopes[i]) box.scope = scopes[i];
+        box.textContent = typeof cell === "number" ? (Number.isNaN(cell) ? "–" : cell.toPrecision(4)) : cell;
+        line.append(box);
+      });
+    };
+    row(["curve", "epoch 0", "least", "greatest", "end"], table.createTHead(), Array(5).fill("col"));
+    const body = table.createTBody();
+    for (const { place, mean: y } of found) {
+      const known = y.filter((value) => !Number.isNaN(value));
+      const ends = known.length ? [Math.min(...known), Math.max(...known)] : [NaN, NaN];
+      row([label(place), y[0], ...ends, mean(y.slice(-LATE))], body, ["row"]);
+    }
+    const box = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
+    box.append(table);
+    byId("numbers").lastElementChild.replaceChildren(box);
+  }
+
+  const asked = new URLSearchParams(location.hash.startsWith("#explorer?") ? location.hash.slice(10) : "surrogate=logdet&regime=fixed&column=force");
+  options(form.task, named(Object.keys(tasks)));
+  if (asked.get("task") in tasks) form.task.value = asked.get("task");
+  form.task.parentElement.hidden = Object.keys(tasks).length < 2;
+  options(form.column, named(Object.keys(grid().columns)));
+  form.column.value = asked.get("column");
+  if (!form.column.value) form.column.value = "force";
+  form.log.checked = asked.get("log") === "true";
+  offer(asked);
+  form.hidden = false;
+  form.addEventListener("change", (event) => {
+    if (event.target === form.task) offer(address(choice()));
+    draw();
+  });
+  for (const query of [dark, narrow]) query.addEventListener("change", draw);
+  if (location.hash.startsWith("#explorer?")) byId("explorer").scrollIntoView();
+  await draw();
+}
+
+if (byId("runs")) {
+  if ("DecompressionStream" in window) explore();
+  else byId("status").textContent = "This browser is too old for the explorer: it needs DecompressionStream.";
+}
