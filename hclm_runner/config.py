@@ -223,6 +223,9 @@ class RunConfig(BaseModel):
     structure: Group
     rho: NonNegative
     risk: Group
+    metric_force: Literal["ggn", "fisher"] | None
+    metric_every: Count
+    metric_damping: Positive
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
@@ -240,11 +243,12 @@ class RunConfig(BaseModel):
     def run_id(self) -> str:
         """The identity of the run: a hash of all that determines its rows.
 
-        That is the resolved configuration less `EXECUTION` and the terms whose weight is 0, the schema version, and the
-        files that define the user's own targets (not what those import). Equal configurations have equal ids, in any
-        order of keys, in any store, on any machine.
+        That is the resolved configuration less `EXECUTION` and what is not in use, the schema version, and the files
+        that define the user's own targets (not what those import). Equal configurations have equal ids, in any order of
+        keys, in any store, on any machine.
         """
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
+        unused |= set() if self.metric_force else {"metric_force", "metric_every", "metric_damping"}
         config = {key: value for key, value in self.as_dict().items() if key not in {*EXECUTION, *unused}}
         sources = {group: getattr(self, group).source_hash() for group in INPUTS if group not in unused}
         text = json.dumps({"config": config, "sources": sources, "schema": SCHEMA_VERSION}, sort_keys=True)
@@ -258,7 +262,7 @@ class RunConfig(BaseModel):
         have it.
         """
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in INPUTS}
-        rest = {"epochs": self.epochs, "batch_size": self.batch_size, "dtype": self.dtype}
+        rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", "metric_force", "metric_every")}
         return json.dumps(groups | rest | {"omega": self.omega > 0, "rho": self.rho > 0}, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hclm_runner import observables
+from hclm_runner import metric, observables
 from hclm_runner.config import Choice, ConfigError, RunConfig
 from hclm_runner.energy import cross_entropy, squared_error, total
 from hclm_runner.optimizers import Memory
@@ -100,6 +100,21 @@ class Physics:
                 row["entropy"] = self.entropy(Z, numbers)
                 row |= observables.geometry(Z.detach(), numbers["sigma"])
         return row
+
+    def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return G v, [p]: `metric_force=ggn` the Gauss-Newton matrix of the loss, `fisher` that of -log p(y | x).
+
+        Both are means over the samples x [n, features]. The likelihood of a regression is a Gaussian of unit variance,
+        so there the Fisher matrix is m / 2 times the other, m the components of y; with classes they are one.
+        """
+        fisher_of_regression = self.classes is None and self.config.metric_force == "fisher"
+        weight = y.shape[1] / 2 if fisher_of_regression else 1.0
+
+        def outputs(theta: Tensor) -> Tensor:
+            parameters = self.parameters(theta)
+            return self.read(parameters, self.encode(parameters, x))
+
+        return metric.gauss_newton(outputs, lambda out: weight * self.loss(out, y), theta, v)
 
     def check(self, x: Tensor, y: Tensor) -> None:
         """Call each part once as training will, vectorised over one run, and refuse what could not be; learns `d`.

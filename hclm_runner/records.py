@@ -20,7 +20,7 @@ from hclm_runner.config import SCHEMA_VERSION, RunConfig
 COLUMNS = (
     *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy"),
     *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
-    *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss"),
+    *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss", "metric_force"),
 )
 """What is measured at each epoch; the README has a line on each."""
 

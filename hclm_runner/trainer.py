@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import vmap
 
-from hclm_runner import observables
+from hclm_runner import metric, observables
 from hclm_runner.config import ConfigError, RunConfig
 from hclm_runner.feedback import utility
 from hclm_runner.physics import Physics, build, column, flatten, varying
@@ -87,6 +87,7 @@ def train(
     w = judgement.get("w", 1.0)
     lam0 = column([run.lam for run in runs], torch.float64, device)
     state = law.init(lam0, torch.full_like(lam0, np.log(tasks[0].classes or np.nan)))
+    damping = column([run.metric_damping for run in runs], torch.float64, device)
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
     draw = _Draws([run.seed for run in runs], device)
@@ -124,6 +125,10 @@ def train(
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= vmap(observables.forces)(gS, gL, state["lam"])
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["told"]}
+        due = config.metric_force and (epoch % config.metric_every == 0 or epoch == config.epochs)
+        row["metric_force"] = (
+            _metric_force(physics, theta, gS, data, damping) if due else torch.full_like(lam0, torch.nan)
+        )
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         sound = (
@@ -145,6 +150,14 @@ def _report(
     """Return what one run's annotator reports at the end of an epoch: utility and critique."""
     told: tuple[Tensor, Tensor] = build(config.feedback, judgement).report(utilities, critiques, epoch, luck)
     return told
+
+
+def _metric_force(physics: Physics, theta: Tensor, gS: Tensor, data: Mapping[str, Tensor], damping: Tensor) -> Tensor:
+    """Return the metric force of each run, [R]; in float64, because its condition is that of G / delta."""
+    x, y = data["x_train"].double(), data["y_train"]
+    y = y.double() if y.is_floating_point() else y
+    product = vmap(physics.curvature)
+    return metric.force(gS.double(), lambda V: product(theta.double(), V, x, y), damping)
 
 
 def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy", "force", "loss_force"),
     *("force_ratio", "alignment", "injection", "dissipation", "critical_lam", "setpoint", "feedback", "reward"),
-    *("effective_rank", "logdet_rate", "feedback_loss"),
+    *("effective_rank", "logdet_rate", "feedback_loss", "metric_force"),
 ]
 
 
@@ -62,6 +62,8 @@ def reference_run(config) -> dict[str, list[float]]:
         row["force_ratio"] = law.lam * F / G if G > 0 else NAN
         row["alignment"] = inner / (F * G) if F * G > 0 else NAN
         row["injection"], row["dissipation"] = -inner, law.lam * F**2
+        due = config.metric_force and (t % config.metric_every == 0 or t == config.epochs)
+        row["metric_force"] = metric_force(config, theta, x, y, gS) if due else NAN
         row["critical_lam"] = -inner / F**2 if F > 0 else NAN
         for name in COLUMNS:
             columns[name].append(row[name])
@@ -256,6 +258,24 @@ def logdet_rate(Z, sigma):
     if sigma == 0:
         return NAN
     return np.linalg.slogdet(np.eye(Z.shape[1]) + covariance(Z).numpy() / sigma**2)[1] / 2
+
+
+def metric_force(config, theta, x, y, gS):
+    """By the dense matrix G = mean over samples of J^T H J, J the Jacobian of one sample's outputs."""
+    theta = [p.detach().requires_grad_() for p in theta]
+    g = torch.cat([part.flatten() for part in gS])
+    G = torch.zeros(len(g), len(g), dtype=torch.float64)
+    for row in x:
+        output = read(theta, encode(theta, row[None]))[0]
+        J = torch.stack([torch.cat([part.flatten() for part in gradient(o, theta)]) for o in output])
+        if y.dtype == torch.int64:
+            p = torch.softmax(output.detach(), 0)
+            H = torch.diag(p) - torch.outer(p, p)
+        else:
+            H = torch.eye(len(output), dtype=torch.float64) * (2 / len(output) if config.metric_force == "ggn" else 1)
+        G += J.T @ H @ J / len(x)
+    damped = G + config.metric_damping * torch.eye(len(g), dtype=torch.float64)
+    return math.sqrt(g @ torch.linalg.solve(damped, g))
 
 
 # --- the simulated human --------------------------------------------------------------------------------------------
