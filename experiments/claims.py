@@ -290,7 +290,8 @@ def fig08(d: Data) -> list[Part]:
 
 def fig09(d: Data) -> list[Part]:
     """The thermostat moves lam under softmax, and gains nothing on the best fixed lam."""
-    moves = _after_warmup(d, d.path(SOFTMAX, B, "lam")).std(-1)
+    lam = _after_warmup(d, d.path(SOFTMAX, B, "lam"))
+    moves = (lam - lam[..., :1]).std(-1)  # exactly 0 for one that stands still
     v = np.stack([
         d.final(SOFTMAX, B, "test_loss"), d.final(SOFTMAX, A, "test_loss"), d.final(SOFTMAX, A, "feedback_loss")
     ])  # fmt: skip
@@ -654,7 +655,9 @@ def _spike(d: Data, surrogate: str, regime: str) -> Array:
 
 
 def _after_warmup(d: Data, path: Array) -> Array:
-    return path[..., int(d.option("warmup")) + 1 :]
+    """Return the epochs after the warm-up; NaN if there are fewer than two, from which nothing can be said."""
+    after = path[..., int(d.option("warmup")) + 1 :]
+    return after if after.shape[-1] > 1 else np.full_like(path, np.nan)
 
 
 def _inside(d: Data, surrogate: str, regime: str) -> Array:
