@@ -31,8 +31,9 @@ lint: .venv  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv  ## time a training step beside a plain PyTorch loop, ratios paired in one process
+bench: .venv  ## a training step beside a plain PyTorch loop, and a sweep beside stock Hydra, as paired ratios
 	$(BIN)/python -m experiments.benchmark
+	$(BIN)/python -m experiments.benchmark_sweep
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
