@@ -56,9 +56,10 @@ function curves(grid, values, chosen) {
   for (const surrogate of chosen.surrogate) for (const regime of chosen.regime) for (const lam0 of chosen.lam0) {
     const place = { surrogate, regime, lam0 };
     const cell = AXES.reduce((at, axis) => at * grid[axis].length + grid[axis].indexOf(place[axis]), 0);
-    const runs = grid.seed.map((_, s) => Array.from(values.subarray((cell * seeds + s) * epochs, (cell * seeds + s + 1) * epochs)));
-    const wanted = typeof chosen.seed === "number" ? [runs[grid.seed.indexOf(chosen.seed)]] : runs;
-    found.push({ place, runs: wanted, mean: grid.epoch.map((_, t) => mean(wanted.map((run) => run[t]))) });
+    const run = (s) => Array.from(values.subarray((cell * seeds + s) * epochs, (cell * seeds + s + 1) * epochs));
+    const alone = grid.seed.indexOf(chosen.seed); // -1: all seeds are wanted
+    const runs = alone >= 0 ? [run(alone)] : grid.seed.map((_, s) => run(s));
+    found.push({ place, runs, mean: grid.epoch.map((_, t) => mean(runs.map((values) => values[t]))) });
   }
   return found;
 }
@@ -66,16 +67,17 @@ function curves(grid, values, chosen) {
 // --- looks: the axis with most choices takes the colour, the next the dash, the last the marker ---
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = matchMedia("(max-width: 48rem)"); // the legend goes below
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
 const MARKERS = ["circle", "square", "triangle-up", "x", "diamond"];
 const CATEGORIES = { light: ["#0072B2", "#D55E00", "#009E73"], dark: ["#56B4E9", "#FF9A5C", "#3FCF9F"] };
-const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121],
-  [110, 206, 88], [181, 222, 43], [253, 231, 37]];
+const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137],
+  [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
 
-/** Return a colour along viridis without the end that the page's ground hides. */
+/** Return a colour along viridis as in the figures, from light to dark, less the end that the ground hides. */
 function sequential(i, n) {
-  const [from, to] = dark.matches ? [0.3, 1] : [0, 0.85];
+  const [from, to] = dark.matches ? [1, 0.3] : [0.9, 0];
   const at = (from + (to - from) * (n > 1 ? i / (n - 1) : 0.5)) * (VIRIDIS.length - 1);
   const k = Math.min(Math.floor(at), VIRIDIS.length - 2);
   return `rgb(${VIRIDIS[k].map((c, j) => Math.round(c + (VIRIDIS[k + 1][j] - c) * (at - k))).join(",")})`;
@@ -87,7 +89,8 @@ function looks(chosen) {
   return (place) => {
     const at = (axis) => chosen[axis].indexOf(place[axis]);
     const n = chosen[first].length;
-    const color = n > categories.length ? sequential(at(first), n) : categories[at(first)];
+    const inOrder = n > categories.length ? sequential(at(first), n) : categories[at(first)];
+    const color = place[first] === 0 ? css("--text") : inOrder; // lam 0 is apart, as in the figures
     const look = { mode: "lines", line: { color, width: 2, dash: DASHES[at(second) % DASHES.length] } };
     if (chosen[third].length > 1) {
       look.mode = "lines+markers";
@@ -110,13 +113,15 @@ async function explore() {
   script.textContent = new TextDecoder().decode(await inflate(byId("plotly").textContent));
   document.head.append(script);
 
-  const options = (select, entries) => select.replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
-  const named = (entries) => entries.map((entry) => [entry, entry]);
+  const options = (select, texts, values = texts) =>
+    select.replaceChildren(...texts.map((text, i) => new Option(text, values[i])));
   const grid = () => tasks[form.task.value];
 
   /** Offer what the chosen task has; keep of the choice before what it has, too. */
   function offer(wanted) {
-    options(form.seed, [["mean", "mean of all"], ["all", "all, and their mean"], ...grid().seed.map((s) => [s, `seed ${s}`])]);
+    const seeds = grid().seed;
+    const texts = ["mean of all", "all, and their mean", ...seeds.map((seed) => `seed ${seed}`)];
+    options(form.seed, texts, ["mean", "all", ...seeds]);
     form.seed.value = wanted.get("seed");
     if (!form.seed.value) form.seed.value = "mean";
     for (const axis of AXES) {
@@ -151,22 +156,27 @@ async function explore() {
     const x = grid().epoch;
     const traces = found.flatMap(({ place, runs, mean }) => {
       const style = look(place), name = label(place), legendgroup = name;
-      const thin = { mode: "lines", line: { ...style.line, width: 0.7 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
+      const line = { ...style.line, width: 0.7 };
+      const thin = { mode: "lines", line, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
       const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];
       return [...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
     });
-    const css = getComputedStyle(document.documentElement);
-    const [text, quiet, line] = ["--text", "--quiet", "--line"].map((name) => css.getPropertyValue(name).trim());
+    const [text, quiet, line] = ["--text", "--quiet", "--line"].map(css);
+    const legend = !narrow.matches || found.length <= 16; // more would fill a small screen
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
     const layout = {
-      font: { family: "system-ui, sans-serif", color: text }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 10, r: 10, t: 40, b: 10 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text }, height: narrow.matches ? 460 + 19 * found.length : Math.max(460, 60 + 19 * found.length),
+      font: { family: "system-ui, sans-serif", color: text },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 10, r: 10, t: 40, b: 10 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text },
+      height: narrow.matches && legend ? 400 + 28 * found.length : 520,
       xaxis: { ...axis, title: { text: "epoch" } },
       yaxis: { ...axis, title: { text: chosen.column }, type: chosen.log ? "log" : "linear", exponentformat: "power" },
-      legend: narrow.matches ? { orientation: "h", y: -0.15, yanchor: "top" } : { x: 1.01, y: 1 }, showlegend: true,
+      legend: narrow.matches ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom" } : { x: 1.01, y: 1 },
+      showlegend: legend,
     };
     await Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
-    const of = typeof chosen.seed === "number" ? `seed ${chosen.seed}` : chosen.seed === "all" ? "all seeds and their mean" : "the mean over seeds";
+    const of = { mean: "the mean over seeds", all: "all seeds and their mean" }[chosen.seed] ?? `seed ${chosen.seed}`;
     byId("status").textContent = `${found.length} curves of ${chosen.column} over epochs, ${of}; task ${chosen.task}.`;
     plot.setAttribute("aria-label", byId("status").textContent);
     tabulate(found, chosen);
@@ -175,7 +185,8 @@ async function explore() {
 
   function tabulate(found, chosen) {
     const table = document.createElement("table");
-    table.createCaption().textContent = `${chosen.column}: before training, at its least and greatest, and in the end (mean of the last ${LATE} epochs)`;
+    const when = `before training, at its least and greatest, and in the end (mean of the last ${LATE} epochs)`;
+    table.createCaption().textContent = `${chosen.column}: ${when}`;
     const row = (cells, section, scopes) => {
       const line = section.insertRow();
       cells.forEach((cell, i) => {
@@ -197,11 +208,12 @@ async function explore() {
     byId("numbers").lastElementChild.replaceChildren(box);
   }
 
-  const asked = new URLSearchParams(location.hash.startsWith("#explorer?") ? location.hash.slice(10) : "surrogate=logdet&regime=fixed&column=force");
-  options(form.task, named(Object.keys(tasks)));
+  const linked = location.hash.startsWith("#explorer?");
+  const asked = new URLSearchParams(linked ? location.hash.slice(10) : "surrogate=logdet&regime=fixed&column=force");
+  options(form.task, Object.keys(tasks));
   if (asked.get("task") in tasks) form.task.value = asked.get("task");
   form.task.parentElement.hidden = Object.keys(tasks).length < 2;
-  options(form.column, named(Object.keys(grid().columns)));
+  options(form.column, Object.keys(grid().columns));
   form.column.value = asked.get("column");
   if (!form.column.value) form.column.value = "force";
   form.log.checked = asked.get("log") === "true";
@@ -212,7 +224,7 @@ async function explore() {
     draw();
   });
   for (const query of [dark, narrow]) query.addEventListener("change", draw);
-  if (location.hash.startsWith("#explorer?")) byId("explorer").scrollIntoView();
+  if (linked) byId("explorer").scrollIntoView();
   await draw();
 }
 
