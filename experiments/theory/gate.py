@@ -17,7 +17,7 @@ class Measured(NamedTuple):
     @property
     def passes(self) -> bool:
         """Whether the limit is kept; never by a NaN."""
-        return self.value <= self.limit
+        return bool(self.value <= self.limit)
 
 
 class Gate(NamedTuple):
@@ -36,9 +36,10 @@ class Gate(NamedTuple):
 
 
 def run(gate: Gate) -> dict[str, Any]:
-    """Run a gate: it passes if its check passes and its control does not."""
+    """Run a gate: it passes if its check passes and its control does not; a control that is NaN shows nothing."""
     start = time.perf_counter()
     checked, control = gate.check(), gate.control()
+    fails = bool(control.value > control.limit)
     return {
         "statement": gate.statement,
         "says": gate.says,
@@ -47,7 +48,7 @@ def run(gate: Gate) -> dict[str, Any]:
         "tolerance": checked.limit,
         "control": f"{gate.control_says}: {control.text}",
         "control_value": control.value,
-        "control_fails": not control.passes,
-        "passes": checked.passes and not control.passes,
+        "control_fails": fails,
+        "passes": checked.passes and fails,
         "seconds": time.perf_counter() - start,
     }
