@@ -164,6 +164,8 @@ def draw_model(ratio: bool) -> Figure:
             y = injection / dissipation if ratio else dissipation
             axes.plot(s, y, color=colour, linestyle=line, label=f"{name}, b = {b:g}")
         axes.set(xscale="log", yscale="log", xlabel="scale s", ylabel="injection / dissipation" if ratio else "rate")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
         title = f"(I₀ / D₀) sᵃ⁻ᵇ, a = {a:g}" if ratio else "injection I₀ sᵃ and dissipation D₀ sᵇ"
         _lay_out(figure, axes, title, 3 if ratio else 2)
     return figure
