@@ -93,7 +93,7 @@ LABELS = {
     "lam": "adaptive λ",
     "reward": "reward",
 }
-"""With units. Plain text, no TeX: one font to embed makes a PDF twice as fast."""
+"""With units. Plain text, no TeX, which would take a second font: embedding fonts is most of the time of a PDF."""
 
 
 class Look(NamedTuple):
