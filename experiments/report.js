@@ -149,9 +149,13 @@ async function explore() {
 
   const address = (chosen) => new URLSearchParams(Object.entries(chosen).map(([key, value]) => [key, String(value)]));
 
+  let turns = 0;
   async function draw() {
+    const turn = ++turns;
     const chosen = choice();
-    const found = curves(grid(), await decode(grid(), chosen.column), chosen);
+    const values = await decode(grid(), chosen.column);
+    if (turn < turns) return; // a later choice is being drawn
+    const found = curves(grid(), values, chosen);
     const look = looks(chosen);
     const x = grid().epoch;
     const traces = found.flatMap(({ place, runs, mean }) => {

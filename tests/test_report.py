@@ -276,6 +276,39 @@ def test_another_choice_draws_other_runs(opened, folder):
 
 
 @needs_browser
+def test_a_store_of_two_tasks_has_both_in_the_verdicts_and_in_the_explorer(browser, tmp_path):
+    store = write(tmp_path / "two")
+    write(store, overrides=["task=wine"], seeds=(5, 6))
+    judge(store, claim("22"), claim("22", "REFUTED", task="wine"))
+    (store / "figures" / "wine").mkdir()
+    (store / "figures" / "wine" / "fig22_logdet_fixed_test_loss.svg").write_text(SVG)
+    page = report.build(str(store))
+    Outline(page)
+    assert page.count('<tr id="claim-') == 2
+    assert 'href="#figure-wine-22"' in page
+    assert 'href="#figure-gaussian_mixture-22"' not in page
+    path = tmp_path / "report.html"
+    path.write_text(page)
+    browser.open(path.as_uri())
+    browser.wait(DRAWN)
+    before = browser.evaluate(TRACES)
+    browser.evaluate(
+        "(() => { const { task } = document.forms.choice; task.value = 'wine';"
+        " task.dispatchEvent(new Event('change', { bubbles: true })) })()"
+    )
+    browser.wait("document.getElementById('status').textContent.includes('task wine')")
+    after = browser.evaluate(TRACES)
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert after != before
+    assert browser.evaluate("[...document.forms.choice.seed.options].map((each) => each.value)") == [
+        "mean",
+        "all",
+        "5",
+        "6",
+    ]
+
+
+@needs_browser
 def test_seeds_are_drawn_alone_or_all_with_their_mean(opened):
     choose = "(f.seed.value = '{}', f.dispatchEvent(new Event('change', {{ bubbles: true }})))"
     for value, traces in (("all", 5 * len(LAMS)), ("2", len(LAMS))):
