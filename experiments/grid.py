@@ -14,7 +14,7 @@ import xarray as xr
 
 from hclm_runner import store
 from hclm_runner.analysis import LATE
-from hclm_runner.config import EXECUTION, ConfigError
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
 from hclm_runner.records import COLUMNS
 
 SURROGATES = ("softmax", "variance", "logdet")
@@ -31,7 +31,7 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     all its runs share).
 
     Raises:
-        ConfigError: If there is no store, none of its runs is of the paper's surrogates and regimes, or runs of equal
+        ConfigError: If there is no store, another version of this package wrote it, none of its runs is of the paper's surrogates and regimes, or runs of equal
             place in the grid were configured differently.
     """
     try:
@@ -40,6 +40,9 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
         raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
     known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
     runs = runs[known]
+    if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
+        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets the old ones aside"
+        raise ConfigError("store", os.fspath(source), wanted)
     if runs.empty:
         wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
         raise ConfigError("store", os.fspath(source), wanted)

@@ -55,7 +55,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
 """What each kind of target is called with, by position; its remaining parameters are its options."""
 
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the physics its numbers."""
 
 EXECUTION = ("device", "compile", "name", "force", "sweep")
