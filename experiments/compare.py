@@ -25,7 +25,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from scipy import stats
 
 from experiments import grid, verdicts
@@ -185,7 +185,8 @@ def _difference(row: Mapping[str, Any]) -> list[str]:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
-    table = Table(*head, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = (Column(name, overflow="fold") for name in head)  # a hash cut short says nothing
+    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     return table
