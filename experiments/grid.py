@@ -31,8 +31,8 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     all its runs share).
 
     Raises:
-        ConfigError: If there is no store, another version of this package wrote it, none of its runs is of the paper's surrogates and regimes, or runs of equal
-            place in the grid were configured differently.
+        ConfigError: If there is no store, another version of this package wrote it, none of its runs is of the paper's
+            surrogates and regimes, or runs of equal place in the grid were configured differently.
     """
     try:
         records, runs = store.load(source)
@@ -41,7 +41,7 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
     runs = runs[known]
     if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
-        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets the old ones aside"
+        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
         raise ConfigError("store", os.fspath(source), wanted)
     if runs.empty:
         wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
