@@ -2,15 +2,16 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from experiments.theory.__main__ import MODULES, main
+from experiments.theory import __main__
 from experiments.theory.gate import Gate, Measured, run
 from hclm_runner import observables, surrogates
 
-GATES = [gate for module in MODULES for gate in module.GATES]
+GATES = [gate for module in __main__.MODULES for gate in module.GATES]
 
 
 def named(gate: Gate) -> object:
@@ -40,7 +41,7 @@ def test_a_gate_needs_both_and_a_nan_is_no_pass(value, control, passes):
 
 def command(*arguments):
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        __main__.main(arguments)
     return stop.value.code
 
 
@@ -58,6 +59,26 @@ def test_the_command_prints_the_table_and_writes_json(tmp_path, capsys):
 def test_a_name_that_no_statement_has_is_refused(tmp_path, capsys):
     assert command("--only", "theorem 99", "--out", str(tmp_path)) == 2
     assert "theorem 99" in capsys.readouterr().err
+
+
+def test_slow_gates_run_on_request_only(tmp_path, monkeypatch, capsys):
+    ran = []
+
+    def check():
+        ran.append("check")
+        return Measured(1, 2, "v")
+
+    slow = Gate("Theorem S", "says", check, lambda: Measured(3, 2, "c"), "broken", slow=True)
+    monkeypatch.setattr(__main__, "MODULES", (SimpleNamespace(GATES=(slow, slow._replace(slow=False))),))
+    assert command("--out", str(tmp_path)) == 0
+    assert "1 of 1 gates pass" in (out := capsys.readouterr().out)
+    assert "1 slow" in out
+    assert len(ran) == 1
+    assert command("--slow", "--out", str(tmp_path)) == 0
+    assert len(ran) == 3
+    monkeypatch.setattr(__main__, "MODULES", (SimpleNamespace(GATES=(slow,)),))
+    assert command("--only", "theorem s", "--out", str(tmp_path)) == 2
+    assert "--slow" in capsys.readouterr().err
 
 
 logdet, variance, softmax, forces = surrogates.logdet, surrogates.variance, surrogates.softmax, observables.forces
