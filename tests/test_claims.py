@@ -239,6 +239,9 @@ UNSTEADY = [0.02, 0.02, 0.02, 0.2, 0.2]
 cases(
     "10", lambda g: g.set("reward", S, "C", 0.6, UNSTEADY),
     (SUPPORTED, "higher, unsteady at the end", None, nothing),
+    (SUPPORTED, "unsteady at 0 too", None, lambda g: g.set("reward", S, "C", 0.6, [0.3, 0.02, 0.02, 0.2, 0.2])),
+    (INCONCLUSIVE, "unsteady at the top lam, steady below it", 1,
+     lambda g: g.set("reward", S, "C", 0.6, [0.01, 0.01, 0.06, 0.01, 0.11])),
     (REFUTED, "not higher", 0, lambda g: g.set("reward", S, "C", 0.5, UNSTEADY)),
     (REFUTED, "steady at the end", 1, lambda g: g.set("reward", S, "C", 0.6, [0.2] * 3 + [0.02] * 2)),
     (INCONCLUSIVE, "higher by the margin", 0, lambda g: g.set("reward", S, "C", 0.525, UNSTEADY)),
@@ -335,6 +338,8 @@ cases(
     "17", gaps,
     (SUPPORTED, "in order", None, nothing),
     (SUPPORTED, "collapsed where feedback does not choose", None, lambda g: g.set("train_loss", L, "A", [1.35] * 2 + [0.1] * 3)),
+    (SUPPORTED, "under C, which feedback chooses, alone", None,
+     lambda g: g.set("gap", L, "AB", 2).set("feedback_loss", L, "C", 1)),
     (REFUTED, "a tenth lower", 0, lambda g: gaps(g, 2.2, 2, 1.8)),
     (REFUTED, "a tenth lower, and collapsed: there is no contraction to explain", 0,
      lambda g: (gaps(g, 2.2, 2, 1.8), collapsed(g))),
