@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-all lint bench clean
+.PHONY: help figures figure tasks compare run verify test test-all lint bench clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -16,6 +16,31 @@ $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+# Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
+SOURCES := pyproject.toml $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js')
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json)
+
+figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
+
+outputs/paper/report.html: $(BIN)/.installed $(SOURCES) $(RESULTS)
+	$(BIN)/python -m hclm_runner -m experiment=paper || test $$? -eq 1  # 1: a run diverged, and the figures mark it
+	$(BIN)/python -m experiments.figures paper
+	$(BIN)/python -m experiments.claims paper
+	$(BIN)/python -m experiments.report paper $(if $(wildcard outputs/tasks/claims.json),--tasks tasks)
+
+figure: .venv  ## one figure, of a store that has its runs: make figure N=18
+	$(BIN)/python -m experiments.figures paper --only $(N) --force
+
+tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the matrix claims x tasks
+	$(BIN)/python -m hclm_runner -m experiment=tasks || test $$? -eq 1
+	$(BIN)/python -m experiments.claims tasks
+
+compare: .venv  ## two stores, paired: make compare A=paper B=other
+	$(BIN)/python -m experiments.compare $(A) $(B)
+
+verify: .venv  ## every theorem of the paper as a gate that can fail
+	$(BIN)/python -m experiments.theory
 
 run: .venv  ## one run: the log-det surrogate held by a thermostat; make run ARGS="task=digits lam=0.3"
 	$(BIN)/python -m hclm_runner surrogate=logdet regime=thermostat $(ARGS)
