@@ -46,7 +46,7 @@ SUPPORTED, REFUTED, INCONCLUSIVE, COLLAPSE = "SUPPORTED", "REFUTED", "INCONCLUSI
 MARGIN = 0.05
 """The least effect that counts, as a share of the mean at lam = 0."""
 ALPHA = 0.05
-FEWEST = 4
+FEWEST = 6
 """Seeds below which nothing can be concluded."""
 
 
@@ -253,18 +253,15 @@ def fig06(d: Data) -> list[Part]:
     """The gap is lower at no lam, and higher at the two largest."""
     gap = d.final(SOFTMAX, A, "gap")
 
-    def least(v: Array) -> Array:
-        m = v.mean(-1)
-        return relative(m[1:], m[0]).min(0)
-
     def top(v: Array) -> Array:
         m = v.mean(-1)
         return relative(m[-2:].mean(0), m[0])
 
-    return [
-        Part("least gap over lam > 0, beside lam = 0", gap, least, ">", -MARGIN),
-        Part("gap at the two largest lam, beside lam = 0", gap, top, ">", MARGIN),
+    each = [
+        Part(f"gap at lam = {lam:g}, beside lam = 0", gap, partial(change, at=at), ">", -MARGIN)
+        for at, lam in enumerate(d.grid["lam0"].to_numpy()[1:], 1)
     ]
+    return [*each, Part("gap at the two largest lam, beside lam = 0", gap, top, ">", MARGIN)]
 
 
 def fig07(d: Data) -> list[Part]:
@@ -725,8 +722,11 @@ def data_of(runs: xr.Dataset) -> Data:
     """Return what the claims read of a grid.
 
     Raises:
-        ConfigError: If the grid has no lam = 0, or fewer than two lam beside it.
+        ConfigError: If the grid has no lam = 0, or fewer than two lam beside it; or if the set point was given in nats,
+            which leaves nothing to read log K from.
     """
+    if (setpoint := runs.attrs["config"]["regime thermostat"]["setpoint"]) is not None:
+        raise ConfigError("regime.setpoint", setpoint, "null in all runs: log K is read from the set point")
     lams = runs["lam0"].to_numpy()
     if len(lams) < 3 or lams[0] != 0:
         raise ConfigError(
@@ -831,7 +831,9 @@ def decide(parts: Sequence[Judged], collapsed: Sequence[bool]) -> list[Judged]:
 def _conclude(claim: Claim, parts: list[Judged]) -> dict[str, Any]:
     verdicts = [part.verdict for part in parts]
     verdict = next((v for v in (REFUTED, COLLAPSE, INCONCLUSIVE) if v in verdicts), SUPPORTED)
-    deciding = parts[verdicts.index(verdict)]
+    # The weakest of the parts that hold, the strongest of those that do not.
+    alike = [part for part in parts if part.verdict == verdict]
+    deciding = (max if verdict in (SUPPORTED, INCONCLUSIVE) else min)(alike, key=lambda part: part.p)
     facts = {"id": claim.id, "figure": claim.figure, "says": claim.says, "verdict": verdict}
     measured = {key: getattr(deciding, key) for key in ("effect", "low", "high")}
     return facts | {"sentence": _sentence(deciding)} | measured | {"parts": [part._asdict() for part in parts]}
