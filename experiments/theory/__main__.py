@@ -12,11 +12,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from experiments.theory import dynamics, information
+from experiments.theory import dynamics, fokker_planck, information, memory
 from experiments.theory.gate import run
 from hclm_runner import store, terminal
 
-MODULES = (dynamics, information)
+MODULES = (dynamics, information, fokker_planck, memory)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
