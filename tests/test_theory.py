@@ -70,11 +70,11 @@ def test_slow_gates_run_on_request_only(tmp_path, monkeypatch, capsys):
 
     slow = Gate("Theorem S", "says", check, lambda: Measured(3, 2, "c"), "broken", slow=True)
     monkeypatch.setattr(__main__, "MODULES", (SimpleNamespace(GATES=(slow, slow._replace(slow=False))),))
-    assert command("--out", str(tmp_path)) == 0
+    assert command("--only", "theorem", "--out", str(tmp_path)) == 0
     assert "1 of 1 gates pass" in (out := capsys.readouterr().out)
     assert "1 slow" in out
     assert len(ran) == 1
-    assert command("--slow", "--out", str(tmp_path)) == 0
+    assert command("--slow", "--only", "theorem", "--out", str(tmp_path)) == 0
     assert len(ran) == 3
     monkeypatch.setattr(__main__, "MODULES", (SimpleNamespace(GATES=(slow,)),))
     assert command("--only", "theorem s", "--out", str(tmp_path)) == 2

@@ -1,4 +1,4 @@
-"""Run the gates: python -m experiments.theory [--slow] [--only TEXT] [--out DIR]."""
+"""Run the gates and draw their figures: python -m experiments.theory [--slow] [--only TEXT] [--out DIR]."""
 
 import argparse
 import json
@@ -17,10 +17,14 @@ from experiments.theory.gate import run
 from hclm_runner import store, terminal
 
 MODULES = (dynamics, information, fokker_planck, memory)
+FIGURES = (fokker_planck.draw, memory.draw)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the gates, print their table, write gates.json; exit with 1 if one fails, 2 if none is asked for."""
+    """Run the gates, print their table, write gates.json, draw the figures unless only some gates are asked for.
+
+    Exits with 1 if a gate fails, 2 if none is asked for.
+    """
     parser = argparse.ArgumentParser(prog="python -m experiments.theory", description="Check the paper's theorems.")
     parser.add_argument("--slow", action="store_true", help="the slow gates too")
     parser.add_argument("--only", default="", metavar="TEXT", help="the gates whose statement contains TEXT")
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = json.dumps([{key: _plain(value) for key, value in row.items()} for row in rows], indent=1)
     store.atomically(path, lambda temporary: Path(temporary).write_text(text))
     _show(rows)
+    for draw in terminal.track(() if given.only else FIGURES, "drawing"):
+        print("\n".join(f"  {drawn}" for drawn in draw(given.out)))
     left = sum(gate.slow for gate in named) if not given.slow else 0
     print(f"  {path}" + (f"  ({left} slow, with --slow)" if left else ""))
     sys.exit(not all(row["passes"] for row in rows))
