@@ -49,7 +49,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
-        codes.append(_say(2, str(error if isinstance(error, OSError) else explain(error))))
+        codes.append(_say(2, str(explain(error))))
     sys.exit(max(codes, default=0))
 
 

@@ -118,8 +118,9 @@ CASES = {
     ],
     "critique_at_its_upper_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=0.4", "regime.m_max=0.1"],
     "critique_at_its_lower_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=-0.3", "regime.m_min=-0.4"],
-    "metric_force": ["metric_force=ggn", "metric_every=3", "metric_damping=0.3", *THERMOSTAT],
-    "metric_force_fisher": ["metric_force=fisher", "metric_every=5", "surrogate=variance"],
+    # Few parameters: the reference makes the dense matrix.
+    "metric_force": ["metric_force=ggn", "metric_every=3", "model.hidden=[5]", "model.representation=4", *THERMOSTAT],
+    "metric_force_fisher": ["metric_force=fisher", "metric_every=5", "model.hidden=[]", "model.representation=6"],
     "reinforce": [*REINFORCE, "lam=0.3"],
     "reinforce_at_its_bounds": [
         *(*REINFORCE, "regime.warmup=0", "regime.alpha=0.5", "regime.explore=0.3", "regime.baseline=0.4"),
