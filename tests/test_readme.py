@@ -1,5 +1,6 @@
 """The README's code is run, and what it says of options and columns is held against the project."""
 
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,25 @@ def test_each_command_of_the_readme_runs(cli, command):
     arguments = command.partition("#")[0].split()[3:]
     done = cli(*arguments, *([] if "--cfg" in arguments else ["epochs=2"]))
     assert done.code == 0, done.err
+
+
+def test_the_commands_on_a_store_of_ones_own_run_on_quick(tmp_path):
+    commands = [line.partition("#")[0].split() for block in blocks("bash") for line in block.splitlines()]
+    commands = [command for command in commands if len(command) > 2 and command[2].startswith("experiments.")]
+    assert [command[2] for command in commands] == [
+        f"experiments.{x}" for x in ("figures", "claims", "report", "compare")
+    ]
+    sweep = ["python", "-m", "hclm_runner", "-m", "experiment=quick"]
+    for command in [sweep, *commands]:
+        arguments = ["quick" if word in ("my_store", "paper") else word for word in command[1:]]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    store = tmp_path / "outputs/quick"
+    assert {"report.html", "claims.json", "claims.parquet"} <= {path.name for path in store.iterdir()}
+    assert len(list((store / "figures").glob("fig1[68]_*_seeds.*"))) == 6
 
 
 def test_make_targets_exist():
