@@ -18,8 +18,8 @@ $(BIN)/.installed: pyproject.toml
 	@touch $@
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
-SOURCES := pyproject.toml $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js')
-RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json)
+SOURCES := pyproject.toml README.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js')
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 

@@ -41,6 +41,8 @@ from hclm_runner.terminal import say
 
 HERE = Path(__file__)
 README = HERE.parents[1] / "README.md"
+GATES = store.OUTPUTS / "theory" / "gates.json"
+"""What `make verify` writes."""
 LIMIT = 8_000_000
 """Bytes of the page: what mail and a phone still take."""
 
@@ -120,6 +122,8 @@ def build(source: str, tasks: str | None = None) -> str:
         Section("figures", "Figures", gallery(pictures, claims, source)),
         Section("explorer", "Explorer", ""),
     ]
+    if GATES.exists():
+        sections.append(Section("theory", "The theory, gate by gate", gate_table(json.loads(GATES.read_text()))))
     if conventions := _readme_section("Where this differs from, or completes, the paper"):
         sections.append(Section("conventions", "Where this differs from, or completes, the paper", conventions))
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
@@ -272,6 +276,20 @@ def matrix(claims: Sequence[Claim], elsewhere: Sequence[Claim] = ()) -> str:
     cells = "".join(f"<td>{count}</td>" for count in total)
     rows.append(f'<tr><th scope="row">all</th><td>how many are supported</td>{cells}</tr>\n')
     return _table("Verdicts by claim and task", ("Claim", "The paper says", *tasks), rows)
+
+
+def gate_table(gates: Sequence[Mapping[str, Any]]) -> str:
+    """Return a row for each gate: the statement, what was measured, its tolerance, and the control that must fail."""
+    head = ("Statement", "Gate", "What was measured", "Value", "Tolerance", "Control, which must fail")
+    rows = [
+        f'<tr><th scope="row">{escape(gate["statement"])}</th><td>{"✓ holds" if gate["passes"] else "✗ FAILS"}</td>'
+        f"<td>{escape(gate['says'])}<br><small>{escape(gate['measured'])}</small></td>"
+        f'<td class="number">{_number(gate["value"])}</td><td class="number">{_number(gate["tolerance"])}</td>'
+        f"<td>{escape(gate['control'])}</td></tr>\n"
+        for gate in gates
+    ]
+    held = sum(gate["passes"] for gate in gates)
+    return f"<p>{held} of {len(gates)} gates hold.</p>\n" + _table("Gates of make verify", head, rows)
 
 
 class Picture(NamedTuple):

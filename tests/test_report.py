@@ -1,6 +1,7 @@
 """The report as a file, and as a browser shows it."""
 
 import html.parser
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -33,6 +34,14 @@ def folder(tmp_path_factory):
     for stem in ("fig03_rates", "fig22_logdet_fixed_test_loss", "fig22_logdet_fixed_test_loss_seeds"):
         (store / "figures" / f"{stem}.svg").write_text(SVG.replace("50%", stem))
     return store
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_gates(tmp_path_factory):
+    """Leave out what `make verify` may have written in this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "GATES", tmp_path_factory.mktemp("none") / "gates.json")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -382,3 +391,17 @@ def test_every_control_has_a_name(opened):
     unnamed = "[...document.querySelectorAll('select, input')].filter((each) => !each.labels.length).length"
     assert opened.evaluate(unnamed) == 0
     assert opened.evaluate("[...document.querySelectorAll('#numbers th')].every((cell) => cell.scope)")
+
+
+def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, tmp_path, monkeypatch):
+    gate = {"statement": "Theorem <2>", "says": "S moves", "measured": "a slope", "value": 1.25, "tolerance": None}
+    gates = [gate | {"control": "sign", "passes": True}, gate | {"control": "none", "passes": False}]
+    monkeypatch.setattr(report, "GATES", tmp_path / "gates.json")
+    assert 'id="theory"' not in report.build(str(folder))
+    (tmp_path / "gates.json").write_text(json.dumps(gates))
+    page = report.build(str(folder))
+    Outline(page)
+    section = page[page.index('id="theory"') :]
+    assert "1 of 2 gates hold" in section
+    assert "Theorem &lt;2&gt;" in section
+    assert section.count("✗ FAILS") == section.count("✓ holds") == 1
