@@ -1,7 +1,7 @@
 """A sweep beside stock Hydra: what a job costs besides training, wall time, memory, and cost as the sweep grows.
 
     make bench
-    python -m experiments.benchmark_sweep --full     # growth to 7200 runs of the paper's length: half an hour more
+    python -m experiments.benchmark_sweep --full     # three rounds, and growth to 7200 long runs: half an hour more
     python -m experiments.benchmark_sweep --quick    # tiny versions of everything, to see that it works
 
 Stock Hydra is its basic sweeper with its basic or joblib launcher, on the same configuration, with a task of a few
@@ -86,7 +86,7 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    "default": Scale(LAMS, 120, overhead=(10, 139), rounds=3, sweep=10, growth=(1, 10), growth_epochs=12),
+    "default": Scale(LAMS, 120, overhead=(10, 139), rounds=1, sweep=10, growth=(1, 10), growth_epochs=12),
     "full": Scale(LAMS, 120, overhead=(10, 139), rounds=3, sweep=10, growth=(1, 10, 100), growth_epochs=120),
     "quick": Scale("0", 1, overhead=(2, 3), rounds=1, sweep=2, growth=(1, 2), growth_epochs=1),
 }
