@@ -331,9 +331,7 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
 def explain(error: Exception) -> ConfigError:
     """Return what Hydra or OmegaConf refused, as a `ConfigError`: theirs run over several lines and suggest nothing."""
     message = str(error)
-    if (
-        isinstance(error, OSError) and error.strerror
-    ):  # Hydra writes multirun.yaml before we look
+    if isinstance(error, OSError) and error.strerror:  # Hydra writes multirun.yaml before we look
         return ConfigError("name", None, f"a store that can be written, got {message}")
     options = getattr(error, "options", None)
     if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
