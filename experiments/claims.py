@@ -20,7 +20,6 @@ Imports neither torch nor hydra.
 import argparse
 import json
 import math
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -900,15 +899,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.resamples < 100:
         parser.error(f"argument --resamples: expected 100 or more, got {given.resamples}")
-    try:
+    with terminal.refusing(None):
         verdicts = []
         for task, runs in grid.load(given.store).items():
             data = data_of(grid.complete(runs))
             track = terminal.track(CLAIMS, f"judging, {task}")
             verdicts += [{"task": task} | judge(claim, data, given.resamples) for claim in track]
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     paths = write(verdicts, given.store, given.resamples)
     _show(verdicts)
     for path in paths:

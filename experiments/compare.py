@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -29,7 +28,7 @@ from rich.table import Column, Table
 from scipy import stats
 
 from experiments import grid, verdicts
-from hclm_runner import store
+from hclm_runner import store, terminal
 from hclm_runner.config import ConfigError
 
 COLUMNS = ("test_loss", "gap", "reward", "entropy", "force_ratio")
@@ -155,7 +154,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         console.print("Configuration, commit, versions and device are the same.")
     for side in "ab":
         if titles := found[f"only_in_{side}"]:
-            shown = "; ".join(titles[:SHOWN]) + (f"; and {len(titles) - SHOWN} more" if len(titles) > SHOWN else "")
+            shown = terminal.first(titles, SHOWN)
             console.print(f"{len(titles)} runs are only in {side.upper()}: {shown}", markup=False)
     rows = found["differences"]
     table = _table("Final values, paired", ("", "A", "B", "B - A", f"{CONFIDENCE:.0%} interval", "seeds"))
@@ -236,19 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the same as JSON")
     given = parser.parse_args(arguments)
     console = Console(highlight=False)
-    try:
+    with terminal.refusing(given.out):
         found = compare(given.a, given.b)
         show(found, console)
         if given.out:
             text = json.dumps(found, indent=1, allow_nan=False)
             store.atomically(given.out, lambda path: Path(path).write_text(text))
             console.print(f"  {given.out}", markup=False)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: --out={given.out}: expected a file that can be written, got {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

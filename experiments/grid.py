@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from hclm_runner import store
 from hclm_runner.analysis import LATE
 from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
 from hclm_runner.records import COLUMNS
+from hclm_runner.terminal import first
 
 SURROGATES = ("softmax", "variance", "logdet")
 REGIMES = ("fixed", "thermostat", "rl_thermostat")
@@ -34,10 +36,7 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
         ConfigError: If there is no store, another version of this package wrote it, none of its runs is of the paper's
             surrogates and regimes, or runs of equal place in the grid were configured differently.
     """
-    try:
-        records, runs = store.load(source)
-    except FileNotFoundError as error:
-        raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
+    records, runs = store.load(locate(source))
     known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
     runs = runs[known]
     if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
@@ -50,6 +49,18 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
     }
+
+
+def locate(source: str | os.PathLike[str]) -> Path:
+    """Return the folder of a store.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    try:
+        return store.locate(source)
+    except FileNotFoundError as error:
+        raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
 
 
 def only(grids: dict[str, xr.Dataset], task: str | None) -> xr.Dataset:
@@ -78,8 +89,7 @@ def complete(grid: xr.Dataset) -> xr.Dataset:
         ConfigError: If runs are missing, naming them.
     """
     if missing := grid.attrs["missing"]:
-        shown = "; ".join(missing[:8]) + (f"; and {len(missing) - 8} more" if len(missing) > 8 else "")
-        raise ConfigError("store", None, f"every run of the grid, but {len(missing)} are missing: {shown}")
+        raise ConfigError("store", None, f"every run of the grid, but {len(missing)} are missing: {first(missing, 8)}")
     return grid
 
 

@@ -15,7 +15,6 @@ import gzip
 import html
 import json
 import re
-import sys
 import urllib.parse
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -34,10 +33,9 @@ from plotly.offline import get_plotlyjs
 from experiments import grid, verdicts
 from experiments.figures import FIGURES, LOOKS, Row
 from experiments.verdicts import Claim
-from hclm_runner import store
+from hclm_runner import store, terminal
 from hclm_runner.config import ConfigError
 from hclm_runner.records import COLUMNS
-from hclm_runner.terminal import say
 
 HERE = Path(__file__)
 README = HERE.parents[1] / "README.md"
@@ -492,18 +490,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", metavar="STORE", help="a store of several tasks, for the matrix of claims and tasks")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in the store")
     given = parser.parse_args(arguments)
-    try:
+    with terminal.refusing(given.out):
         page = build(given.store, given.tasks)
         path = given.out or store.locate(given.store) / "report.html"
         store.atomically(path, lambda temporary: Path(temporary).write_text(page))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: --out={given.out}: expected a file that can be written, got {error}", file=sys.stderr)
-        sys.exit(2)
     if len(page.encode()) > LIMIT:
-        say(f"the page is larger than {LIMIT / 1e6:g} MB: its figures are")
+        terminal.say(f"the page is larger than {LIMIT / 1e6:g} MB: its figures are")
     print(f"  {path}  {len(page.encode()) / 1e6:.1f} MB")
 
 

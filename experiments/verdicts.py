@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from hclm_runner import store
+from experiments import grid
 from hclm_runner.config import ConfigError
 
 SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE": "⊘"}
@@ -20,11 +20,9 @@ def load(source: str | os.PathLike[str]) -> list[Claim] | None:
     Raises:
         ConfigError: If there is no store, or its claims.json is not what experiments.claims writes.
     """
+    path = grid.locate(source) / "claims.json"
     try:
-        path = store.locate(source) / "claims.json"
         claims: list[Claim] | None = json.loads(path.read_text())["claims"] if path.exists() else None
-    except FileNotFoundError as error:
-        raise ConfigError("store", os.fspath(source), f"a store of runs, got {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError("claims.json", str(path), f"what experiments.claims writes, got {error!r}") from None
     return claims

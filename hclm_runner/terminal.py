@@ -1,5 +1,6 @@
 """What a person at a terminal sees: progress, summaries, the paths of what was written."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hclm_runner.analysis import LATE, effectiveness, final
-from hclm_runner.config import RunConfig
+from hclm_runner.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
     from hclm_runner.sweep.engine import Result
@@ -157,8 +158,27 @@ def sweep_summary(plan: "Plan", result: "Result", folder: Path, seconds: float) 
 
 
 def _some(reason: str, titles: Sequence[str]) -> None:
-    shown = "; ".join(titles[:5]) + (f"; and {len(titles) - 5} more" if len(titles) > 5 else "")
-    say(f"error: {reason}: {shown}")
+    say(f"error: {reason}: {first(titles, 5)}")
+
+
+def first(titles: Sequence[str], most: int) -> str:
+    """Return the first few titles, and how many more there are."""
+    return "; ".join(titles[:most]) + (f"; and {len(titles) - most} more" if len(titles) > most else "")
+
+
+@contextmanager
+def refusing(out: Path | None) -> Iterator[None]:
+    """Exit with 2 and one line on standard error if what the command was asked for, or its file `out`, is refused."""
+    try:
+        yield
+    except ConfigError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = str(error if out is None else ConfigError("--out", out, f"a file that can be written, got {error}"))
+    else:
+        return
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def summary(config: RunConfig, records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:

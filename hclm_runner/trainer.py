@@ -156,8 +156,8 @@ def _metric_force(physics: Physics, theta: Tensor, gS: Tensor, data: Mapping[str
     """Return the metric force of each run, [R]; in float64, because its condition is that of G / delta."""
     x, y = data["x_train"].double(), data["y_train"]
     y = y.double() if y.is_floating_point() else y
-    product = vmap(physics.curvature)
-    return metric.force(gS.double(), lambda V: product(theta.double(), V, x, y), damping)
+    theta, product = theta.double(), vmap(physics.curvature)
+    return metric.force(gS.double(), lambda V: product(theta, V, x, y), damping)
 
 
 def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
