@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,8 @@ class Records(NamedTuple):
     """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
     diverged: NDArray[np.int64]
     """[R], the first epoch at which a vital number was not finite; -1 where all were."""
+    theta: NDArray[np.floating[Any]] | None = None
+    """[R, p], the parameters at the end, in the order of the model's `parameters()`; a store does not keep them."""
 
     def frame(self) -> pd.DataFrame:
         """Return one row per run and epoch, with the labels of the run; a run that diverged ends before that epoch."""

@@ -141,7 +141,7 @@ def train(
             progress(epoch, dict(zip(COLUMNS, rows[-1].cpu().numpy(), strict=True)))
 
     table = torch.stack(rows, dim=-1).cpu().numpy()
-    return Records(runs, dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy())
+    return Records(runs, dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy(), theta.cpu().numpy())
 
 
 def _report(

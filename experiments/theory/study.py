@@ -1,0 +1,55 @@
+"""Runs of a store over something that its sweep varied: what the studies on real runs are functions of.
+
+Imports neither torch nor hydra.
+"""
+
+import json
+import os
+from typing import Any
+
+import xarray as xr
+
+from experiments import grid
+from hclm_runner import store
+from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.records import COLUMNS
+
+
+def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
+    """Return what a store's runs measured, over `axes` and over surrogate, lam0, seed and epoch.
+
+    Args:
+        source: The store, by its name under outputs/ or by its path.
+        axes: Dimension -> the key of the configuration that varies along it, as in n="task.train"; a list becomes its
+            first entry.
+
+    Returns:
+        A variable for each measured column, NaN from the epoch at which a run diverged and where it is undefined.
+
+    Raises:
+        ConfigError: If there is no such store, another version of this package wrote it, or runs are missing.
+    """
+    records, runs = store.load(grid.locate(source))
+    runs = runs[runs["status"].isin(store.DONE)]
+    if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
+        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
+        raise ConfigError("store", os.fspath(source), wanted)
+    configs = [json.loads(text) for text in runs["config"]]
+    labels = runs[["run_id"]].assign(
+        **{name: [_value(config, key) for config in configs] for name, key in axes.items()}
+    )
+    dimensions = [*axes, "surrogate", "lam0", "seed"]
+    table = records.merge(labels, on="run_id")
+    have, full = len(runs), labels.merge(runs)[dimensions].nunique().prod()
+    if have != full:
+        wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {have}"
+        raise ConfigError("store", os.fspath(source), wanted)
+    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    """Return the value at a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value[0] if isinstance(value, list) else value
