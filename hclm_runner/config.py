@@ -55,7 +55,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
 """What each kind of target is called with, by position; its remaining parameters are its options."""
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the physics its numbers."""
 
 EXECUTION = ("device", "compile", "name", "force", "sweep")
@@ -224,8 +224,9 @@ class RunConfig(BaseModel):
     rho: NonNegative
     risk: Group
     metric_force: Literal["ggn", "fisher"] | None
-    metric_every: Count
     metric_damping: Positive
+    premises: bool
+    measure_every: Count
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
@@ -248,7 +249,9 @@ class RunConfig(BaseModel):
         keys, in any store, on any machine.
         """
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
-        unused |= set() if self.metric_force else {"metric_force", "metric_every", "metric_damping"}
+        unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
+        unused |= set() if self.premises else {"premises"}
+        unused |= set() if self.metric_force or self.premises else {"measure_every"}
         config = {key: value for key, value in self.as_dict().items() if key not in {*EXECUTION, *unused}}
         sources = {group: getattr(self, group).source_hash() for group in INPUTS if group not in unused}
         text = json.dumps({"config": config, "sources": sources, "schema": SCHEMA_VERSION}, sort_keys=True)
@@ -262,7 +265,8 @@ class RunConfig(BaseModel):
         have it.
         """
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in INPUTS}
-        rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", "metric_force", "metric_every")}
+        measured = ("metric_force", "premises", "measure_every")
+        rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
         return json.dumps(groups | rest | {"omega": self.omega > 0, "rho": self.rho > 0}, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:

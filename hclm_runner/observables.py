@@ -22,11 +22,11 @@ def forces(gS: Tensor, gL: Tensor, lam: Tensor) -> dict[str, Tensor]:
     return {
         "force": F,
         "loss_force": loss_force,
-        "force_ratio": _ratio(lam * F, loss_force),
-        "alignment": _ratio(SL, F * loss_force),
+        "force_ratio": ratio(lam * F, loss_force),
+        "alignment": ratio(SL, F * loss_force),
         "injection": -SL,
         "dissipation": lam * SS,
-        "critical_lam": _ratio(-SL, SS),
+        "critical_lam": ratio(-SL, SS),
     }
 
 
@@ -67,6 +67,7 @@ def geometry(Z: Tensor, sigma: Tensor) -> dict[str, Tensor]:
     return {name: torch.where(finite, value, torch.nan) for name, value in measured.items()}
 
 
-def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Return a quotient, NaN where its denominator is exactly 0."""
     defined = denominator != 0
     return torch.where(defined, numerator / torch.where(defined, denominator, 1.0), torch.nan)

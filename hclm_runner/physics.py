@@ -65,6 +65,12 @@ class Physics:
 
     def energy(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers) -> Tensor:
         """Return E (Eq 2) on a minibatch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
+        return self.energy_parts(theta, x, y, xi, lam, numbers)[0]
+
+    def energy_parts(
+        self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E, and of its terms L and S."""
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         output = self.read(parameters, Z + numbers["sigma"] * xi)
@@ -73,7 +79,8 @@ class Physics:
             extras.append((numbers["omega"], self._apply("structure", numbers, parameters)))
         if "risk" in self.terms:
             extras.append((numbers["rho"], self._apply("risk", numbers, output, y)))
-        return total(self.loss(output, y), self.entropy(Z, numbers), lam, extras)
+        L, S = self.loss(output, y), self.entropy(Z, numbers)
+        return total(L, S, lam, extras), L, S
 
     def start(self, theta: Tensor, numbers: Numbers) -> Memory:
         """Return the optimiser's memory before the first step."""

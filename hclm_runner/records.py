@@ -17,10 +17,16 @@ from numpy.typing import NDArray
 
 from hclm_runner.config import SCHEMA_VERSION, RunConfig
 
+ON_REQUEST = (
+    *("metric_force", "curvature", "coupling", "smoothness"),
+    *("step_time", "step_drift", "step_entropy", "step_energy"),
+)
+"""Null unless metric_force or premises asks for them, and then measured at every measure_every-th epoch."""
+
 COLUMNS = (
     *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy"),
     *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
-    *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss", "metric_force"),
+    *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss", *ON_REQUEST),
 )
 """What is measured at each epoch; the README has a line on each."""
 

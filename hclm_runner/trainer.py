@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import vmap
 
-from hclm_runner import metric, observables
+from hclm_runner import metric, observables, premises
 from hclm_runner.config import ConfigError, RunConfig
 from hclm_runner.feedback import utility
+from hclm_runner.optimizers import Memory
 from hclm_runner.physics import Physics, build, column, flatten, varying
-from hclm_runner.records import COLUMNS, Records
+from hclm_runner.records import COLUMNS, ON_REQUEST, Records
 from hclm_runner.regimes import Seen
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
@@ -54,12 +55,7 @@ def train(
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
         ValueError: If the runs' shapes differ, or there are none.
     """
-    if not runs:
-        raise ValueError("at least one run is needed")
-    if len({run.shape_key for run in runs}) > 1:
-        shapes = [json.loads(run.shape_key) for run in runs]
-        differs = next(key for key in shapes[0] if any(shape[key] != shapes[0][key] for shape in shapes))
-        raise ValueError(f"runs that train together must have one shape_key; these differ in {differs}")
+    _check_together(runs)
     torch.set_flush_denormal(True)
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
@@ -87,25 +83,33 @@ def train(
     w = judgement.get("w", 1.0)
     lam0 = column([run.lam for run in runs], torch.float64, device)
     state = law.init(lam0, torch.full_like(lam0, np.log(tasks[0].classes or np.nan)))
-    damping = column([run.metric_damping for run in runs], torch.float64, device)
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
     draw = _Draws([run.seed for run in runs], device)
+
+    def batches(epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return x, y and xi of an epoch, [R, steps, B, ...]: the training set in each seed's own order."""
+        order = draw("order", epoch, lambda rng: rng.permutation(n)[: steps * B].reshape(steps, B))
+        xi = draw("noise", epoch, lambda rng: rng.standard_normal((steps, B, physics.d))).to(dtype)
+        return _take(data["x_train"], order), _take(data["y_train"], order), xi
+
+    def step(theta: Tensor, memory: Memory, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Memory]:
+        """Return theta and the optimiser's memory after one minibatch."""
+        theta = theta.detach().requires_grad_()
+        (g,) = gradients(theta, energy(theta, x, y, xi, lam.to(dtype), numbers))
+        moved: tuple[Tensor, Memory] = update(theta.detach(), g, memory, numbers)
+        return moved
+
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
         before = theta, memory, state
 
-        # --- step: one pass over the training set, in each seed's own order -------------------------------------
+        # --- step: one pass over the training set ---------------------------------------------------------------
         if epoch > 0:
-            order = draw("order", epoch, lambda rng: rng.permutation(n)[: steps * B].reshape(steps, B))
-            xi = draw("noise", epoch, lambda rng: rng.standard_normal((steps, B, physics.d))).to(dtype)
-            x, y = _take(data["x_train"], order), _take(data["y_train"], order)
-            lam = state["lam"].to(dtype)
+            x, y, xi = batches(epoch)
             for k in range(steps):
-                theta = theta.detach().requires_grad_()
-                (g,) = gradients(theta, energy(theta, x[:, k], y[:, k], xi[:, k], lam, numbers))
-                theta, memory = update(theta.detach(), g, memory, numbers)
+                theta, memory = step(theta, memory, state["lam"], x[:, k], y[:, k], xi[:, k])
 
         # --- measure: whole splits, without noise ---------------------------------------------------------------
         theta = theta.detach().requires_grad_()
@@ -122,13 +126,16 @@ def train(
         exploration = draw("policy", epoch, lambda rng: rng.standard_normal())
         state = law.update(state, Seen(epoch, row["entropy"], *told, exploration))
 
+        # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
+        row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
+        if epoch % config.measure_every == 0 or epoch == config.epochs:
+            ahead = (part[:, 0] for part in batches(epoch + 1))
+            moved = step(theta, memory, state["lam"], *ahead)[0] if config.premises else theta
+            row |= _on_request(physics, runs, theta, moved, state["lam"], data)
+
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= vmap(observables.forces)(gS, gL, state["lam"])
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["told"]}
-        due = config.metric_force and (epoch % config.metric_every == 0 or epoch == config.epochs)
-        row["metric_force"] = (
-            _metric_force(physics, theta, gS, data, damping) if due else torch.full_like(lam0, torch.nan)
-        )
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         sound = (
@@ -144,6 +151,15 @@ def train(
     return Records(runs, dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy(), theta.cpu().numpy())
 
 
+def _check_together(runs: Sequence[RunConfig]) -> None:
+    if not runs:
+        raise ValueError("at least one run is needed")
+    if len({run.shape_key for run in runs}) > 1:
+        shapes = [json.loads(run.shape_key) for run in runs]
+        differs = next(key for key in shapes[0] if any(shape[key] != shapes[0][key] for shape in shapes))
+        raise ValueError(f"runs that train together must have one shape_key; these differ in {differs}")
+
+
 def _report(
     config: RunConfig, epoch: int, judgement: Mapping[str, Tensor], utilities: Tensor, critiques: Tensor, luck: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -152,12 +168,33 @@ def _report(
     return told
 
 
-def _metric_force(physics: Physics, theta: Tensor, gS: Tensor, data: Mapping[str, Tensor], damping: Tensor) -> Tensor:
-    """Return the metric force of each run, [R]; in float64, because its condition is that of G / delta."""
+def _on_request(
+    physics: Physics, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, data: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return those of the columns `ON_REQUEST` that were asked for, each [R]; `moved` is theta after the next step.
+
+    In float64: the condition of Eq 5 is that of G / delta, and one step changes S by little.
+    """
     x, y = data["x_train"].double(), data["y_train"]
     y = y.double() if y.is_floating_point() else y
-    theta, product = theta.double(), vmap(physics.curvature)
-    return metric.force(gS.double(), lambda V: product(theta, V, x, y), damping)
+    theta, moved, silence = theta.double(), moved.double(), torch.zeros_like(x[:, :, :1])
+    numbers = physics.numbers(runs, torch.float64, str(theta.device))
+
+    def term(theta: Tensor, i: int) -> Tensor:
+        value: Tensor = vmap(physics.energy_parts)(theta, x, y, silence, lam, numbers)[i]
+        return value
+
+    E, L, S = (partial(term, i=i) for i in range(3))
+    row = {}
+    if physics.config.metric_force:
+        damping = column([run.metric_damping for run in runs], torch.float64, str(theta.device))
+        gS = premises.gradient(S, theta)
+        row["metric_force"] = metric.force(gS, lambda V: vmap(physics.curvature)(theta, V, x, y), damping)
+    if physics.config.premises:
+        row |= premises.force_premise(S, L, theta)
+        row["smoothness"] = premises.smoothness(E, theta)
+        row |= premises.next_step(E, S, theta, moved)
+    return row
 
 
 def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:

@@ -5,6 +5,7 @@ floats. Of the package it uses the data and the initial weights alone (`hclm_run
 way of the configuration): what it says of the method, it says for itself.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ COLUMNS = [
     *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy", "force", "loss_force"),
     *("force_ratio", "alignment", "injection", "dissipation", "critical_lam", "setpoint", "feedback", "reward"),
     *("effective_rank", "logdet_rate", "feedback_loss", "metric_force"),
+    *("curvature", "coupling", "smoothness", "step_time", "step_drift", "step_entropy", "step_energy"),
 ]
 
 
@@ -38,12 +40,8 @@ def reference_run(config) -> dict[str, list[float]]:
 
     for t in range(config.epochs + 1):
         if t > 0:
-            order = stream(config.seed, "order", t).permutation(n)
-            noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, d)))
             for k in range(n // B):  # the last, incomplete batch is dropped
-                batch = order[k * B : (k + 1) * B]
-                E = energy(config, theta, x[batch], y[batch], noise[k], law.lam)
-                theta = optimizer.step(theta, gradient(E, theta))
+                theta = step(config, optimizer, theta, x, y, law.lam, d, t, k)
 
         row, gS, gL = measure(config, theta, splits)
 
@@ -62,12 +60,24 @@ def reference_run(config) -> dict[str, list[float]]:
         row["force_ratio"] = law.lam * F / G if G > 0 else NAN
         row["alignment"] = inner / (F * G) if F * G > 0 else NAN
         row["injection"], row["dissipation"] = -inner, law.lam * F**2
-        due = config.metric_force and (t % config.metric_every == 0 or t == config.epochs)
-        row["metric_force"] = metric_force(config, theta, x, y, gS) if due else NAN
+        due = t % config.measure_every == 0 or t == config.epochs
+        row["metric_force"] = metric_force(config, theta, x, y, gS) if due and config.metric_force else NAN
+        if due and config.premises:
+            moved = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, d, t + 1, 0)
+            row.update(premises(config, theta, moved, x, y, law.lam))
         row["critical_lam"] = -inner / F**2 if F > 0 else NAN
         for name in COLUMNS:
-            columns[name].append(row[name])
+            columns[name].append(row.get(name, NAN))
     return columns
+
+
+def step(config, optimizer, theta, x, y, lam, d, t, k):
+    """Take the k-th step of epoch t."""
+    n, B = len(x), config.batch_size
+    batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
+    noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, d)))
+    E = energy(config, theta, x[batch], y[batch], noise[k], lam)
+    return optimizer.step(theta, gradient(E, theta))
 
 
 # --- data, weights, random numbers ----------------------------------------------------------------------------------
@@ -276,6 +286,39 @@ def metric_force(config, theta, x, y, gS):
         G += J.T @ H @ J / len(x)
     damped = G + config.metric_damping * torch.eye(len(g), dtype=torch.float64)
     return math.sqrt(g @ torch.linalg.solve(damped, g))
+
+
+def premises(config, theta, moved, x, y, lam):
+    """By the dense Hessians of S and E, a row for each entry of theta."""
+    theta = [p.detach().requires_grad_() for p in theta]
+    S = entropy(config, encode(theta, x))
+    E = energy(config, theta, x, y, torch.zeros(1, dtype=torch.float64), lam)
+    L = loss(read(theta, encode(theta, x)), y)
+    gS, gE, gL = (joined(gradient(value, theta)).detach() for value in (S, E, L))
+    H_S, H_E = dense_hessian(S, theta), dense_hessian(E, theta)
+    Delta = joined(moved) - joined(theta).detach()
+    F = math.sqrt(gS @ gS)
+    return {
+        "curvature": float(gS @ H_S @ gS) / F**2,
+        "coupling": abs(float(gS @ H_S @ gL)) / F,
+        "smoothness": float(torch.linalg.matrix_norm(H_E, 2)),
+        "step_time": -float(Delta @ gE) / float(gE @ gE),
+        "step_drift": float(gS @ Delta),
+        "step_entropy": float((entropy(config, encode(moved, x)) - S).detach()),
+        "step_energy": float((energy(config, moved, x, y, torch.zeros(1, dtype=torch.float64), lam) - E).detach()),
+    }
+
+
+def joined(parts):
+    return torch.cat([part.flatten() for part in parts])
+
+
+def dense_hessian(value, theta):
+    first = torch.autograd.grad(value, theta, allow_unused=True, create_graph=True)
+    first = joined([torch.zeros_like(p) if g is None else g for p, g in zip(theta, first, strict=True)])
+    return torch.stack(
+        [joined(gradient(entry, theta)) if entry.requires_grad else 0 * first.detach() for entry in first]
+    )
 
 
 # --- the simulated human --------------------------------------------------------------------------------------------

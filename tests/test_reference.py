@@ -25,6 +25,7 @@ FIXED = ["regime=fixed"]
 THERMOSTAT = ["regime=thermostat", "regime.warmup=3"]
 CRITIQUE = ["regime=rl_thermostat", "regime.warmup=3"]
 REINFORCE = [*CRITIQUE, "regime.policy=reinforce"]
+TINY = ["task.signal=3", "task.nuisance=0", "task.classes=2", "model.hidden=[3]", "model.representation=2"]
 EVERY_FAULT = [
     *("feedback=noisy", "feedback.noise=0.1", "feedback.flip=0.7", "feedback.delay=2", "feedback.observe=0.7"),
     *("feedback.bias=0.1", "feedback.drift=-0.02", "feedback.w=2.0"),
@@ -119,8 +120,12 @@ CASES = {
     "critique_at_its_upper_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=0.4", "regime.m_max=0.1"],
     "critique_at_its_lower_bound": [*CRITIQUE, "regime.alpha=4.0", "regime.c0=-0.3", "regime.m_min=-0.4"],
     # Few parameters: the reference makes the dense matrix.
-    "metric_force": ["metric_force=ggn", "metric_every=3", "model.hidden=[5]", "model.representation=4", *THERMOSTAT],
-    "metric_force_fisher": ["metric_force=fisher", "metric_every=5", "model.hidden=[]", "model.representation=6"],
+    "metric_force": ["metric_force=ggn", "measure_every=3", "model.hidden=[5]", "model.representation=4", *THERMOSTAT],
+    "metric_force_fisher": ["metric_force=fisher", "measure_every=5", "model.hidden=[]", "model.representation=6"],
+    # And no more of them than Lanczos' method takes steps: then it is exact.
+    "premises": ["premises=true", "measure_every=2", *TINY, *THERMOSTAT],
+    "premises_softmax": ["premises=true", "measure_every=3", "surrogate=softmax", "optimizer.momentum=0", *TINY],
+    "premises_adam": ["premises=true", "surrogate=variance", "optimizer=adam", "omega=0.02", "rho=0.3", *TINY],
     "reinforce": [*REINFORCE, "lam=0.3"],
     "reinforce_at_its_bounds": [
         *(*REINFORCE, "regime.warmup=0", "regime.alpha=0.5", "regime.explore=0.3", "regime.baseline=0.4"),
