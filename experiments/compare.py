@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
-from scipy import stats
 
 from experiments import grid, verdicts
 from hclm_runner import store, terminal
@@ -110,7 +108,9 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> list[dict[str, Any]]:
             both = np.isfinite(change)
             if not both.any():
                 continue
-            mean, low, high = interval(np.nanmean(change[:, both.any(0)], axis=0))
+            by_seed = xr.DataArray(np.nanmean(change[:, both.any(0)], axis=0), dims="seed")
+            mean, half = (part.item() for part in grid.interval(by_seed))
+            low, high = (None, None) if math.isnan(half) else (mean - half, mean + half)
             rows.append(
                 {"surrogate": surrogate, "regime": regime, "column": column}
                 | {"a": float(before[both].mean()), "b": float(after[both].mean())}
@@ -119,15 +119,6 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> list[dict[str, Any]]:
                 | {"distinct": low is not None and high is not None and not low <= 0 <= high}
             )
     return rows
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float | None, float | None]:
-    """Return the mean of values [seeds] and its interval by Student's t; no interval from one value."""
-    mean, n = float(values.mean()), len(values)
-    if n == 1:
-        return mean, None, None
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
-    return mean, mean - half, mean + half
 
 
 def flips(a: list[verdicts.Claim], b: list[verdicts.Claim], tasks: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -27,7 +27,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from experiments import grid
 from hclm_runner import picture, store
@@ -171,12 +170,6 @@ def draw_model(ratio: bool) -> Figure:
     return figure
 
 
-def interval(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the mean over seeds and half the width of its 95% t interval, which is NaN for fewer than two seeds."""
-    n = values.count("seed")
-    return values.mean("seed"), stdtrit(n - 1, 0.975) * values.std("seed", ddof=1) / np.sqrt(n)
-
-
 def diverged(runs: xr.Dataset) -> xr.DataArray:
     """Return which runs began and did not reach the last epochs."""
     return runs["train_loss"].isel(epoch=0).notnull() & grid.final(runs)["train_loss"].isnull()
@@ -212,7 +205,7 @@ def _lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
 def _over_lam(axes: Axes, row: Row, runs: xr.Dataset, column: str, seeds: bool) -> None:
     own = runs.sel(surrogate=row.surrogate)
     final, ended = grid.final(own), diverged(own)
-    mean, half = interval(final[column])
+    mean, half = grid.interval(final[column])
     lam = own["lam0"].to_numpy()
 
     def broken(values: Array) -> Array:
@@ -244,7 +237,7 @@ def _over_epochs(axes: Axes, row: Row, runs: xr.Dataset, column: str, seeds: boo
     own = runs.sel(surrogate=row.surrogate, regime=row.regime)
     ended, lasted = diverged(own), own["train_loss"].notnull().sum("epoch")
     values = own[column].where(~ended)
-    mean, half = interval(values)
+    mean, half = grid.interval(values)
     lams, epoch = own["lam0"].to_numpy(), own["epoch"].to_numpy()
     shades = iter(mpl.colormaps["viridis"](np.linspace(0.87, 0.05, np.count_nonzero(lams))))
     marks = []

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import stdtrit
 
 from hclm_runner import store
 from hclm_runner.analysis import LATE
@@ -80,6 +82,12 @@ def final(grid: xr.Dataset) -> xr.Dataset:
     """Return each run's final values, the mean of its last 5 epochs; NaN for a run that did not reach the end."""
     late = grid.isel(epoch=slice(-LATE, None))
     return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
+
+
+def interval(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the mean over seeds and half the width of its 95% t interval, which is NaN for fewer than two seeds."""
+    n = values.count("seed")
+    return values.mean("seed"), stdtrit(n - 1, 0.975) * values.std("seed", ddof=1) / np.sqrt(n)
 
 
 def complete(grid: xr.Dataset) -> xr.Dataset:

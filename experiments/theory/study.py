@@ -4,9 +4,11 @@ Imports neither torch nor hydra.
 """
 
 import json
+import math
 import os
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from experiments import grid
@@ -29,22 +31,36 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
     Raises:
         ConfigError: If there is no such store, another version of this package wrote it, or runs are missing.
     """
+    records, runs = _finished(source)
+    configs = [json.loads(text) for text in runs["config"]]
+    names = ["surrogate", "lam0", "seed"]
+    values = {name: [_value(config, key) for config in configs] for name, key in axes.items()}
+    labels = runs[["run_id", *names]].assign(**values)
+    dimensions = [*axes, *names]
+    if (full := math.prod(labels[name].nunique() for name in dimensions)) != len(labels):
+        wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {len(labels)}"
+        raise ConfigError("store", os.fspath(source), wanted)
+    table = records[["run_id", "epoch", *COLUMNS]].merge(labels, on="run_id")
+    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
+
+
+def configs(source: str | os.PathLike[str], key: str) -> dict[Any, dict[str, Any]]:
+    """Return value of a key -> the configuration of one of the runs that have it.
+
+    Raises:
+        ConfigError: As `over`.
+    """
+    found = [json.loads(text) for text in _finished(source)[1]["config"]]
+    return {_value(config, key): config for config in found}
+
+
+def _finished(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     records, runs = store.load(grid.locate(source))
     runs = runs[runs["status"].isin(store.DONE)]
     if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
         wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
         raise ConfigError("store", os.fspath(source), wanted)
-    configs = [json.loads(text) for text in runs["config"]]
-    labels = runs[["run_id"]].assign(
-        **{name: [_value(config, key) for config in configs] for name, key in axes.items()}
-    )
-    dimensions = [*axes, "surrogate", "lam0", "seed"]
-    table = records.merge(labels, on="run_id")
-    have, full = len(runs), labels.merge(runs)[dimensions].nunique().prod()
-    if have != full:
-        wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {have}"
-        raise ConfigError("store", os.fspath(source), wanted)
-    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
+    return records, runs
 
 
 def _value(config: dict[str, Any], key: str) -> Any:

@@ -117,12 +117,17 @@ def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:
 
 
 def _axes(configs: list[RunConfig]) -> dict[str, list[str]]:
-    """Return key -> values of what varies, group options by the name of the group."""
-    rows = [
-        {key: getattr(config, key).name if key in INPUTS else getattr(config, key) for key in RunConfig.model_fields}
-        for config in configs
-    ]
-    return {key: values for key in rows[0] if len(values := list(dict.fromkeys(str(row[key]) for row in rows))) > 1}
+    """Return key -> values of what varies: of a group its name, or its options where the name is one for all."""
+    keys = [key for key in RunConfig.model_fields if key not in INPUTS]
+    columns = {key: [str(getattr(config, key)) for config in configs] for key in keys}
+    for group in INPUTS:
+        chosen = [getattr(config, group) for config in configs]
+        columns[group] = [choice.name for choice in chosen]
+        if len(set(columns[group])) == 1:
+            columns |= {
+                f"{group}.{name}": [str(choice.options.get(name)) for choice in chosen] for name in chosen[0].options
+            }
+    return {key: list(dict.fromkeys(values)) for key, values in columns.items() if len(set(values)) > 1}
 
 
 def _workers(first: RunConfig, device: str) -> int:
@@ -142,9 +147,9 @@ def _free_memory() -> float:
         return 4 * 2**30
 
 
-def _samples(config: RunConfig) -> int:
-    """Return the samples of the task's splits where its options say how many; a guess of a few thousand otherwise."""
-    sizes = [config.task.options.get(split) for split in ("train", "feedback", "test")]
+def _samples(config: RunConfig, *splits: str) -> int:
+    """Return the samples of the splits, or of all, where the task's options say how many; a guess of 1024 otherwise."""
+    sizes = [config.task.options.get(split) for split in splits or ("train", "feedback", "test")]
     return sum(size if isinstance(size, int) else 1024 for size in sizes)
 
 
@@ -155,4 +160,6 @@ def _bytes(config: RunConfig) -> int:
 
 
 def _seconds(config: RunConfig) -> float:
-    return config.epochs * _samples(config) * SECONDS_PER_SAMPLE
+    """Return a rough estimate of a run's time; what is measured on request costs some passes over the training set."""
+    passes = 150 * (config.premises + (config.metric_force is not None)) / config.measure_every
+    return config.epochs * (_samples(config) + passes * _samples(config, "train")) * SECONDS_PER_SAMPLE
