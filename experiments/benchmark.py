@@ -1,10 +1,12 @@
-"""Microseconds per run and training step: this trainer, a plain PyTorch loop, and the matrix products alone.
+"""What a training step costs beside a plain PyTorch loop and its matrix products, and what is measured on request.
 
     make bench
 
 All are timed in turn within each round of one process, so that a slow spell of the machine meets all of them, and a
 ratio is the median over rounds of the ratio within a round. The reference network (40-64-16-4, batch 64) and the
 log-det surrogate, float32, CPU. What is timed is the step (energy, gradient, update), not data, measurement or control.
+What `metric_force` and `premises` ask for is timed by whole calls of `train`, with and without, that measure at epochs
+0 and 20: the metric force takes more iterations the further training is.
 The numbers go to outputs/benchmark.json with the machine's description.
 """
 
@@ -14,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from operator import truediv
 from pathlib import Path
 from typing import Any
@@ -28,12 +31,14 @@ from torch.func import vmap
 from hclm_runner.config import configure
 from hclm_runner.physics import Physics, flatten
 from hclm_runner.surrogates import logdet
-from hclm_runner.trainer import gradients
+from hclm_runner.trainer import gradients, train
 
 BATCHES = (1, 8, 80, 240)
 ROUNDS = 9
 BATCH, IN, HIDDEN, D, CLASSES = 64, 40, 64, 16, 4
 RATIOS = (("plain loop", "eager"), ("plain loop", "compiled"), ("eager", "products"), ("compiled", "products"))
+EPOCHS, RUNS = 20, 40
+ON_REQUEST = ("metric_force=ggn", "metric_force=fisher", "premises=true")
 Step = Callable[[], object]
 
 
@@ -120,6 +125,22 @@ def measure(steps: dict[int, dict[str, Step]]) -> dict[int, dict[str, list[float
     return rounds
 
 
+def on_request() -> dict[str, list[float]]:
+    """Return milliseconds per run in each round: of an epoch, and of each measurement on request."""
+    every = ["device=cpu", f"epochs={EPOCHS}", f"measure_every={EPOCHS}"]
+    runs = {
+        asked: [configure([*every, *filter(None, [asked]), f"seed={i}"]) for i in range(RUNS)]
+        for asked in ("", *ON_REQUEST)
+    }
+    rounds: dict[str, list[float]] = {"an epoch": [], **{asked: [] for asked in ON_REQUEST}}
+    for _ in track(range(ROUNDS // 2), "measuring what is asked for", transient=True):
+        plain, *asked = (seconds(partial(train, own), 1) / RUNS * 1e3 for own in runs.values())
+        rounds["an epoch"].append(plain / EPOCHS)
+        for name, whole in zip(ON_REQUEST, asked, strict=True):
+            rounds[name].append((whole - plain) / 2)
+    return rounds
+
+
 def summarise(rounds: dict[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
     """Return the medians by kind, and the median of each ratio of two kinds within a round."""
     medians = {kind: statistics.median(values) for kind, values in rounds.items()}
@@ -160,8 +181,14 @@ def main() -> None:
     console = Console()
     console.print(f"Microseconds per run and step, medians of {ROUNDS} rounds. {machine}")
     console.print(table)
+    asked = on_request()
+    table = Table("measured on request", "ms per run", "epochs it costs")
+    for name, values in asked.items():
+        epochs = statistics.median(map(truediv, values, asked["an epoch"]))
+        table.add_row(name, f"{statistics.median(values):.1f}", f"{epochs:.1f}")
+    console.print(table)
     path = Path("outputs/benchmark.json")
-    path.write_text(json.dumps({"machine": machine, "results": results}, indent=1))
+    path.write_text(json.dumps({"machine": machine, "results": results, "on_request": asked}, indent=1))
     console.print(f"  {path}")
 
 

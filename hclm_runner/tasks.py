@@ -58,6 +58,14 @@ class Task:
         return {"train": self.train, "feedback": self.feedback, "test": self.test}
 
 
+def mixture_centres(
+    rng: np.random.Generator, *, classes: int, clusters: int, separation: float, signal: int
+) -> NDArray[np.float64]:
+    """Return the centres of `gaussian_mixture`, [classes, clusters, signal]: the first that it draws from its rng."""
+    centres: NDArray[np.float64] = rng.standard_normal((classes, clusters, signal)) * separation / np.sqrt(2)
+    return centres
+
+
 def gaussian_mixture(
     rng: np.random.Generator,
     *,
@@ -77,7 +85,7 @@ def gaussian_mixture(
     N(0, I), beside `nuisance` dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn
     uniformly over all classes.
     """
-    centres = rng.standard_normal((classes, clusters, signal)) * separation / np.sqrt(2)
+    centres = mixture_centres(rng, classes=classes, clusters=clusters, separation=separation, signal=signal)
 
     def split(n: int) -> Split:
         y = rng.integers(classes, size=n)

@@ -25,7 +25,7 @@ FIXED = ["regime=fixed"]
 THERMOSTAT = ["regime=thermostat", "regime.warmup=3"]
 CRITIQUE = ["regime=rl_thermostat", "regime.warmup=3"]
 REINFORCE = [*CRITIQUE, "regime.policy=reinforce"]
-TINY = ["task.signal=3", "task.nuisance=0", "task.classes=2", "model.hidden=[3]", "model.representation=2"]
+TINY = ["task.signal=3", "task.nuisance=0", "task.classes=2", "model.hidden=[2]", "model.representation=2"]
 EVERY_FAULT = [
     *("feedback=noisy", "feedback.noise=0.1", "feedback.flip=0.7", "feedback.delay=2", "feedback.observe=0.7"),
     *("feedback.bias=0.1", "feedback.drift=-0.02", "feedback.w=2.0"),

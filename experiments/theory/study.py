@@ -27,6 +27,7 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
 
     Returns:
         A variable for each measured column, NaN from the epoch at which a run diverged and where it is undefined.
+        Its attribute `config` is the configuration of one of the runs: what all have in common but the axes.
 
     Raises:
         ConfigError: If there is no such store, another version of this package wrote it, or runs are missing.
@@ -41,7 +42,7 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
         wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {len(labels)}"
         raise ConfigError("store", os.fspath(source), wanted)
     table = records[["run_id", "epoch", *COLUMNS]].merge(labels, on="run_id")
-    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
+    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray().assign_attrs(config=configs[0])
 
 
 def configs(source: str | os.PathLike[str], key: str) -> dict[Any, dict[str, Any]]:

@@ -1,0 +1,141 @@
+"""The theorems on real runs: python -m experiments.theory.studies [--only NAME ...] [--out DIR].
+
+    make theory
+
+Reads the stores of the experiments premises, descent, samples and width, trains on supersamples for the bound by f-CMI,
+and writes a table and a figure for each study, and all numbers as studies.json.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from experiments.theory import generalisation, scaling, study, trajectories
+from hclm_runner import store, terminal
+
+Row = Mapping[str, Any]
+
+
+class Table(NamedTuple):
+    """What a study found, in words and numbers: for the terminal and for the report."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Found(NamedTuple):
+    """What a study found."""
+
+    numbers: Any
+    """As JSON has them."""
+    tables: Sequence[Table]
+    paths: Sequence[Path]
+    """Of its figures."""
+
+
+def follow(out: Path) -> Found:
+    """Theorems 1 and 2 and Proposition 3 along runs."""
+    runs = trajectories.load("premises", "descent")
+    rows = trajectories.rows(runs)
+    tables = []
+    for statement in trajectories.STATEMENTS:
+        own = [row for row in rows if row["statement"] == statement]
+        names = [name for name in own[0] if name not in ("statement", "optimizer", "surrogate")]
+        cells = [[row["optimizer"], row["surrogate"], *(number(row[name]) for name in names)] for row in own]
+        tables.append(Table(f"{statement} on runs", ("optimiser", "surrogate", *names), cells))
+    return Found(rows, tables, trajectories.draw(runs, out))
+
+
+def generalise(out: Path) -> Found:
+    """Theorem 3 and Corollary 1: the expression beside the gap, and a bound that holds."""
+    samples = study.over("samples", n="task.train")
+    over_n, conditional = generalisation.study(samples), generalisation.conditional_information()
+    growth: dict[tuple[str, float], dict[str, Row]] = {}
+    for row in over_n["growth"]:
+        growth.setdefault((row["surrogate"], row["lam0"]), {})[row["quantity"]] = row
+    quantities = list(dict.fromkeys(row["quantity"] for row in over_n["growth"]))
+    grown = [
+        [surrogate, f"{lam:g}", *(number(own[name], "exponent") for name in quantities)]
+        for (surrogate, lam), own in growth.items()
+    ]
+    count = over_n["counts"]
+    above = f"the gap is above the expression in {count['cells_above']} of {count['cells']} cells"
+    columns = ("gap", "f_bound", "f_floor", "e_bound", "e_floor", "expression")
+    bounds = [[row["surrogate"], f"{row['lam0']:g}", *(number(row, name) for name in columns)] for row in conditional]
+    heads = [name.replace("_", ", ").replace("f,", "f-CMI,").replace("e,", "e-CMI,") for name in columns]
+    tables = (
+        Table(f"Corollary 1: exponents over n; {above}", ("surrogate", "lam", *quantities), grown),
+        Table("Theorem 3: the 0-1 gap and what bounds it", ("surrogate", "lam", *heads), bounds),
+    )
+    drawn = generalisation.draw(samples, conditional, out)
+    return Found({"over_n": over_n, "conditional": conditional}, tables, drawn)
+
+
+def scale(out: Path) -> Found:
+    """Proposition 4: the exponent that the rates predict, and the one measured."""
+    rows = scaling.study(study.over("samples", n="task.train"), study.over("width", width="model.hidden"))
+    names = ("a", "b", "kappa", "predicted", "measured")
+    cells = [
+        [row["axis"], row["surrogate"], f"{row['lam']:g}", *(number(row[name]) for name in names), row["verdict"]]
+        for row in rows
+    ]
+    heads = ("over", "surrogate", "lam", "a", "b", "kappa", "alpha predicted", "alpha measured", "")
+    return Found(rows, [Table("Proposition 4: excess risk ~ s^-alpha", heads, cells)], scaling.draw(rows, out))
+
+
+STUDIES: dict[str, Callable[[Path], Found]] = {"trajectories": follow, "generalisation": generalise, "scaling": scale}
+
+
+def number(found: Row | None, name: str = "value") -> str:
+    """Return a number with its interval, as "0.63 ± 0.05"; an interval that is not even, as "0.63 (0.5 to 0.9)"."""
+    if found is None or found[name] is None:
+        return "undefined"
+    prefix = "" if name == "value" else f"{name}_"
+    value, low, high = (found.get(key) for key in (name, f"{prefix}low", f"{prefix}high"))
+    return f"{value:.2g}" if low is None or high is None else f"{value:.2f} ± {(high - low) / 2:.2f}"
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    rich = RichTable(title=table.title)
+    for name in table.head:
+        rich.add_column(name, overflow="fold")
+    for row in table.rows:
+        rich.add_row(*row)
+    Console(highlight=False, markup=False).print(rich)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the studies, print their tables, write studies.json and the figures; exit with 2 where that is refused."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.theory.studies", description="The theorems on real runs."
+    )
+    parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="which (default: all)")
+    parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", metavar="DIR", help="where to write")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(2)
+    path = given.out / "studies.json"
+    with terminal.refusing(given.out):
+        given.out.mkdir(parents=True, exist_ok=True)
+        found = json.loads(path.read_text()) if path.exists() else {}
+        paths = []
+        for name in given.only:
+            one = STUDIES[name](given.out)
+            found[name] = {"numbers": one.numbers, "tables": [table._asdict() for table in one.tables]}
+            paths += one.paths
+            for table in one.tables:
+                show(table)
+        text = json.dumps({name: found[name] for name in STUDIES if name in found}, indent=1, allow_nan=False)
+        store.atomically(path, lambda temporary: Path(temporary).write_text(text))
+    print("\n".join(f"  {each}" for each in (*paths, path)))
+
+
+if __name__ == "__main__":
+    main()

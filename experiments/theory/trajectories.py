@@ -1,0 +1,258 @@
+"""Theorems 1 and 2 and Proposition 3 on real runs: how often what they assume holds, and what they conclude.
+
+From the stores of the experiments `premises` (plain gradient descent, momentum and Adam; minibatches and noise) and
+`descent` (full batches, no noise: what the theorems are about). Chosen before any outcome was seen:
+
+- A run's number is a share or a quotient over its measured epochs. A seed's is the mean over regimes and lam, and the
+  interval is Student's t over the seeds.
+- Proposition 3 assumes mu_t = gS^T H gS / F^2 above some mu > 0 wherever F > R0. Counted with R0 = 0: the share of
+  epochs with mu_t > 0. Where it holds throughout a run, with mu = min mu_t and C = max C_t, the proposition puts F
+  below C / (lam mu), lam the least; counted at the last epoch, over that of those runs.
+- Theorem 1 assumes lr <= 1 / beta: the share of epochs with lr beta_t <= 1, lr / (1 - momentum) for heavy balls; Adam
+  has no such lr. It concludes that a step lowers E by half of <Delta, -gE> or more: the share of epochs whose next step
+  did. And min_{t<T} ||gE||^2 <= 2 (E_0 - E_T + W) / (lr N), W the work of the controller, N the steps: the quotient of
+  both sides, at most 1 where it holds. As printed: without W, and with E_T at its least, 0.
+- Theorem 2, closure: root mean square of step_entropy - step_time (injection - dissipation), over that of step_entropy.
+  0 if the balance closes, 1 if it says nothing of the step. Of it `length` is the part of the step's second order, and
+  `direction` that of what does not follow -gE.
+- Theorem 2, late: over the last quarter of the epochs, what the balance says S does and what it did, both over what
+  dissipation alone would have done. If the observables saw all forces, the two were equal.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import grid
+from experiments.theory import study
+from experiments.theory.gate import panel
+from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+
+AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
+"""What the experiments vary beside surrogate, lam and seed."""
+
+
+def load(*sources: str) -> xr.Dataset:
+    """Return the runs of the stores, over optimizer, regime, surrogate, lam0, seed and epoch.
+
+    Coordinates along optimizer: `lr`, for heavy balls lr / (1 - momentum), NaN for Adam; `steps`, in an epoch.
+
+    Raises:
+        ConfigError: If a store is not there, or not whole.
+    """
+    parts = []
+    for source in sources:
+        runs = study.over(source, **AXES)
+        configs = [study.configs(source, AXES["optimizer"])[name] for name in runs["optimizer"].to_numpy()]
+        rules = [config["optimizer"] for config in configs]
+        lr = [rule["lr"] / (1 - rule["momentum"]) if "momentum" in rule else np.nan for rule in rules]
+        steps = [config["task"]["train"] // config["batch_size"] for config in configs]
+        parts.append(runs.assign_coords(lr=("optimizer", lr), steps=("optimizer", steps)))
+    return xr.concat(parts, "optimizer", join="outer")
+
+
+def slopes_squared(runs: xr.Dataset) -> xr.DataArray:
+    """Return ||gE||^2 = ||gL||^2 + 2 lam <gL, gS> + lam^2 F^2, with omega = rho = 0."""
+    return runs["loss_force"] ** 2 - 2 * runs["lam"] * runs["injection"] + runs["lam"] * runs["dissipation"]
+
+
+def energy(runs: xr.Dataset) -> xr.DataArray:
+    """Return E = L + lam S, with omega = rho = 0."""
+    return runs["train_loss"] + runs["lam"] * runs["entropy"]
+
+
+def measured(runs: xr.Dataset) -> xr.Dataset:
+    """Return the epochs at which the columns on request were measured."""
+    there = runs["smoothness"].notnull().any([name for name in runs["smoothness"].dims if name != "epoch"])
+    return runs.isel(epoch=there.to_numpy())
+
+
+def share(what: xr.DataArray, defined: xr.DataArray) -> xr.DataArray:
+    """Return the share of the epochs with a defined value at which something holds."""
+    return what.where(defined.notnull()).mean("epoch")
+
+
+def proposition_3(runs: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return for each run the share of epochs with mu_t > 0, whether all have it, and whether F then ends inside."""
+    at = measured(runs)
+    mu, C = at["curvature"].min("epoch"), at["coupling"].max("epoch")
+    throughout = mu > 0
+    inside = runs["force"].isel(epoch=-1) <= C / (runs["lam"].min("epoch") * mu)
+    return {
+        "mu > 0": share(at["curvature"] > 0, at["curvature"]),
+        "throughout": throughout.where(mu.notnull()).astype(float),
+        "inside": inside.where(throughout).astype(float),
+    }
+
+
+def theorem_1(runs: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return for each run the shares of epochs at which Theorem 1's premise and its descent hold, and its bound."""
+    at = measured(runs)
+    premise = at["lr"] * at["smoothness"]
+    promised = -at["step_time"] * slopes_squared(at) / 2
+    return {
+        "lr beta <= 1": share(premise <= 1, premise),
+        "descends": share(at["step_energy"] <= promised, at["step_energy"]),
+        "bound": stationarity(runs).isel(epoch=-1),
+        "bound without work": stationarity(runs, work=False).isel(epoch=-1),
+    }
+
+
+def stationarity(runs: xr.Dataset, *, work: bool = True) -> xr.DataArray:
+    """Return min_{t<T} ||gE||^2 over Theorem 1's bound on it, for T = 1, 2, ... epochs; NaN without an lr.
+
+    lam changes at the end of an epoch, so that W = sum over epochs of (lam_t - lam_{t-1})^+ S_t is the controller's
+    work; the least ||gE||^2 of the epochs is not less than that of the steps, so that a quotient below 1 is a proof.
+    """
+    # E_T at the lam that was in force on the way there: what lam did at the end of epoch T is no step.
+    arrived = (runs["train_loss"] + runs["lam"].shift(epoch=1) * runs["entropy"]).isel(epoch=slice(1, None))
+    raised = (runs["lam"].diff("epoch").clip(min=0) * runs["entropy"]).cumsum("epoch").shift(epoch=1, fill_value=0.0)
+    spent = energy(runs).isel(epoch=0, drop=True) - (arrived - raised if work else 0 * arrived)
+    least = slopes_squared(runs).isel(epoch=slice(None, -1)).transpose(..., "epoch")
+    least = least.copy(data=np.minimum.accumulate(least.to_numpy(), axis=-1)).assign_coords(epoch=spent["epoch"])
+    return least * runs["lr"] * runs["steps"] * spent["epoch"] / (2 * spent)
+
+
+def theorem_2(runs: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return for each run how far the true step is from the balance of entropy, and the balance late in training."""
+    at = measured(runs)
+    balance = at["step_time"] * (at["injection"] - at["dissipation"])
+    change = at["step_entropy"]
+
+    def relative(part: xr.DataArray) -> xr.DataArray:
+        return ((part**2).mean("epoch") / (change**2).mean("epoch")) ** 0.5
+
+    late = runs.isel(epoch=slice(-(runs.sizes["epoch"] // 4), None))
+    dissipation = late["dissipation"].mean("epoch")
+    moved = late["entropy"].isel(epoch=-1) - late["entropy"].isel(epoch=0)
+    time = runs["lr"] * runs["steps"] * (late.sizes["epoch"] - 1)
+    return {
+        "closure": relative(change - balance),
+        "length": relative(change - at["step_drift"]),
+        "direction": relative(at["step_drift"] - balance),
+        "late, said": late["injection"].mean("epoch") / dissipation - 1,
+        "late, done": moved / time / dissipation,
+    }
+
+
+def rows(runs: xr.Dataset) -> list[dict[str, Any]]:
+    """Return a row for each statement, optimiser and surrogate: each of its numbers as {value, low, high}, or None.
+
+    Of "inside" and of the bounds a number is over runs, without an interval: the share inside, the largest quotient.
+    """
+    found = []
+    for statement, measure in STATEMENTS.items():
+        numbers = measure(runs)
+        for optimizer in runs["optimizer"].to_numpy().tolist():
+            for surrogate in (name for name in grid.SURROGATES if name in runs["surrogate"]):
+                own = {name: value.sel(optimizer=optimizer, surrogate=surrogate) for name, value in numbers.items()}
+                if any(value.notnull().any() for value in own.values()):
+                    place = {"statement": statement, "optimizer": optimizer, "surrogate": surrogate}
+                    found.append(place | {name: _number(name, value) for name, value in own.items()})
+    return found
+
+
+STATEMENTS = {"Proposition 3": proposition_3, "Theorem 1": theorem_1, "Theorem 2": theorem_2}
+
+
+def _number(name: str, values: xr.DataArray) -> dict[str, float] | None:
+    """Return what the runs of one optimiser and surrogate come to, over regime, lam0 and seed."""
+    if not values.notnull().any():
+        return None
+    if name == "inside":
+        return {"value": values.mean().item()}
+    if name.startswith("bound"):
+        return {"value": values.max().item()}
+    mean, half = (part.item() for part in grid.interval(values.mean(["regime", "lam0"])))
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+OPTIMIZERS = {"descent": "descent, full batch", "plain": "plain", "sgd": "momentum", "adam": "Adam"}
+"""In the order in which the theorems' assumptions are given up."""
+COLOURS = {"descent": "black", "plain": BLUE, "sgd": ORANGE, "adam": GREY}
+
+
+def draw(runs: xr.Dataset, folder: Path) -> list[Path]:
+    """Draw a figure for each statement as PDF, SVG and PNG, and return their paths."""
+    figures = {"force": draw_force, "descent": draw_descent, "balance": draw_balance}
+    with mpl.rc_context(STYLE):
+        drawn = {f"trajectories_{name}": figure(runs) for name, figure in figures.items()}
+    return [path for stem, figure in drawn.items() for path in save(figure, folder / stem, ("pdf", "svg", "png"))]
+
+
+def draw_force(runs: xr.Dataset) -> Figure:
+    """Proposition 3: mu_t over epochs, momentum, for each surrogate, regime and lam."""
+    figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+    positive = proposition_3(runs)["mu > 0"].sel(optimizer="sgd").mean(["regime", "lam0", "seed"])
+    at = measured(runs)["curvature"].sel(optimizer="sgd")
+    for axes, surrogate in zip(figure.subplots(1, 3), grid.SURROGATES, strict=True):
+        for lam, colour in zip(at["lam0"].to_numpy().tolist(), (BLUE, ORANGE), strict=True):
+            for regime, line in (("fixed", "-"), ("thermostat", "--")):
+                own = at.sel(surrogate=surrogate, regime=regime, lam0=lam)
+                _band(axes, own, colour, line, f"{regime}, λ₀ = {lam:g}")
+        axes.axhline(0, color="black", linewidth=0.7)
+        axes.set(xlabel="epoch", ylabel="μ = ∇Sᵀ H ∇S / F² (nats per unit² of θ)" if surrogate == "softmax" else "")
+        panel(axes, f"{surrogate}: μ > 0 at {positive.sel(surrogate=surrogate).item():.0%}")
+    return figure
+
+
+def draw_descent(runs: xr.Dataset) -> Figure:
+    """Theorem 1: lr beta over epochs, the share of steps that descend, and the bound on the least gradient."""
+    figure = Figure(figsize=(6.8, 2.9), layout="constrained")
+    smooth, descends, bound = figure.subplots(1, 3)
+    own = runs.sel(surrogate="logdet", lam0=0.3)
+    at = measured(own)
+    found = theorem_1(runs)
+    for i, (name, label) in enumerate(OPTIMIZERS.items()):
+        look: dict[str, Any] = {"colour": COLOURS[name], "line": "-", "label": label}
+        if not np.isnan(own["lr"].sel(optimizer=name)):
+            _band(smooth, (at["lr"] * at["smoothness"]).sel(optimizer=name, regime="fixed"), **look)
+            for regime, line in (("fixed", "-"), ("thermostat", "--")):
+                _band(bound, stationarity(own).sel(optimizer=name, regime=regime), **look | {"line": line})
+        share_of = found["descends"].sel(optimizer=name).mean(["regime", "lam0"])
+        mean, half = grid.interval(
+            share_of.sel(surrogate=[s for s in grid.SURROGATES if share_of.sel(surrogate=s).notnull().any()])
+        )
+        place = [grid.SURROGATES.index(s) + 0.2 * i - 0.3 for s in mean["surrogate"].to_numpy()]
+        descends.bar(place, mean, 0.18, yerr=half, color=COLOURS[name], error_kw={"linewidth": 0.7}, label=label)
+    smooth.axhline(1, color="black", linewidth=0.7)
+    smooth.set(xlabel="epoch", ylabel="lr β", yscale="log")
+    descends.set(ylabel="share of steps", ylim=(0, 1.02))
+    descends.set_xticks(range(3), grid.SURROGATES)
+    bound.axhline(1, color="black", linewidth=0.7)
+    bound.set(xlabel="epoch T", ylabel="least ‖∇E‖² over its bound", yscale="log")
+    titles = ("premise: lr β ≤ 1", "E falls as it should", "min ‖∇E‖² ≤ bound")
+    for axes, title in zip((smooth, descends, bound), titles, strict=True):
+        panel(axes, title)
+    return figure
+
+
+def draw_balance(runs: xr.Dataset) -> Figure:
+    """Theorem 2: what the next step does to S, beside what the balance says, per optimiser."""
+    figure = Figure(figsize=(6.8, 2.6), layout="constrained")
+    own = runs.sel(surrogate="logdet", regime="fixed", lam0=0.3)
+    at = measured(own)
+    closure = theorem_2(own)["closure"].mean("seed")
+    for axes, (name, label) in zip(figure.subplots(1, 4), OPTIMIZERS.items(), strict=True):
+        one = at.sel(optimizer=name)
+        _band(axes, one["step_time"] * (one["injection"] - one["dissipation"]), ORANGE, "--", "balance")
+        _band(axes, one["step_entropy"], BLUE, "-", "step")
+        axes.axhline(0, color="black", linewidth=0.7)
+        axes.set(xlabel="epoch", ylabel="change of S (nats per step)" if name == "descent" else "")
+        panel(axes, f"{label}: {closure.sel(optimizer=name).item():.2f}")
+    return figure
+
+
+def _band(axes: Axes, values: xr.DataArray, colour: Any, line: str, label: str) -> None:
+    """Plot the mean over seeds with its 95% interval over epochs."""
+    mean, half = grid.interval(values)
+    epoch = mean["epoch"].to_numpy()
+    axes.fill_between(epoch, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(epoch, mean, color=colour, linestyle=line, linewidth=1, label=label)

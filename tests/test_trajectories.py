@@ -1,0 +1,182 @@
+"""Theorems 1 and 2 and Proposition 3 on runs: what is counted, on paths whose every number is known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from experiments.theory import study, trajectories
+from hclm_runner.config import ConfigError, configure
+from hclm_runner.records import COLUMNS, Records, describe
+from hclm_runner.store import prepare, write
+
+AXES = ("optimizer", "regime", "surrogate", "lam0", "seed")
+H_S, H_L = np.diag([1.0, 0.1]), np.diag([0.2, 1.0])
+TARGET = np.array([2.0, -1.0])
+
+
+def descend(lr: float, lam_of, T: int = 30) -> dict[str, list[float]]:
+    """Gradient descent of L + lam S, both quadratic, an epoch a step; the columns of a row at each epoch."""
+    theta, rows = np.array([1.0, 3.0]), []
+    for t in range(T + 1):
+        gS, gL, lam = H_S @ theta, H_L @ (theta - TARGET), lam_of(t)
+        S, L = theta @ H_S @ theta / 2, (theta - TARGET) @ H_L @ (theta - TARGET) / 2
+        gE = gL + lam * gS
+        moved = theta - lr * gE
+        S1, L1 = moved @ H_S @ moved / 2, (moved - TARGET) @ H_L @ (moved - TARGET) / 2
+        rows.append(
+            {"lam": lam, "train_loss": L, "entropy": S, "force": np.linalg.norm(gS), "loss_force": np.linalg.norm(gL)}
+            | {"injection": -gS @ gL, "dissipation": lam * gS @ gS, "gg": gE @ gE}
+            | {"curvature": gS @ H_S @ gS / (gS @ gS), "coupling": abs(gS @ H_S @ gL) / np.linalg.norm(gS)}
+            | {"smoothness": np.linalg.norm(H_L + lam * H_S, 2), "step_time": lr, "step_drift": gS @ (moved - theta)}
+            | {"step_entropy": S1 - S, "step_energy": L1 + lam * S1 - L - lam * S}
+        )
+        theta = moved
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def dataset(*paths: dict[str, list[float]], lr: float) -> xr.Dataset:
+    """One optimiser and surrogate; a path is a seed."""
+    runs = xr.Dataset(
+        {name: (("seed", "epoch"), np.array([path[name] for path in paths])) for name in paths[0]},
+        coords={"seed": range(len(paths)), "epoch": range(len(paths[0]["lam"]))},
+    )
+    runs = runs.expand_dims(optimizer=["plain"], regime=["fixed"], surrogate=["logdet"], lam0=[0.3])
+    return runs.assign_coords(lr=("optimizer", [lr]), steps=("optimizer", [1])).transpose(*AXES, "epoch")
+
+
+def chatter(t: int) -> float:
+    return 1.0 if t % 2 else 0.01
+
+
+def test_the_slope_of_the_energy_follows_from_the_columns():
+    runs = dataset(descend(0.3, lambda t: 0.1 + 0.05 * t), lr=0.3)
+    np.testing.assert_allclose(trajectories.slopes_squared(runs), runs["gg"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "lam_of", [lambda _: 0.5, chatter, lambda t: 1.0 / (1 + t)], ids=["fixed", "chatter", "falling"]
+)
+def test_theorem_1_holds_of_gradient_descent_with_the_controllers_work_counted(lam_of):
+    found = trajectories.theorem_1(dataset(descend(0.3, lam_of), lr=0.3))
+    assert found["lr beta <= 1"].item() == found["descends"].item() == 1
+    bound = trajectories.stationarity(dataset(descend(0.3, lam_of), lr=0.3))
+    assert bound["epoch"].to_numpy().tolist() == list(range(1, 31))
+    assert (bound <= 1).all()
+
+
+def test_the_bound_is_what_its_sum_says():
+    path = descend(0.3, chatter)
+    lam, L, S = (np.array(path[name]) for name in ("lam", "train_loss", "entropy"))
+    for T in (1, 2, 7, 30):
+        spent = sum(L[t] + lam[t] * S[t] - L[t + 1] - lam[t] * S[t + 1] for t in range(T))
+        spent += sum(
+            max(lam[t - 1] - lam[t], 0) * S[t] for t in range(1, T)
+        )  # what a falling lam gave, and none counts
+        expected = min(path["gg"][:T]) / (2 * spent / (0.3 * T))
+        found = trajectories.stationarity(dataset(path, lr=0.3)).sel(epoch=T).item()
+        assert found == pytest.approx(expected, rel=1e-12), T
+
+
+def test_without_the_work_a_chattering_lam_breaks_the_bound_and_too_large_a_step_the_descent():
+    # No loss to fall: what descent takes out, the controller puts in again.
+    found = trajectories.theorem_1(dataset(descend(0.3, chatter, T=4000), lr=0.3))
+    assert found["bound"].item() <= 1 < found["bound without work"].item()
+    large = trajectories.theorem_1(dataset(descend(2.5, lambda _: 0.5, T=8), lr=2.5))
+    assert large["lr beta <= 1"].item() == large["descends"].item() == 0
+
+
+def test_adam_has_no_lr_and_its_steps_are_judged_all_the_same():
+    found = trajectories.theorem_1(dataset(descend(0.3, chatter), lr=np.nan))
+    assert np.isnan(found["lr beta <= 1"]).all()
+    assert np.isnan(found["bound"]).all()
+    assert found["descends"].item() == 1
+
+
+def test_the_balance_closes_to_the_second_order_and_what_does_not_follow_the_flow_is_told_apart():
+    path = descend(0.01, lambda _: 0.5)
+    found = trajectories.theorem_2(dataset(path, lr=0.01))
+    assert found["closure"].item() == pytest.approx(found["length"].item(), rel=1e-9)
+    assert found["closure"].item() < 0.05
+    assert found["direction"].item() == pytest.approx(0, abs=1e-12)
+    aside = path | {"step_drift": [0.0] * 31, "step_entropy": [0.0, *path["step_entropy"][1:]]}
+    found = trajectories.theorem_2(dataset(aside, lr=0.01))
+    assert found["length"].item() == pytest.approx(1)
+    assert found["direction"].item() > 0.5
+
+
+def test_late_the_balance_says_what_the_flow_did():
+    found = trajectories.theorem_2(dataset(descend(0.001, lambda _: 0.5, T=100), lr=0.001))
+    assert found["late, said"].item() == pytest.approx(found["late, done"].item(), rel=0.01)
+
+
+def test_proposition_3_counts_positive_curvature_and_where_the_force_ends():
+    path = descend(0.3, lambda _: 0.5)
+    found = trajectories.proposition_3(dataset(path, lr=0.3))
+    assert [found[name].item() for name in ("mu > 0", "throughout", "inside")] == [1, 1, 1]
+    dented = path | {"curvature": [-1.0] * 10 + [np.nan] * 11 + [1.0] * 10}
+    found = trajectories.proposition_3(dataset(dented, lr=0.3))
+    assert (found["mu > 0"].item(), found["throughout"].item()) == (0.5, 0)
+    assert np.isnan(found["inside"]).all()
+    far = path | {"force": [*path["force"][:-1], 1e3]}
+    assert trajectories.proposition_3(dataset(far, lr=0.3))["inside"].item() == 0
+
+
+def test_a_row_has_the_seeds_mean_and_interval_and_nothing_where_nothing_was_measured():
+    runs = dataset(descend(0.3, chatter), descend(0.2, chatter), lr=0.3)
+    both = xr.concat([runs, runs.assign_coords(surrogate=["softmax"]) * np.nan], "surrogate")
+    found = trajectories.rows(both)
+    assert [(row["statement"], row["surrogate"]) for row in found] == [
+        ("Proposition 3", "logdet"), ("Theorem 1", "logdet"), ("Theorem 2", "logdet")
+    ]  # fmt: skip
+    per_seed = trajectories.theorem_2(runs)["closure"].to_numpy().ravel()
+    closure = found[2]["closure"]
+    assert closure["value"] == pytest.approx(per_seed.mean())
+    assert closure["high"] - closure["low"] == pytest.approx(2 * 12.7062 * per_seed.std(ddof=1) / 2**0.5, rel=1e-5)
+    json.dumps(found, allow_nan=False)
+
+
+# --- the reader -----------------------------------------------------------------------------------------------------
+
+SMALL = ["epochs=3", "task.train=64"]
+
+
+def store_of(folder, *overrides: list[str]):
+    for given in overrides:
+        runs = [configure([*SMALL, *given, f"seed={seed}"]) for seed in (0, 1)]
+        table = {name: np.arange(8.0).reshape(2, 4) for name in COLUMNS}
+        prepare(folder)
+        records = Records(runs, table, np.array([-1, -1]))
+        write(folder, records.frame(), describe(records, "cpu", 1.0))
+    return folder
+
+
+def test_the_stores_are_read_with_the_learning_rates_and_steps_of_their_optimisers(tmp_path):
+    first = store_of(tmp_path / "a", ["optimizer=sgd"], ["optimizer=adam"])
+    second = store_of(tmp_path / "b", ["optimizer=plain", "optimizer.name=descent", "batch_size=32"])
+    runs = trajectories.load(str(first), str(second))
+    assert runs["optimizer"].to_numpy().tolist() == ["adam", "sgd", "descent"]
+    np.testing.assert_allclose(runs["lr"], [np.nan, 0.5, 0.05])
+    assert runs["steps"].to_numpy().tolist() == [1, 1, 2]
+    assert runs["force"].sel(optimizer="descent", seed=1).to_numpy().ravel().tolist() == [4, 5, 6, 7]
+
+
+def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):
+    folder = store_of(tmp_path / "a", ["model.hidden=[8]"], ["model.hidden=[4]"])
+    runs = study.over(folder, width="model.hidden")
+    assert runs["width"].to_numpy().tolist() == [4, 8]
+    assert dict(runs.sizes) == {"width": 2, "surrogate": 1, "lam0": 1, "seed": 2, "epoch": 4}
+
+
+def test_what_is_not_whole_is_refused(tmp_path):
+    folder = store_of(tmp_path / "a", ["task.train=64", "lam=0.1"], ["task.train=128", "lam=0.1"], ["lam=0.2"])
+    with pytest.raises(ConfigError, match="n x surrogate x lam0 x seed, 8 in all, got 6"):
+        study.over(folder, n="task.train")
+    for path in (folder / "runs").iterdir():
+        pd.read_parquet(path).assign(schema=1).to_parquet(path)
+    with pytest.raises(ConfigError, match="records of version"):
+        study.over(folder, n="task.train")
+    with pytest.raises(ConfigError, match="a store of runs"):
+        study.over(tmp_path / "none", n="task.train")
