@@ -39,8 +39,8 @@ from hclm_runner.records import COLUMNS
 
 HERE = Path(__file__)
 README = HERE.parents[1] / "README.md"
-GATES = store.OUTPUTS / "theory" / "gates.json"
-"""What `make verify` writes."""
+THEORY = store.OUTPUTS / "theory"
+"""Where `make verify` writes gates.json and its figures, and `make theory` studies.json and its own."""
 LIMIT = 8_000_000
 """Bytes of the page: what mail and a phone still take."""
 
@@ -120,8 +120,10 @@ def build(source: str, tasks: str | None = None) -> str:
         Section("figures", "Figures", gallery(pictures, claims, source)),
         Section("explorer", "Explorer", ""),
     ]
-    if GATES.exists():
-        sections.append(Section("theory", "The theory, gate by gate", gate_table(json.loads(GATES.read_text()))))
+    if (gates := THEORY / "gates.json").exists():
+        sections.append(Section("theory", "The theory, gate by gate", gate_table(json.loads(gates.read_text()))))
+    if (studies := THEORY / "studies.json").exists():
+        sections.append(Section("studies", "The theory on real runs", study_tables(json.loads(studies.read_text()))))
     if conventions := _readme_section("Where this differs from, or completes, the paper"):
         sections.append(Section("conventions", "Where this differs from, or completes, the paper", conventions))
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
@@ -149,12 +151,14 @@ def fit(grids: Mapping[str, xr.Dataset], room: int) -> tuple[dict[str, Any], int
 def pack(one: xr.Dataset) -> dict[str, Any]:
     """Return a grid as JSON has it: its axes, and each column as codes of 16 bits between its least and greatest value.
 
-    A column is [surrogate, regime, lam0, seed, epoch]. Its codes 0..LEVELS are evenly spaced from `low` to `high`,
-    logarithms where `log`; they are stored as their changes from epoch to epoch, modulo 2^16, all low bytes before all
-    high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of its column's range.
+    A column, of those that were measured, is [surrogate, regime, lam0, seed, epoch]. Its codes 0..LEVELS are evenly
+    spaced from `low` to `high`, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo
+    2^16, all low bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of
+    its column's range.
     """
     axes = {name: one[name].to_numpy().tolist() for name in (*grid.AXES, "epoch")}
-    columns = {name: one[name].transpose(*grid.AXES, "epoch").to_numpy() for name in COLUMNS}
+    measured = [name for name in COLUMNS if np.isfinite(one[name]).any()]
+    columns = {name: one[name].transpose(*grid.AXES, "epoch").to_numpy() for name in measured}
     return axes | {"columns": {name: _pack(values) for name, values in columns.items()}}
 
 
@@ -287,7 +291,34 @@ def gate_table(gates: Sequence[Mapping[str, Any]]) -> str:
         for gate in gates
     ]
     held = sum(gate["passes"] for gate in gates)
-    return f"<p>{held} of {len(gates)} gates hold.</p>\n" + _table("Gates of make verify", head, rows)
+    shown: dict[str, list[str]] = {}
+    for gate in gates:
+        shown.setdefault(gate["figure"], []).append(gate["statement"])
+    drawn = theory_figures({stem: "; ".join(dict.fromkeys(those)) for stem, those in shown.items()})
+    return f"<p>{held} of {len(gates)} gates hold.</p>\n" + _table("Gates of make verify", head, rows) + drawn
+
+
+def study_tables(studies: Mapping[str, Any]) -> str:
+    """Return the tables and figures of the studies that `make theory` made."""
+    parts = []
+    for found in studies.values():
+        for table in found["tables"]:
+            rows = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in table["rows"]]
+            parts.append(_table(table["title"], table["head"], rows))
+        parts.append(theory_figures(found["figures"]))
+    return "".join(parts)
+
+
+def theory_figures(captions: Mapping[str, str]) -> str:
+    """Return the figures of the theory that were drawn, by the stems of their files."""
+    cards = [
+        f'<figure id="theory-{escape(stem)}"><button class="zoom" aria-label="Enlarge: {escape(caption)}">'
+        f'<img alt="{escape(caption)}" src="{_data_uri((THEORY / f"{stem}.svg").read_text())}"></button>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+        for stem, caption in captions.items()
+        if (THEORY / f"{stem}.svg").exists()
+    ]
+    return f'<div class="gallery">\n{"".join(cards)}</div>\n' if cards else ""
 
 
 class Picture(NamedTuple):

@@ -37,10 +37,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_gates(tmp_path_factory):
-    """Leave out what `make verify` may have written in this folder."""
+def _no_theory(tmp_path_factory):
+    """Leave out what `make verify` and `make theory` may have written in this folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "GATES", tmp_path_factory.mktemp("none") / "gates.json")
+        patch.setattr(report, "THEORY", tmp_path_factory.mktemp("none"))
         yield
 
 
@@ -395,13 +395,37 @@ def test_every_control_has_a_name(opened):
 
 def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, tmp_path, monkeypatch):
     gate = {"statement": "Theorem <2>", "says": "S moves", "measured": "a slope", "value": 1.25, "tolerance": None}
+    gate |= {"figure": "drawn"}
     gates = [gate | {"control": "sign", "passes": True}, gate | {"control": "none", "passes": False}]
-    monkeypatch.setattr(report, "GATES", tmp_path / "gates.json")
+    monkeypatch.setattr(report, "THEORY", tmp_path)
     assert 'id="theory"' not in report.build(str(folder))
-    (tmp_path / "gates.json").write_text(json.dumps(gates))
+    (tmp_path / "gates.json").write_text(json.dumps([*gates, gates[0] | {"figure": "not drawn"}]))
+    (tmp_path / "drawn.svg").write_text("<svg/>")
     page = report.build(str(folder))
     Outline(page)
     section = page[page.index('id="theory"') :]
-    assert "1 of 2 gates hold" in section
+    assert "2 of 3 gates hold" in section
     assert "Theorem &lt;2&gt;" in section
-    assert section.count("✗ FAILS") == section.count("✓ holds") == 1
+    assert (section.count("✗ FAILS"), section.count("✓ holds")) == (1, 2)
+    assert section.count('alt="Theorem &lt;2&gt;"') == section.count("<figure") == 1
+
+
+def test_the_studies_on_real_runs_are_a_section_once_they_were_made(folder, tmp_path, monkeypatch):
+    table = {"title": "Theorem <2> on runs", "head": ["optimiser", "closure"], "rows": [["sgd", "0.98 ± 0.01"]]}
+    studies = {"trajectories": {"numbers": [], "tables": [table], "figures": {"one": "A & B", "two": "not drawn"}}}
+    monkeypatch.setattr(report, "THEORY", tmp_path)
+    (tmp_path / "studies.json").write_text(json.dumps(studies))
+    (tmp_path / "one.svg").write_text("<svg/>")
+    page = report.build(str(folder))
+    Outline(page)
+    section = page[page.index('id="studies"') :]
+    assert "<caption>Theorem &lt;2&gt; on runs</caption>" in section
+    assert "<td>sgd</td><td>0.98 ± 0.01</td>" in section
+    assert 'alt="A &amp; B"' in section
+    assert "not drawn" not in section
+
+
+def test_a_column_that_nobody_asked_for_is_not_in_the_explorer(folder):
+    runs = grid.load(folder)["gaussian_mixture"]
+    runs["metric_force"] = runs["metric_force"] * np.nan
+    assert set(report.pack(runs)["columns"]) == set(COLUMNS) - {"metric_force"}

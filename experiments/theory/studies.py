@@ -36,8 +36,10 @@ class Found(NamedTuple):
     numbers: Any
     """As JSON has them."""
     tables: Sequence[Table]
+    figures: Mapping[str, str]
+    """Stem of its files -> what a figure shows."""
     paths: Sequence[Path]
-    """Of its figures."""
+    """Of those files."""
 
 
 def follow(out: Path) -> Found:
@@ -50,7 +52,7 @@ def follow(out: Path) -> Found:
         names = [name for name in own[0] if name not in ("statement", "optimizer", "surrogate")]
         cells = [[row["optimizer"], row["surrogate"], *(number(row[name]) for name in names)] for row in own]
         tables.append(Table(f"{statement} on runs", ("optimiser", "surrogate", *names), cells))
-    return Found(rows, tables, trajectories.draw(runs, out))
+    return Found(rows, tables, trajectories.CAPTIONS, trajectories.draw(runs, out))
 
 
 def generalise(out: Path) -> Found:
@@ -74,8 +76,11 @@ def generalise(out: Path) -> Found:
         Table(f"Corollary 1: exponents over n; {above}", ("surrogate", "lam", *quantities), grown),
         Table("Theorem 3: the 0-1 gap and what bounds it", ("surrogate", "lam", *heads), bounds),
     )
+    caption = {
+        "generalisation": "Theorem 3, Corollary 1: the 0-1 gap beside the paper's expression and bounds by f-CMI"
+    }
     drawn = generalisation.draw(samples, conditional, out)
-    return Found({"over_n": over_n, "conditional": conditional}, tables, drawn)
+    return Found({"over_n": over_n, "conditional": conditional}, tables, caption, drawn)
 
 
 def scale(out: Path) -> Found:
@@ -87,7 +92,9 @@ def scale(out: Path) -> Found:
         for row in rows
     ]
     heads = ("over", "surrogate", "lam", "a", "b", "kappa", "alpha predicted", "alpha measured", "")
-    return Found(rows, [Table("Proposition 4: excess risk ~ s^-alpha", heads, cells)], scaling.draw(rows, out))
+    tables = [Table("Proposition 4: excess risk ~ s^-alpha", heads, cells)]
+    caption = {"scaling": "Proposition 4: rates and excess risk over training-set size and width"}
+    return Found(rows, tables, caption, scaling.draw(rows, out))
 
 
 STUDIES: dict[str, Callable[[Path], Found]] = {"trajectories": follow, "generalisation": generalise, "scaling": scale}
@@ -128,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = []
         for name in given.only:
             one = STUDIES[name](given.out)
-            found[name] = {"numbers": one.numbers, "tables": [table._asdict() for table in one.tables]}
+            tables = [table._asdict() for table in one.tables]
+            found[name] = {"numbers": one.numbers, "tables": tables, "figures": one.figures}
             paths += one.paths
             for table in one.tables:
                 show(table)

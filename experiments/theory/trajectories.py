@@ -30,11 +30,16 @@ from matplotlib.figure import Figure
 
 from experiments import grid
 from experiments.theory import study
-from experiments.theory.gate import panel
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
 """What the experiments vary beside surrogate, lam and seed."""
+
+
+OPTIMIZERS = {"descent": "full batch", "plain": "plain", "sgd": "momentum", "adam": "Adam"}
+"""In the order in which the theorems' assumptions are given up."""
+COLOURS = {"descent": "black", "plain": BLUE, "sgd": ORANGE, "adam": GREY}
+LINES = {"fixed": "-", "thermostat": "--"}
 
 
 def load(*sources: str) -> xr.Dataset:
@@ -148,7 +153,7 @@ def rows(runs: xr.Dataset) -> list[dict[str, Any]]:
     found = []
     for statement, measure in STATEMENTS.items():
         numbers = measure(runs)
-        for optimizer in runs["optimizer"].to_numpy().tolist():
+        for optimizer in (name for name in OPTIMIZERS if name in runs["optimizer"]):
             for surrogate in (name for name in grid.SURROGATES if name in runs["surrogate"]):
                 own = {name: value.sel(optimizer=optimizer, surrogate=surrogate) for name, value in numbers.items()}
                 if any(value.notnull().any() for value in own.values()):
@@ -174,83 +179,98 @@ def _number(name: str, values: xr.DataArray) -> dict[str, float] | None:
 
 # --- figures --------------------------------------------------------------------------------------------------------
 
-OPTIMIZERS = {"descent": "descent, full batch", "plain": "plain", "sgd": "momentum", "adam": "Adam"}
-"""In the order in which the theorems' assumptions are given up."""
-COLOURS = {"descent": "black", "plain": BLUE, "sgd": ORANGE, "adam": GREY}
+CAPTIONS = {
+    "trajectories_force": "Proposition 3: curvature of S along its force; momentum",
+    "trajectories_descent": "Theorem 1: its premise, its descent and its bound; log-det, base lam 0.3",
+    "trajectories_balance": "Theorem 2: what a step does to S, and what the balance says; log-det, fixed lam 0.3",
+}
 
 
 def draw(runs: xr.Dataset, folder: Path) -> list[Path]:
     """Draw a figure for each statement as PDF, SVG and PNG, and return their paths."""
-    figures = {"force": draw_force, "descent": draw_descent, "balance": draw_balance}
     with mpl.rc_context(STYLE):
-        drawn = {f"trajectories_{name}": figure(runs) for name, figure in figures.items()}
-    return [path for stem, figure in drawn.items() for path in save(figure, folder / stem, ("pdf", "svg", "png"))]
+        figures = [draw_force(runs), draw_descent(runs), draw_balance(runs)]
+    drawn = zip(CAPTIONS, figures, strict=True)
+    return [path for stem, figure in drawn for path in save(figure, folder / stem, ("pdf", "svg", "png"))]
 
 
 def draw_force(runs: xr.Dataset) -> Figure:
     """Proposition 3: mu_t over epochs, momentum, for each surrogate, regime and lam."""
-    figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+    figure = Figure(figsize=(6.8, 2.6), layout="constrained")
     positive = proposition_3(runs)["mu > 0"].sel(optimizer="sgd").mean(["regime", "lam0", "seed"])
     at = measured(runs)["curvature"].sel(optimizer="sgd")
-    for axes, surrogate in zip(figure.subplots(1, 3), grid.SURROGATES, strict=True):
+    panels = figure.subplots(1, len(grid.SURROGATES))
+    for axes, surrogate in zip(panels, grid.SURROGATES, strict=True):
         for lam, colour in zip(at["lam0"].to_numpy().tolist(), (BLUE, ORANGE), strict=True):
-            for regime, line in (("fixed", "-"), ("thermostat", "--")):
+            for regime, line in LINES.items():
                 own = at.sel(surrogate=surrogate, regime=regime, lam0=lam)
                 _band(axes, own, colour, line, f"{regime}, λ₀ = {lam:g}")
         axes.axhline(0, color="black", linewidth=0.7)
-        axes.set(xlabel="epoch", ylabel="μ = ∇Sᵀ H ∇S / F² (nats per unit² of θ)" if surrogate == "softmax" else "")
-        panel(axes, f"{surrogate}: μ > 0 at {positive.sel(surrogate=surrogate).item():.0%}")
+        title = f"{surrogate}: μ > 0 at {positive.sel(surrogate=surrogate).item():.0%}"
+        axes.set_title(title, loc="left", fontsize=8, fontweight="bold")
+        axes.set(xlabel="epoch")
+    panels[0].set(ylabel="μ = ∇Sᵀ H ∇S / F² (nats / unit² of θ)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
 
 def draw_descent(runs: xr.Dataset) -> Figure:
     """Theorem 1: lr beta over epochs, the share of steps that descend, and the bound on the least gradient."""
-    figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-    smooth, descends, bound = figure.subplots(1, 3)
+    figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+    smooth, descends, bound = panels = figure.subplots(1, 3)
     own = runs.sel(surrogate="logdet", lam0=0.3)
-    at = measured(own)
-    found = theorem_1(runs)
+    premise, kept = measured(own)["lr"] * measured(own)["smoothness"], stationarity(own)
+    share_of = theorem_1(runs)["descends"].mean(["regime", "lam0"])
     for i, (name, label) in enumerate(OPTIMIZERS.items()):
-        look: dict[str, Any] = {"colour": COLOURS[name], "line": "-", "label": label}
-        if not np.isnan(own["lr"].sel(optimizer=name)):
-            _band(smooth, (at["lr"] * at["smoothness"]).sel(optimizer=name, regime="fixed"), **look)
-            for regime, line in (("fixed", "-"), ("thermostat", "--")):
-                _band(bound, stationarity(own).sel(optimizer=name, regime=regime), **look | {"line": line})
-        share_of = found["descends"].sel(optimizer=name).mean(["regime", "lam0"])
-        mean, half = grid.interval(
-            share_of.sel(surrogate=[s for s in grid.SURROGATES if share_of.sel(surrogate=s).notnull().any()])
-        )
-        place = [grid.SURROGATES.index(s) + 0.2 * i - 0.3 for s in mean["surrogate"].to_numpy()]
-        descends.bar(place, mean, 0.18, yerr=half, color=COLOURS[name], error_kw={"linewidth": 0.7}, label=label)
-    smooth.axhline(1, color="black", linewidth=0.7)
-    smooth.set(xlabel="epoch", ylabel="lr β", yscale="log")
+        colour = COLOURS[name]
+        if np.isfinite(own["lr"].sel(optimizer=name)):
+            for regime, line in LINES.items():
+                _band(smooth, premise.sel(optimizer=name, regime=regime), colour, line)
+                _band(bound, kept.sel(optimizer=name, regime=regime), colour, line)
+        mean, half = grid.interval(share_of.sel(optimizer=name).dropna("surrogate", how="all"))
+        place = [grid.SURROGATES.index(each) + 0.2 * i - 0.3 for each in mean["surrogate"].to_numpy()]
+        descends.bar(place, mean, 0.18, yerr=half, color=colour, error_kw={"linewidth": 0.7}, label=label)
+    for axes in (smooth, bound):
+        axes.axhline(1, color="black", linewidth=0.7)
+        axes.set(yscale="log")
+        low, high = axes.get_ylim()
+        ticks = [tick for tick in (0.05, 0.1, 0.2, 0.5, 1, 2, 5) if low < tick < high]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    smooth.set(xlabel="epoch", ylabel="lr β")
+    bound.set(xlabel="epochs T", ylabel="least ‖∇E‖² over its bound")
     descends.set(ylabel="share of steps", ylim=(0, 1.02))
     descends.set_xticks(range(3), grid.SURROGATES)
-    bound.axhline(1, color="black", linewidth=0.7)
-    bound.set(xlabel="epoch T", ylabel="least ‖∇E‖² over its bound", yscale="log")
-    titles = ("premise: lr β ≤ 1", "E falls as it should", "min ‖∇E‖² ≤ bound")
-    for axes, title in zip((smooth, descends, bound), titles, strict=True):
-        panel(axes, title)
+    for regime, line in LINES.items():
+        descends.plot([], [], color="black", linestyle=line, linewidth=1, label=regime)
+    titles = ("premise: lr β ≤ 1", "E falls by half of ⟨Δ, −∇E⟩", "bound: at most 1")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, loc="left", fontsize=8, fontweight="bold")
+    figure.legend(*descends.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
     return figure
 
 
 def draw_balance(runs: xr.Dataset) -> Figure:
     """Theorem 2: what the next step does to S, beside what the balance says, per optimiser."""
-    figure = Figure(figsize=(6.8, 2.6), layout="constrained")
+    figure = Figure(figsize=(6.8, 2.5), layout="constrained")
     own = runs.sel(surrogate="logdet", regime="fixed", lam0=0.3)
-    at = measured(own)
-    closure = theorem_2(own)["closure"].mean("seed")
-    for axes, (name, label) in zip(figure.subplots(1, 4), OPTIMIZERS.items(), strict=True):
+    at, closure = measured(own), theorem_2(own)["closure"].mean("seed")
+    panels = figure.subplots(1, len(OPTIMIZERS))
+    for axes, (name, label) in zip(panels, OPTIMIZERS.items(), strict=True):
         one = at.sel(optimizer=name)
-        _band(axes, one["step_time"] * (one["injection"] - one["dissipation"]), ORANGE, "--", "balance")
-        _band(axes, one["step_entropy"], BLUE, "-", "step")
+        balance = one["step_time"] * (one["injection"] - one["dissipation"])
+        _band(axes, balance, ORANGE, "--", "Theorem 2: time of the step x (injection − dissipation)")
+        _band(axes, one["step_entropy"], BLUE, "-", "what the step did to S")
         axes.axhline(0, color="black", linewidth=0.7)
-        axes.set(xlabel="epoch", ylabel="change of S (nats per step)" if name == "descent" else "")
-        panel(axes, f"{label}: {closure.sel(optimizer=name).item():.2f}")
+        axes.set(xlabel="epoch")
+        title = f"{label}\nclosure error {closure.sel(optimizer=name).item():.2f}"
+        axes.set_title(title, loc="left", fontsize=8, fontweight="bold")
+    panels[0].set(ylabel="change of S (nats per step)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7)
     return figure
 
 
-def _band(axes: Axes, values: xr.DataArray, colour: Any, line: str, label: str) -> None:
+def _band(axes: Axes, values: xr.DataArray, colour: str, line: str, label: str = "") -> None:
     """Plot the mean over seeds with its 95% interval over epochs."""
     mean, half = grid.interval(values)
     epoch = mean["epoch"].to_numpy()
