@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from experiments.theory import study, trajectories
+from experiments.theory import sweeps, trajectories
 from hclm_runner.config import ConfigError, configure
 from hclm_runner.records import COLUMNS, Records, describe
 from hclm_runner.store import prepare, write
@@ -165,7 +165,7 @@ def test_the_stores_are_read_with_the_learning_rates_and_steps_of_their_optimise
 
 def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):
     folder = store_of(tmp_path / "a", ["model.hidden=[8]"], ["model.hidden=[4]"])
-    runs = study.over(folder, width="model.hidden")
+    runs = sweeps.over(folder, width="model.hidden")
     assert runs["width"].to_numpy().tolist() == [4, 8]
     assert dict(runs.sizes) == {"width": 2, "surrogate": 1, "lam0": 1, "seed": 2, "epoch": 4}
 
@@ -173,10 +173,10 @@ def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):
 def test_what_is_not_whole_is_refused(tmp_path):
     folder = store_of(tmp_path / "a", ["task.train=64", "lam=0.1"], ["task.train=128", "lam=0.1"], ["lam=0.2"])
     with pytest.raises(ConfigError, match="n x surrogate x lam0 x seed, 8 in all, got 6"):
-        study.over(folder, n="task.train")
+        sweeps.over(folder, n="task.train")
     for path in (folder / "runs").iterdir():
         pd.read_parquet(path).assign(schema=1).to_parquet(path)
     with pytest.raises(ConfigError, match="records of version"):
-        study.over(folder, n="task.train")
+        sweeps.over(folder, n="task.train")
     with pytest.raises(ConfigError, match="a store of runs"):
-        study.over(tmp_path / "none", n="task.train")
+        sweeps.over(tmp_path / "none", n="task.train")

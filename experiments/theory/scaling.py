@@ -109,7 +109,7 @@ def measure(runs: xr.Dataset, axis: str) -> xr.Dataset:
     """Return I, D and R of each run, over axis, surrogate, lam0 and seed; NaN of a run that diverged.
 
     Args:
-        runs: As `study.over` gives them, of the Gaussian mixture.
+        runs: As `sweeps.over` gives them, of the Gaussian mixture.
         axis: n or width; over n the test split is another at each size, over the width it is the same.
     """
     options = {key: value for key, value in runs.attrs["config"]["task"].items() if key not in ("name", "_target_")}
@@ -286,7 +286,7 @@ def study(samples: xr.Dataset, width: xr.Dataset) -> list[dict[str, Any]]:
     scale.
 
     Args:
-        samples: Runs over n, as `study.over` gives them.
+        samples: Runs over n, as `sweeps.over` gives them.
         width: Runs over width.
     """
     rows = []

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from experiments.theory import generalisation, scaling, study, trajectories
+from experiments.theory import generalisation, scaling, sweeps, trajectories
 from hclm_runner import store, terminal
 
 Row = Mapping[str, Any]
@@ -57,7 +57,7 @@ def follow(out: Path) -> Found:
 
 def generalise(out: Path) -> Found:
     """Theorem 3 and Corollary 1: the expression beside the gap, and a bound that holds."""
-    samples = study.over("samples", n="task.train")
+    samples = sweeps.over("samples", n="task.train")
     over_n, conditional = generalisation.study(samples), generalisation.conditional_information()
     growth: dict[tuple[str, float], dict[str, Row]] = {}
     for row in over_n["growth"]:
@@ -79,13 +79,13 @@ def generalise(out: Path) -> Found:
     caption = {
         "generalisation": "Theorem 3, Corollary 1: the 0-1 gap beside the paper's expression and bounds by f-CMI"
     }
-    drawn = generalisation.draw(samples, conditional, out)
+    drawn = generalisation.draw(over_n, conditional, out)
     return Found({"over_n": over_n, "conditional": conditional}, tables, caption, drawn)
 
 
 def scale(out: Path) -> Found:
     """Proposition 4: the exponent that the rates predict, and the one measured."""
-    rows = scaling.study(study.over("samples", n="task.train"), study.over("width", width="model.hidden"))
+    rows = scaling.study(sweeps.over("samples", n="task.train"), sweeps.over("width", width="model.hidden"))
     names = ("a", "b", "kappa", "predicted", "measured")
     cells = [
         [row["axis"], row["surrogate"], f"{row['lam']:g}", *(number(row[name]) for name in names), row["verdict"]]
@@ -127,12 +127,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="which (default: all)")
     parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", metavar="DIR", help="where to write")
     given = parser.parse_args(arguments)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the tensors are too small to share
     path = given.out / "studies.json"
     with terminal.refusing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
         found = json.loads(path.read_text()) if path.exists() else {}
-        paths = []
+        paths: list[Path] = []
         for name in given.only:
             one = STUDIES[name](given.out)
             tables = [table._asdict() for table in one.tables]

@@ -29,7 +29,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import grid
-from experiments.theory import study
+from experiments.theory import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
@@ -52,8 +52,8 @@ def load(*sources: str) -> xr.Dataset:
     """
     parts = []
     for source in sources:
-        runs = study.over(source, **AXES)
-        configs = [study.configs(source, AXES["optimizer"])[name] for name in runs["optimizer"].to_numpy()]
+        runs = sweeps.over(source, **AXES)
+        configs = [sweeps.configs(source, AXES["optimizer"])[name] for name in runs["optimizer"].to_numpy()]
         rules = [config["optimizer"] for config in configs]
         lr = [rule["lr"] / (1 - rule["momentum"]) if "momentum" in rule else np.nan for rule in rules]
         steps = [config["task"]["train"] // config["batch_size"] for config in configs]
