@@ -304,7 +304,7 @@ def study_tables(studies: Mapping[str, Any]) -> str:
     for found in studies.values():
         for table in found["tables"]:
             rows = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in table["rows"]]
-            parts.append(_table(table["title"], table["head"], rows))
+            parts.append(_table(table["title"], table["head"], rows) + f"<p>{escape(table['note'])}</p>\n")
         parts.append(theory_figures(found["figures"]))
     return "".join(parts)
 

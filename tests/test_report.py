@@ -411,7 +411,12 @@ def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, tmp_pa
 
 
 def test_the_studies_on_real_runs_are_a_section_once_they_were_made(folder, tmp_path, monkeypatch):
-    table = {"title": "Theorem <2> on runs", "head": ["optimiser", "closure"], "rows": [["sgd", "0.98 ± 0.01"]]}
+    table = {
+        "title": "Theorem <2> on runs",
+        "note": "lr < 1",
+        "head": ["optimiser", "closure"],
+        "rows": [["sgd", "0.98 ± 0.01"]],
+    }
     studies = {"trajectories": {"numbers": [], "tables": [table], "figures": {"one": "A & B", "two": "not drawn"}}}
     monkeypatch.setattr(report, "THEORY", tmp_path)
     (tmp_path / "studies.json").write_text(json.dumps(studies))
@@ -421,6 +426,7 @@ def test_the_studies_on_real_runs_are_a_section_once_they_were_made(folder, tmp_
     section = page[page.index('id="studies"') :]
     assert "<caption>Theorem &lt;2&gt; on runs</caption>" in section
     assert "<td>sgd</td><td>0.98 ± 0.01</td>" in section
+    assert "<p>lr &lt; 1</p>" in section
     assert 'alt="A &amp; B"' in section
     assert "not drawn" not in section
 
