@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks compare run verify test test-all lint bench clean
+.PHONY: help figures figure tasks compare run verify theory test test-all lint bench clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
 SOURCES := pyproject.toml README.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js')
-RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json)
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json outputs/theory/studies.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 
@@ -41,6 +41,12 @@ compare: .venv  ## two stores, paired: make compare A=paper B=other
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments.theory
+
+theory: .venv  ## the theorems on real runs: what they assume, Theorem 3 over samples, Proposition 4 (2240 runs)
+	for name in premises descent samples width; do \
+		$(BIN)/python -m hclm_runner -m experiment=$$name || test $$? -eq 1 || exit 2; \
+	done
+	$(BIN)/python -m experiments.theory.studies
 
 run: .venv  ## one run: the log-det surrogate held by a thermostat; make run ARGS="task=digits lam=0.3"
 	$(BIN)/python -m hclm_runner surrogate=logdet regime=thermostat $(ARGS)
