@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from experiments.theory import fokker_planck
 from experiments.theory.fokker_planck import (
@@ -20,6 +20,7 @@ from experiments.theory.fokker_planck import (
     double_well_2d,
     entropy,
     entropy_rate,
+    excess_counts,
     free_energy,
     generator,
     langevin,
@@ -161,6 +162,36 @@ def test_langevin_particles_have_the_moments_of_ornstein_uhlenbeck():
     m, s = g.moments(np.array(1.0))
     assert abs(last.mean() - m) < 4 * np.sqrt(s / n) + 0.003  # steps of 0.005 shift the mean by 0.0009
     assert abs(last.var() - s) < 4 * s * np.sqrt(2 / n) + 0.003
+
+
+def test_counts_in_boxes_are_pearsons_chi_square():
+    well = Well(*centres((0, 2, 4), (0, 2, 4)), np.zeros((4, 4)), np.zeros((4, 4)), 1.0)
+    rho = np.array([[0.4, 0.3], [0.295, 0.005]]).repeat(2, axis=0).repeat(2, axis=1)  # boxes of area 1
+    places = np.repeat([[0.1, 0.9], [0.1, 1.1], [1.9, 0.1], [1.9, 1.9], [5.0, 0.5]], [38, 33, 27, 1, 1], axis=0)
+    # The box of 0.5 expected and the one outside go together.
+    by_hand = 2**2 / 40 + 3**2 / 30 + 2.5**2 / 29.5 + 1.5**2 / 0.5
+    assert excess_counts(places.T, well, rho, 2) == pytest.approx(by_hand / chi2.isf(1e-4, 3))
+
+
+def test_counts_tell_a_density_from_one_a_twentieth_hotter():
+    well, chance = double_well_2d(12), np.random.default_rng(1)
+    cells = chance.choice(well.V.size, 100_000, p=well.gibbs.ravel() * well.cell)
+    particles = np.array([x.ravel()[cells] for x in well.x])
+    particles += (chance.random(particles.shape) - 0.5) * np.array(well.h)[:, None]
+    assert excess_counts(particles, well, well.gibbs, 1) < 1
+    assert excess_counts(particles, well, well._replace(T=1.05 * well.T).gibbs, 1) > 1
+
+
+def test_the_slope_in_two_dimensions_is_that_of_the_well():
+    (x, y), step = np.random.default_rng(0).uniform(-1.5, 1.5, (2, 5)), 1e-30j
+
+    def V(x, y):
+        return (x**2 - 1) ** 2 + (y - x / 2) ** 2
+
+    exact = [V(x + step, y).imag / 1e-30, V(x, y + step).imag / 1e-30]
+    np.testing.assert_allclose(fokker_planck._slope_2d(np.array([x, y])), exact, rtol=1e-12)
+    well = double_well_2d(4)
+    np.testing.assert_allclose(well.V, V(*well.x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("broken", ["gain", "loss"])

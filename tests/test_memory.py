@@ -11,6 +11,7 @@ from experiments.theory.memory import (
     energy,
     field,
     kept,
+    larger,
     networks,
     one_by_one,
     overlaps,
@@ -96,6 +97,20 @@ def test_the_measures_read_what_they_say():
     assert kept(m) == 1 / 4
     assert effectiveness(m) == (3 + 1 + 0 + 2) / 16
     assert readout_sensitivity(m) == 3 / 4 - 1 / 4
+
+
+def test_networks_of_another_size_are_those_of_their_seeds():
+    m = larger(0.05, 200, count=3)
+    assert m.shape == (HORIZON + 1, 3)
+    for seed in range(3):
+        xi, s = networks(10, 1, 0.8, seed, size=200)
+        assert xi.shape == (1, 10, 200)
+        np.testing.assert_array_equal(m[:, [seed]], (xi[:, 0] * states(xi, s, together, HORIZON)).mean(axis=-1))
+
+
+def test_one_network_after_the_other_is_all_of_them_at_once():
+    xi, s = networks(200, 4, 0.8)
+    np.testing.assert_array_equal(overlaps(0.2, count=4), (xi[:, 0] * states(xi, s, together, HORIZON)).mean(axis=-1))
 
 
 def test_over_the_load_the_end_falls_before_the_peak_does():

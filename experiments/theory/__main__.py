@@ -17,7 +17,7 @@ from experiments.theory.gate import run
 from hclm_runner import store, terminal
 
 MODULES = (dynamics, information, fokker_planck, memory)
-FIGURES = (fokker_planck.draw, memory.draw)
+FIGURES = (dynamics.draw, information.draw, fokker_planck.draw, memory.draw)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,22 +6,31 @@ gE = grad E, F = ||gS||; theta moves by gradient descent, theta' = theta - eta g
 
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from experiments.theory.gate import Gate, Measured
+from experiments.theory.gate import Gate, Measured, panel
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.energy import asymmetric_cost, group_sparsity
 from hclm_runner.models import mlp
 from hclm_runner.observables import forces
 from hclm_runner.physics import Physics, build, flatten
+from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 from hclm_runner.regimes import Seen
 from hclm_runner.streams import stream
 from hclm_runner.trainer import gradients, train
+
+FIGURE = "dynamics"
+"""The stem of the figure that `draw` writes."""
 
 ROUNDING = 1e-12
 """What float64 leaves of a difference of energies near 1 nat."""
@@ -197,6 +206,11 @@ def bounded(_: float) -> float:
     return 10.0
 
 
+def unbounded(F: float) -> float:
+    """Return a lam that makes up for the force, however small it is."""
+    return 1 / F
+
+
 def step_apart(lam_of_F: Callable[[float], float] = bounded) -> Measured:
     """Proposition 1: with lam <= lam_max the update differs from plain descent by at most eta lam_max F.
 
@@ -239,10 +253,33 @@ class Descent(NamedTuple):
     W: Array
     """Control work sum_{u < t} (lam_{u+1} - lam_u)^+ S(theta_{u+1}), [T + 1]."""
 
+    @property
+    def steps(self) -> Array:
+        """T = 1, 2, ..., [T]."""
+        return np.arange(1.0, len(self.gg) + 1)
+
+    @property
+    def rise(self) -> Array:
+        """E_{t+1} - E_t + (eta/2) ||gE_t||^2, [T]: above 0 where a step falls by less than the theorem says."""
+        return np.diff(self.E) + self.eta / 2 * self.gg
+
+    @property
+    def least(self) -> Array:
+        """min_{t<T} ||gE_t||^2, [T]."""
+        return np.minimum.accumulate(self.gg)
+
+    @property
+    def fall(self) -> Array:
+        """E_0 - E_T, nats, [T]: the least that may stand for E_0 - E_inf."""
+        return self.E[0] - self.E[1:]
+
+    def bound(self, budget: Array | float) -> Array:
+        """Return 2 budget / (eta T), [T]; budget in nats."""
+        return 2 * budget / (self.eta * self.steps)
+
     def excess(self, budget: Array | float) -> float:
         """Return max over T of min_{t<T} ||gE||^2 - 2 budget / (eta T): above 0 where the bound fails."""
-        bound = 2 * budget / (self.eta * np.arange(1, len(self.gg) + 1))
-        return float((np.minimum.accumulate(self.gg) - bound).max())
+        return float((self.least - self.bound(budget)).max())
 
 
 def descend(system: System, eta: float, T: int) -> Descent:
@@ -278,15 +315,19 @@ def steepest(system: System, lam: float, eta: float, T: int) -> float:
     return largest(norms)
 
 
+MARGIN = 1.25
+"""beta over the largest ||H|| that `steepest` meets: it covers what lies between the points of power iteration."""
+
+
+@cache
 def fixed_lam(eta_beta: float) -> Descent:
     """Return a descent at lam = 3 with eta = eta_beta / beta.
 
-    beta, the Lipschitz constant of gE where the path runs, is 1.25 times the largest ||H|| met by a descent of the same
-    length in steps half as long: the margin covers what lies between the points of power iteration. At theta_0 alone
-    it would not do: ||H|| grows along the way.
+    beta, the Lipschitz constant of gE where the path runs, is `MARGIN` times the largest ||H|| met by a descent of the
+    same length in steps half as long. At theta_0 alone it would not do: ||H|| grows along the way.
     """
     system, T = System("lam=3.0"), 40
-    beta = 1.25 * steepest(system, 3.0, 0.1, 2 * T)
+    beta = MARGIN * steepest(system, 3.0, 0.1, 2 * T)
     return descend(system, eta_beta / beta, T)
 
 
@@ -299,7 +340,7 @@ def descent(eta_beta: float = 1.0) -> Measured:
     Control: eta = 3/beta.
     """
     path = fixed_lam(eta_beta)
-    worst = float((np.diff(path.E) + path.eta / 2 * path.gg).max())
+    worst = float(path.rise.max())
     return Measured(worst, ROUNDING, f"largest excess {worst:.1e} nats a step in {len(path.gg)}, eta = {path.eta:.2f}")
 
 
@@ -311,9 +352,26 @@ def stationarity(eta_beta: float = 1.0) -> Measured:
     Control: eta = 3/beta.
     """
     path = fixed_lam(eta_beta)
-    worst = path.excess(path.E[0] - path.E[1:])
-    text = f"min ||gE||^2 = {path.gg.min():.1e} <= {2 * (path.E[0] - path.E[-1]) / path.eta / len(path.gg):.1e} at the"
+    worst = path.excess(path.fall)
+    text = f"min ||gE||^2 = {path.least[-1]:.1e} <= {path.bound(path.fall)[-1]:.1e} at the"
     return Measured(worst, ROUNDING, f"{text} end; largest excess {worst:.1e}")
+
+
+@cache
+def chattering() -> Descent:
+    """Return a descent under a thermostat whose gain makes lam chatter between its bounds, eta = 1/beta.
+
+    On a linear encoder with S = `variance` and a convex L beta is known: the Hessian of softmax cross-entropy in the
+    logits is at most 1/2, so beta = lambda_max(X^T X / n) / 2 + lam_max lambda_max(C) / eps, X the features beside a 1,
+    C their covariance.
+    """
+    gains = ("kp=10.0", "ki=0.0", "smoothing=1.0", "warmup=0", "setpoint=0.1", "lam_max=1.0")
+    law = ["regime=thermostat", *(f"regime.{gain}" for gain in gains)]
+    system = System("surrogate=variance", "lam=0.001", *law, model=linear)
+    X = torch.cat([system.x, torch.ones_like(system.x[:, :1])], 1)
+    C = torch.cov(system.x.T, correction=0)
+    beta = _largest(X.T @ X / len(X)) / 2 + _largest(C) / system.config.surrogate.options["eps"]
+    return descend(system, 1 / beta, 200)
 
 
 def control_work(*, counted: bool = True) -> Measured:
@@ -323,20 +381,12 @@ def control_work(*, counted: bool = True) -> Measured:
     S(theta_{t+1}): E_{t+1} <= E_t - (eta/2) ||gE_t||^2 + (lam_{t+1} - lam_t)^+ S_{t+1}. Sum over t, as before. Without
     the work the theorem is false even for bounded lam: a controller that chatters feeds energy in as fast as descent
     takes it out, and ||gE|| never gets small.
-    Measured on the project's thermostat with a gain that makes it chatter between its bounds, on a linear encoder with
-    S = `variance` and a convex L, where beta is known: the Hessian of softmax cross-entropy in the logits is at most
-    1/2, so beta = lambda_max(X^T X / n) / 2 + lam_max lambda_max(C) / eps, X the features beside a 1, C their
-    covariance. The excess over the bound, E_T for E_inf, at every T; tolerance: rounding.
+    Measured on such a controller, `chattering`: the excess over the bound, E_T for E_inf, at every T; tolerance:
+    rounding.
     Control: the work left out, and E_inf replaced by 0, which L, S >= 0 allow: the paper's bound at its weakest.
     """
-    gains = ("kp=10.0", "ki=0.0", "smoothing=1.0", "warmup=0", "setpoint=0.1", "lam_max=1.0")
-    law = ["regime=thermostat", *(f"regime.{gain}" for gain in gains)]
-    system = System("surrogate=variance", "lam=0.001", *law, model=linear)
-    X = torch.cat([system.x, torch.ones_like(system.x[:, :1])], 1)
-    C = torch.cov(system.x.T, correction=0)
-    beta = _largest(X.T @ X / len(X)) / 2 + _largest(C) / system.config.surrogate.options["eps"]
-    path = descend(system, 1 / beta, 200)
-    worst = path.excess(path.E[0] - path.E[1:] + path.W[1:] if counted else path.E[0])
+    path = chattering()
+    worst = path.excess(path.fall + path.W[1:] if counted else path.E[0])
     text = (
         f"largest excess {worst:.1e}; min ||gE||^2 = {path.gg.min():.2f}, E_0 = {path.E[0]:.1f}, work {path.W[-1]:.1f}"
     )
@@ -347,20 +397,62 @@ def _largest(matrix: Tensor) -> float:
     return float(torch.linalg.eigvalsh(matrix)[-1])
 
 
+def along(system: System, lam: float, T: int, beta: float) -> float:
+    """Return a beta of at least `MARGIN` ||H|| on the whole path of T steps 1/beta: this one, doubled until it is.
+
+    Longer steps come further, where ||H|| is larger, so that no path is known before its beta. `steepest` is asked of a
+    third more steps: its four points are then the start, both thirds and the end.
+    """
+    while not MARGIN * steepest(system, lam, 1 / beta, 4 * T // 3) <= beta:  # NaN, of a path that diverged, too
+        beta *= 2
+    return beta
+
+
+def whole_paths(*, start_only: bool = False) -> Measured:
+    """Theorem 1 on fifteen paths, three surrogates from five seeds: it asks for the path's beta, not the start's.
+
+    gE is to be beta-Lipschitz wherever the path runs, and ||H|| grows as weights do. Measured at lam = 1 in 90 steps of
+    1/beta, beta by `along`: the largest excess, of any step and over the bound on min ||gE||^2 with E_T for E_inf;
+    tolerance: rounding. Control: beta = `MARGIN` ||H|| at theta_0 alone.
+    """
+    excess, growth, T = [], [], 90
+    for surrogate, seed in product(SURROGATES, range(5)):
+        system = System(f"surrogate={surrogate}", f"seed={seed}", "lam=1.0")
+        start = MARGIN * steepest(system, 1.0, 0.0, 4)  # steps of 0: four times at theta_0
+        beta = start if start_only else along(system, 1.0, T, start)
+        path = descend(system, 1 / beta, T)
+        excess.append(largest([path.rise.max(), path.excess(path.fall)]))
+        growth.append(beta / start)
+    worst, broken = largest(excess), sum(not value <= ROUNDING for value in excess)
+    text = f"largest excess {worst:.1e}, on {broken} of {len(excess)} paths above rounding"
+    return Measured(worst, ROUNDING, text if start_only else f"{text}; beta up to {max(growth):.0f} times the start's")
+
+
 # --- Theorem 2 and Proposition 2 ------------------------------------------------------------------------------------
 
+SIGNS = (1, -1, -1, -1)
+"""Of the terms of the balance: injection, lam F^2, omega <gS, gOmega>, rho <gS, gD>."""
 
-def entropy_balance(surrogate: str, signs: tuple[int, ...] = (1, -1, -1, -1)) -> float:
-    """Return how far the slope of log |Euler error| against log eta is from 1; see `balance`."""
+FLIPPED = [tuple(-s if i == j else s for j, s in enumerate(SIGNS)) for i in range(len(SIGNS))]
+"""One of them wrong, each in turn."""
+
+
+def euler_error(surrogate: str, signs: tuple[int, ...] = SIGNS) -> tuple[Array, Array]:
+    """Return steps eta, and by how much one step's dS/dt misses the balance, nats per unit of time; see `balance`."""
     system = System(f"surrogate={surrogate}", "lam=0.5", "omega=0.1", "rho=0.5")
     weights, theta, S = system.config, system.theta, system.entropy(system.theta)
     gS, gL, gOmega, gD = (grad(part, theta) for part in (system.entropy, system.loss, system.structure, system.risk))
     row = forces(gS, gL, number(weights.lam))
     terms = (row["injection"], row["dissipation"], weights.omega * gS @ gOmega, weights.rho * gS @ gD)
     rate = sum(sign * float(term) for sign, term in zip(signs, terms, strict=True))
-    eta = 2.0 ** -np.arange(6, 13)
+    eta = np.array([2.0**-k for k in range(6, 13)])
     gE = grad(system.at(weights.lam), theta)
-    error = [abs(float(system.entropy(system.step(theta, gE, h)) - S) / h - rate) for h in eta]
+    return eta, np.array([abs(float(system.entropy(system.step(theta, gE, h)) - S) / h - rate) for h in eta])
+
+
+def entropy_balance(surrogate: str, signs: tuple[int, ...] = SIGNS) -> float:
+    """Return how far the slope of log error against log eta is from 1."""
+    eta, error = euler_error(surrogate, signs)
     return abs(slope(np.log(eta), np.log(error)) - 1)
 
 
@@ -380,8 +472,7 @@ def balance() -> Measured:
 
 def flipped() -> Measured:
     """Return the nearest to slope 1 that any flip of a sign comes."""
-    flips = [tuple(-s if i == j else s for j, s in enumerate((1, -1, -1, -1))) for i in range(4)]
-    nearest = min(entropy_balance(surrogate, signs) for surrogate in SURROGATES for signs in flips)
+    nearest = min(entropy_balance(surrogate, signs) for surrogate in SURROGATES for signs in FLIPPED)
     return Measured(nearest, 0.1, f"slope at least {nearest:.2f} from 1 for each of four terms, three surrogates")
 
 
@@ -447,18 +538,24 @@ def far_out() -> System:
     return system
 
 
+def entering(lam: float) -> tuple[Array, float]:
+    """Return F along a descent of `far_out` at this lam, and the limit C/mu of lam = 1; see `force_enters`."""
+    paths = {each: force_path(far_out(), each, 100) for each in {1.0, lam}}
+    _, mu, C = paths[1.0]
+    return paths[lam][0], float(C.max() / mu.min())
+
+
 def force_enters(lam: float = 1.0) -> Measured:
     """Proposition 3: if gS^T H gS >= mu F^2 and |gS^T H gL| <= C F wherever F > R0, F enters F <= max(R0, C/(lam mu)).
 
     d(F^2/2)/dt = gS^T H dtheta/dt = -gS^T H gL - lam gS^T H gS <= C F - lam mu F^2, negative beyond C/(lam mu).
     Measured where the premise holds exactly with R0 = 0: a linear encoder whose Z are the logits, S = `variance`,
     so H = 1/eps times the covariance of the features, positive, and ||gL|| bounded as for any logistic loss. mu and C
-    are the least and the largest on the path, which is the flow in small steps. F over the limit of lam = 1, the
-    largest in the second half of the path; tolerance 1.
+    are the least and the largest on the path at lam = 1, which is the flow in small steps. F over that path's limit,
+    the largest in its second half; tolerance 1.
     Control: a hundredth of that lam, with the same limit: the loss holds the force outside.
     """
-    F, mu, C = force_path(far_out(), lam, 100)
-    limit = float(C.max() / mu.min())
+    F, limit = entering(lam)
     worst = float(F[50:].max()) / limit
     return Measured(worst, 1.0, f"F = {F[0]:.1f} -> {F[-1]:.2f}, limit C/(lam mu) = {limit:.2f}: {worst:.2f} of it")
 
@@ -484,6 +581,84 @@ def _reference(features: int, classes: int) -> nn.Module:
     return mlp(features, classes, hidden=[16], representation=8)
 
 
+# --- The figure -----------------------------------------------------------------------------------------------------
+
+MARKS = dict(zip(SURROGATES, "os^", strict=True))
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draw each statement beside what was measured of it, write PDF, SVG and PNG, return their paths.
+
+    Blue is what the statement is about, grey what it says, orange the control: the numbers of the gates.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.8, 5.6), layout="constrained")
+        (step, fixed, adaptive), (rates, still, force) = figure.subplots(2, 3)
+
+        kept, broken = fade(bounded), fade(unbounded)
+        step.loglog(kept.F, bounded(0) * kept.F, color=GREY, linestyle="--", label="lam$_{max}$ F")
+        step.loglog(kept.F, kept.loss_force, color=GREY, linestyle=":", label="‖∇L‖, plain step")
+        step.loglog(kept.F, kept.apart, "o", color=BLUE, markersize=3.5, label="lam = lam$_{max}$")
+        step.loglog(broken.F, broken.apart, "x", color=ORANGE, markersize=4, label="lam = 1/F")
+        step.set(xlabel="force F (nats / unit of θ)", ylabel="steps apart / η (nats / unit of θ)")
+
+        for times, colour in ((1, BLUE), (3, ORANGE)):
+            path = fixed_lam(float(times))
+            fixed.loglog(path.steps, path.least, color=colour, label=f"η = {times}/β")
+            fixed.loglog(path.steps, path.bound(path.fall), color=colour, linestyle="--", label=f"bound, η = {times}/β")
+        _broken(fixed, path, path.fall)
+
+        path = chattering()
+        adaptive.loglog(path.steps, path.least, color=BLUE, label="η = 1/β")
+        for budget, colour, label in (
+            (path.fall + path.W[1:], BLUE, "bound, with work"),
+            (path.E[0], ORANGE, "bound, without"),
+        ):
+            adaptive.loglog(path.steps, path.bound(budget), color=colour, linestyle="--", label=label)
+        _broken(adaptive, path, path.E[0])
+        for axes in (fixed, adaptive):
+            axes.set(xlabel="steps T", ylabel="least ‖∇E‖² so far (nats² / unit of θ²)")
+
+        for name, mark in MARKS.items():
+            eta, error = euler_error(name)
+            rates.loglog(eta, error, mark, color=BLUE, markersize=3.5, label=name)
+            rates.loglog(eta, error[0] * eta / eta[0], color=GREY, linestyle="--", linewidth=1)
+        rates.plot([], [], color=GREY, linestyle="--", linewidth=1, label="slope 1")
+        eta, error = euler_error("logdet", FLIPPED[1])
+        rates.loglog(eta, error, "x", color=ORANGE, markersize=4, label="logdet, +lam F²")
+        rates.set(xlabel="step η (units of time)", ylabel="error of dS/dt (nats / unit of time)")
+
+        multiples = np.linspace(-1, 2, 13)
+        still.plot(multiples, 1 - multiples, color=GREY, linestyle="--", label="1 − lam / critical lam")
+        for k, (name, ratios) in enumerate(zip(SURROGATES, critical(*multiples), strict=True)):
+            # On one line, so each surrogate shows every third point.
+            still.plot(multiples[k::3], ratios[k::3], MARKS[name], color=BLUE, markersize=3.5, label=name)
+        still.axhline(0, color=GREY, linewidth=0.7)
+        still.axvline(1, color=GREY, linewidth=0.7)
+        still.set(xlabel="lam / critical lam", ylabel="dS/dt, of that at lam = 0")
+
+        for lam, colour in ((1.0, BLUE), (0.01, ORANGE)):
+            F, limit = entering(lam)
+            force.semilogy(np.arange(len(F)), F, color=colour, label=f"lam = {lam:g}")
+        force.axhline(limit, color=GREY, linestyle="--", label="C / (lam μ), lam = 1")
+        force.set(xlabel="steps of 0.1", ylabel="force F (nats / unit of θ)")
+
+        panel(step, "Proposition 1")
+        panel(fixed, "Theorem 1")
+        panel(adaptive, "Theorem 1, adaptive lam")
+        panel(rates, "Theorem 2")
+        panel(still, "Proposition 2")
+        panel(force, "Proposition 3")
+    return save(figure, folder / FIGURE, ("pdf", "svg", "png"))
+
+
+def _broken(axes: Axes, path: Descent, budget: Array | float) -> None:
+    """Fill where the bound of this budget is below what it should bound."""
+    bound = path.bound(budget)
+    over = path.least > bound
+    axes.fill_between(path.steps, bound, path.least, over, interpolate=True, color=ORANGE, alpha=0.25, linewidth=0)
+
+
 GATES = [
     Gate(
         "Proposition 1, lam = 0",
@@ -496,15 +671,17 @@ GATES = [
         "Proposition 1, step",
         "lam <= lam_max: the update is within eta lam_max F of plain descent",
         step_apart,
-        partial(step_apart, lambda F: 1 / F),
+        partial(step_apart, unbounded),
         "lam = 1/F, unbounded",
+        figure=FIGURE,
     ),
     Gate(
         "Proposition 1",
         "bounded lam, F -> 0: the update tends to plain descent, where ||gL|| does not vanish",
         plain_descent,
-        partial(plain_descent, lambda F: 1 / F),
+        partial(plain_descent, unbounded),
         "lam = 1/F, unbounded",
+        figure=FIGURE,
     ),
     Gate(
         "Theorem 1, each step",
@@ -519,6 +696,7 @@ GATES = [
         stationarity,
         partial(stationarity, 3.0),
         "eta = 3/beta",
+        figure=FIGURE,
     ),
     Gate(
         "Theorem 1, adaptive lam",
@@ -526,6 +704,15 @@ GATES = [
         control_work,
         partial(control_work, counted=False),
         "the work left out",
+        figure=FIGURE,
+    ),
+    Gate(
+        "Theorem 1, whole paths",
+        "fifteen paths keep both, beta measured along each",
+        whole_paths,
+        partial(whole_paths, start_only=True),
+        "beta of the start alone",
+        slow=True,
     ),
     Gate(
         "Theorem 2",
@@ -533,6 +720,7 @@ GATES = [
         balance,
         flipped,
         "the sign of a term flipped",
+        figure=FIGURE,
     ),
     Gate(
         "Proposition 2",
@@ -540,6 +728,7 @@ GATES = [
         stands_still,
         partial(stands_still, 0.9),
         "at 0.9 critical_lam",
+        figure=FIGURE,
     ),
     Gate(
         "Proposition 2, sign",
@@ -547,6 +736,7 @@ GATES = [
         turns,
         partial(turns, -1.0),
         "around -critical_lam",
+        figure=FIGURE,
     ),
     Gate(
         "Proposition 3",
@@ -554,6 +744,7 @@ GATES = [
         force_enters,
         partial(force_enters, 0.01),
         "lam a hundredth",
+        figure=FIGURE,
     ),
     Gate(
         "Proposition 3, premise",

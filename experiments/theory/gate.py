@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from matplotlib.axes import Axes
+
 
 class Measured(NamedTuple):
     """A number, and the limits that it must keep."""
@@ -33,6 +35,8 @@ class Gate(NamedTuple):
     control_says: str
     slow: bool = False
     """Whether it needs more than a few seconds: run on request."""
+    figure: str = ""
+    """The figure that shows it, by the stem of its files; empty where none does."""
 
 
 def run(gate: Gate) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def run(gate: Gate) -> dict[str, Any]:
     return {
         "statement": gate.statement,
         "says": gate.says,
+        "figure": gate.figure,
         "measured": checked.text,
         "value": checked.value,
         "tolerance": checked.limit,
@@ -52,3 +57,11 @@ def run(gate: Gate) -> dict[str, Any]:
         "passes": checked.passes and fails,
         "seconds": time.perf_counter() - start,
     }
+
+
+def panel(axes: Axes, title: str, columns: int = 2) -> None:
+    """Head one panel of a figure of gates, and set its legend under it, where it hides no data."""
+    axes.set_title(title, loc="left", fontsize=8, fontweight="bold")
+    axes.legend(
+        fontsize=6.5, loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=columns, handlelength=1.8, columnspacing=1
+    )
