@@ -11,7 +11,7 @@ import torch
 
 from experiments.theory import __main__, dynamics, information
 from experiments.theory.gate import Gate, Measured, run
-from hclm_runner import observables, surrogates
+from hclm_runner import observables, premises, surrogates
 
 GATES = [gate for module in __main__.MODULES for gate in module.GATES]
 
@@ -133,7 +133,7 @@ def test_the_hessian_vector_product_is_the_hessian_s():
     system = dynamics.System()
     H = torch.autograd.functional.hessian(system.entropy, system.theta)
     v = torch.linspace(-1, 1, len(H), dtype=torch.float64)
-    torch.testing.assert_close(dynamics.curvature(system.entropy, system.theta, v), H @ v, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(premises.hessian_product(system.entropy, system.theta, v), H @ v, rtol=1e-9, atol=1e-12)
 
 
 def test_a_descent_is_judged_step_by_step_and_as_a_whole():

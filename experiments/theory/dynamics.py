@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import vmap
 
 from experiments.theory.gate import Gate, Measured, panel
 from hclm_runner.config import RunConfig, configure
@@ -25,6 +26,7 @@ from hclm_runner.models import mlp
 from hclm_runner.observables import forces
 from hclm_runner.physics import Physics, build, flatten
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.premises import force_premise, smoothness
 from hclm_runner.regimes import Seen
 from hclm_runner.streams import stream
 from hclm_runner.trainer import gradients, train
@@ -142,13 +144,6 @@ def value_and_grad(f: Scalar, theta: Tensor) -> tuple[float, Tensor]:
 def grad(f: Scalar, theta: Tensor) -> Tensor:
     """Return grad f(theta), [p]."""
     return value_and_grad(f, theta)[1]
-
-
-def curvature(f: Scalar, theta: Tensor, v: Tensor) -> Tensor:
-    """Return H v, [p], H the Hessian of f at theta: the gradient of <grad f, v>, H itself never formed."""
-    theta = theta.detach().requires_grad_()
-    (g,) = torch.autograd.grad(f(theta), theta, create_graph=True)
-    return torch.autograd.grad(g, theta, v)[0]
 
 
 # --- Proposition 1 --------------------------------------------------------------------------------------------------
@@ -301,22 +296,17 @@ def descend(system: System, eta: float, T: int) -> Descent:
 
 
 def steepest(system: System, lam: float, eta: float, T: int) -> float:
-    """Return the largest ||H|| along a descent of E in small steps, by power iteration at every quarter of it.
-
-    Each starts from the last one's vector, and curvature changes slowly along the path, so that few iterations do.
-    """
-    theta, v, norms = system.theta, torch.linspace(-1, 1, len(system.theta), dtype=torch.float64), []
+    """Return the largest ||H|| along a descent of E in small steps, of those at every quarter of it."""
+    theta, norms = system.theta, []
     for t in range(T):
         if t % (T // 4) == 0:
-            for _ in range(10 if t else 40):
-                v = curvature(system.at(lam), theta, v / v.norm())
-            norms.append(float(v.norm()))
+            norms.append(smoothness(vmap(system.at(lam)), theta[None]).item())
         theta = system.step(theta, grad(system.at(lam), theta), eta)
     return largest(norms)
 
 
 MARGIN = 1.25
-"""beta over the largest ||H|| that `steepest` meets: it covers what lies between the points of power iteration."""
+"""beta over the largest ||H|| that `steepest` meets: it covers what lies between its points."""
 
 
 @cache
@@ -524,11 +514,11 @@ def force_path(system: System, lam: float, T: int) -> tuple[Array, Array, Array]
     theta, rows = system.theta, []
     for _ in range(T):
         gS, gL = grad(system.entropy, theta), grad(system.loss, theta)
-        HgS = curvature(system.entropy, theta, gS)
-        rows.append((gS.norm(), gS @ HgS, (HgS @ gL).abs()))
+        found = force_premise(system.entropy, system.loss, theta)
+        rows.append((gS.norm(), found["curvature"], found["coupling"]))
         theta = system.step(theta, gL + lam * gS, 0.1)
     F, along, across = np.array(rows, dtype=np.float64).T
-    return F, along / F**2, across / F
+    return F, along, across
 
 
 def far_out() -> System:
