@@ -406,7 +406,9 @@ def draw(found: dict[str, Any], conditional: Sequence[dict[str, Any]], folder: P
             axes.minorticks_off()
         for axes in (top[0], memoriser, fcmi):
             axes.set_ylabel("test − training error")
-        upper.suptitle("√(2 s² (S + b)/n) is a diagnostic, not a bound: the memoriser breaks it", fontsize=8)
+        above = "{runs_above} of {runs} runs".format(**found["counts"])
+        title = f"√(2 s² (S + b)/n) is a diagnostic, not a bound: the gap exceeds it in {above}, and for a memoriser"
+        upper.suptitle(title, fontsize=8)
     return save(figure, folder / "generalisation", ("pdf", "svg", "png"))
 
 
