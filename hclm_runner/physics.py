@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hclm_runner import metric, observables
+from hclm_runner import metric, observables, premises
 from hclm_runner.config import Choice, ConfigError, RunConfig
 from hclm_runner.energy import cross_entropy, squared_error, total
 from hclm_runner.optimizers import Memory
@@ -159,6 +159,23 @@ class Physics:
         if "risk" in self.terms:
             self._probe("risk", "a scalar", (), run(lambda p, x, y, n: self._apply("risk", n, read(p, x), y)))
         self.d = Z.shape[1]
+        if self.config.premises or self.config.metric_force:
+            self._check_second_derivatives(theta, x[None], y[None], numbers)
+
+    def _check_second_derivatives(self, theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> None:
+        """Refuse parts that lack what was asked for: torch has not the second derivative of every function."""
+        lam = theta.new_ones(1)
+        try:
+            if self.config.metric_force:
+                vmap(self.curvature)(theta, theta, x, y)
+            if self.config.premises:
+                energy = vmap(self.energy)
+                premises.hessian_product(lambda t: energy(t, x, y, 0 * x[:, :, :1], lam, numbers), theta, theta)
+        except Exception as error:
+            asked = "metric_force" if self.config.metric_force else "premises"
+            reason = " ".join(str(error).split())
+            wanted = f"a model and a surrogate with second derivatives, got {type(error).__name__}: {reason}"
+            raise ConfigError(asked, getattr(self.config, asked), wanted) from error
 
     def _check_layout(self) -> None:
         problem = None

@@ -100,6 +100,8 @@ def train(
         moved: tuple[Tensor, Memory] = update(theta.detach(), g, memory, numbers)
         return moved
 
+    asked = config.premises or config.metric_force
+    due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
@@ -128,9 +130,8 @@ def train(
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
-        if epoch % config.measure_every == 0 or epoch == config.epochs:
-            ahead = (part[:, 0] for part in batches(epoch + 1))
-            moved = step(theta, memory, state["lam"], *ahead)[0] if config.premises else theta
+        if epoch in due:
+            moved = step(theta, memory, state["lam"], *(part[:, 0] for part in batches(epoch + 1)))[0]
             row |= _on_request(physics, runs, theta, moved, state["lam"], data)
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------

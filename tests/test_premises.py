@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hclm_runner.config import configure
+from hclm_runner.config import ConfigError, configure
 from hclm_runner.premises import LANCZOS, force_premise, next_step, smoothness
 from hclm_runner.records import ON_REQUEST
 from hclm_runner.trainer import train
@@ -108,6 +108,17 @@ def test_without_noise_momentum_or_minibatches_the_entropy_balance_closes():
     assert still["step_time"] == pytest.approx(0.001, rel=1e-9)
     assert closure(still) < 0.01
     assert closure(noisy) > 0.1
+
+
+def cityblock(Z: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(Z, Z, p=1.0).mean()
+
+
+def test_a_surrogate_that_cannot_be_differentiated_twice_is_refused_only_where_that_is_asked():
+    surrogate = ["surrogate=custom", f"surrogate._target_={__name__}.cityblock", *SMALL]
+    assert train([configure(surrogate)]).diverged[0] == -1
+    with pytest.raises(ConfigError, match=r"premises=True: expected .* second derivatives"):
+        train([configure([*surrogate, "premises=true"])])
 
 
 def test_they_change_nothing_else_and_count_only_when_asked_for():
