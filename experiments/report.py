@@ -293,7 +293,7 @@ def gate_table(gates: Sequence[Mapping[str, Any]]) -> str:
     held = sum(gate["passes"] for gate in gates)
     shown: dict[str, list[str]] = {}
     for gate in gates:
-        shown.setdefault(gate["figure"], []).append(gate["statement"])
+        shown.setdefault(gate.get("figure", ""), []).append(gate["statement"])
     drawn = theory_figures({stem: "; ".join(dict.fromkeys(those)) for stem, those in shown.items()})
     return f"<p>{held} of {len(gates)} gates hold.</p>\n" + _table("Gates of make verify", head, rows) + drawn
 

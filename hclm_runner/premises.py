@@ -13,7 +13,8 @@ from torch import Tensor
 from hclm_runner.observables import ratio
 
 LANCZOS = 20
-"""Steps of Lanczos' method: on the reference task an error of 2e-5 at the start, and below 1e-7 later."""
+"""Steps of Lanczos' method. Over seeds of the reference task the error is 2e-6 at the start in the median and 3% at
+worst, and at most 2e-4 later."""
 
 Scalar = Callable[[Tensor], Tensor]
 
@@ -39,7 +40,8 @@ def force_premise(S: Scalar, L: Scalar, theta: Tensor) -> dict[str, Tensor]:
 def smoothness(E: Scalar, theta: Tensor) -> Tensor:
     """Return the spectral norm of the Hessian of E at theta, [R]: the least beta of Theorem 1 there.
 
-    By Lanczos' method with full reorthogonalisation, which comes from below; exact where it has p steps or more.
+    By Lanczos' method with full reorthogonalisation, which comes from below (`LANCZOS`); exact where it has p steps or
+    more.
 
     Args:
         E: theta [R, p] -> [R].

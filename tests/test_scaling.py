@@ -58,7 +58,7 @@ def sweep(axis, options, *, off=0.0, noise=0.02, change=lambda measured: measure
     over = xr.DataArray(np.where(np.arange(9) > 0, 1.0, 1e6), dims="epoch", coords={"epoch": range(9)})
     runs = runs * over  # before training all is otherwise
     runs = change(runs.assign(train_loss=runs["test_loss"]).transpose(*places, "epoch"))
-    return runs.assign_attrs(config={"task": {"name": "gaussian_mixture", "_target_": "", **options}})
+    return runs.assign_attrs(configs={axis: {0: {"task": {"name": "gaussian_mixture", "_target_": "", **options}}}})
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, ON_REQUEST, Records, describe
 from hclm_runner.store import prepare, write
 
-REGIMES, LAMS, SEEDS = ("fixed", "thermostat"), (0.03, 0.3), (0, 1)
+REGIMES, LAMS, SEEDS = ("fixed", "thermostat"), (0.03, 0.3), (0, 1, 2, 3)
 QUIET = ["sigma=0", "surrogate.eps=1.0", "optimizer.name=descent", "batch_size=256"]
 STORES = {
     "premises": [[f"surrogate={s}", f"optimizer={o}"] for s in ("softmax", "variance", "logdet") for o in ("plain", "sgd", "adam")],

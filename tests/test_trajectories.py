@@ -1,6 +1,9 @@
 """Theorems 1 and 2 and Proposition 3 on runs: what is counted, on paths whose every number is known."""
 
+import functools
+import itertools
 import json
+import operator
 
 import numpy as np
 import pandas as pd
@@ -80,12 +83,16 @@ def test_the_bound_is_what_its_sum_says():
         assert found == pytest.approx(expected, rel=1e-12), T
 
 
-def test_without_the_work_a_chattering_lam_breaks_the_bound_and_too_large_a_step_the_descent():
+def test_without_the_work_a_chattering_lam_breaks_the_bound():
     # No loss to fall: what descent takes out, the controller puts in again.
     found = trajectories.theorem_1(dataset(descend(0.3, chatter, T=4000), lr=0.3))
-    assert found["bound"].item() <= 1 < found["bound without work"].item()
-    large = trajectories.theorem_1(dataset(descend(2.5, lambda _: 0.5, T=8), lr=2.5))
-    assert large["lr beta <= 1"].item() == large["descends"].item() == 0
+    assert (found["bound"].item(), found["as printed"].item()) == (1, 0)
+
+
+@pytest.mark.parametrize("lr", [2.0, 2.5, 3.0])
+def test_too_large_a_step_breaks_the_descent_and_the_bound_though_energy_then_rises(lr):
+    large = trajectories.theorem_1(dataset(descend(lr, lambda _: 0.5, T=8), lr=lr))
+    assert large["lr beta <= 1"].item() == large["descends"].item() == large["bound"].item() == 0
 
 
 def test_adam_has_no_lr_and_its_steps_are_judged_all_the_same():
@@ -115,13 +122,13 @@ def test_late_the_balance_says_what_the_flow_did():
 def test_proposition_3_counts_positive_curvature_and_where_the_force_ends():
     path = descend(0.3, lambda _: 0.5)
     found = trajectories.proposition_3(dataset(path, lr=0.3))
-    assert [found[name].item() for name in ("mu > 0", "throughout", "inside")] == [1, 1, 1]
+    assert [found[name].item() for name in ("mu > 0", "throughout", "starts inside", "ends inside")] == [1, 1, 0, 1]
     dented = path | {"curvature": [-1.0] * 10 + [np.nan] * 11 + [1.0] * 10}
     found = trajectories.proposition_3(dataset(dented, lr=0.3))
     assert (found["mu > 0"].item(), found["throughout"].item()) == (0.5, 0)
-    assert np.isnan(found["inside"]).all()
-    far = path | {"force": [*path["force"][:-1], 1e3]}
-    assert trajectories.proposition_3(dataset(far, lr=0.3))["inside"].item() == 0
+    assert np.isnan(found["ends inside"]).all()
+    found = trajectories.proposition_3(dataset(path | {"force": [0.1, *path["force"][1:-1], 1e3]}, lr=0.3))
+    assert (found["starts inside"].item(), found["ends inside"].item()) == (1, 0)
 
 
 def test_a_row_has_the_seeds_mean_and_interval_and_nothing_where_nothing_was_measured():
@@ -143,37 +150,87 @@ def test_a_row_has_the_seeds_mean_and_interval_and_nothing_where_nothing_was_mea
 SMALL = ["epochs=3", "task.train=64"]
 
 
-def store_of(folder, *overrides: list[str]):
+def store_of(folder, *overrides: list[str], seeds=range(4)):
+    prepare(folder)
     for given in overrides:
-        runs = [configure([*SMALL, *given, f"seed={seed}"]) for seed in (0, 1)]
-        table = {name: np.arange(8.0).reshape(2, 4) for name in COLUMNS}
-        prepare(folder)
-        records = Records(runs, table, np.array([-1, -1]))
+        one = configure([*SMALL, *given])
+        runs = [one.model_copy(update={"seed": seed}) for seed in seeds]
+        table = {name: np.arange(4.0 * len(runs)).reshape(-1, 4) for name in COLUMNS}
+        records = Records(runs, table, np.full(len(runs), -1))
         write(folder, records.frame(), describe(records, "cpu", 1.0))
     return folder
 
 
-def test_the_stores_are_read_with_the_learning_rates_and_steps_of_their_optimisers(tmp_path):
-    first = store_of(tmp_path / "a", ["optimizer=sgd"], ["optimizer=adam"])
-    second = store_of(tmp_path / "b", ["optimizer=plain", "optimizer.name=descent", "batch_size=32"])
-    runs = trajectories.load(str(first), str(second))
-    assert runs["optimizer"].to_numpy().tolist() == ["adam", "sgd", "descent"]
-    np.testing.assert_allclose(runs["lr"], [np.nan, 0.5, 0.05])
-    assert runs["steps"].to_numpy().tolist() == [1, 1, 2]
-    assert runs["force"].sel(optimizer="descent", seed=1).to_numpy().ravel().tolist() == [4, 5, 6, 7]
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """The two stores in miniature."""
+    folder = tmp_path_factory.mktemp("stores")
+
+    def cells(*optimizers, surrogates=("softmax", "variance", "logdet")):
+        fixed = itertools.product(optimizers, surrogates, ("fixed", "thermostat"), trajectories.LAMS)
+        return [[*o, f"surrogate={s}", f"regime={r}", f"lam={lam}", "premises=true"] for o, s, r, lam in fixed]
+
+    full = ["optimizer=plain", "optimizer.name=descent", "batch_size=32"]
+    three = ([f"optimizer={name}"] for name in ("sgd", "adam", "plain"))
+    return store_of(folder / "a", *cells(*three)), store_of(folder / "b", *cells(full, surrogates=("logdet",)))
+
+
+def test_the_stores_are_read_with_the_learning_rates_and_steps_of_their_optimisers(stores):
+    runs = trajectories.load(*map(str, stores))
+    assert runs["optimizer"].to_numpy().tolist() == ["adam", "plain", "sgd", "descent"]
+    np.testing.assert_allclose(runs["lr"], [np.nan, 0.05, 0.5, 0.05])
+    assert runs["steps"].to_numpy().tolist() == [1, 1, 1, 2]
+    own = runs.sel(optimizer="descent", surrogate="logdet", seed=1)["force"]
+    assert own.isel(regime=0, lam0=0).to_numpy().tolist() == [4, 5, 6, 7]
+
+
+def test_what_the_figures_cannot_do_without_is_asked_for_at_once(stores, tmp_path):
+    with pytest.raises(ConfigError, match="runs at optimizer = descent too"):
+        trajectories.load(str(stores[0]))
+    few = store_of(tmp_path / "few", ["premises=true", "regime=fixed", "lam=0.03"])
+    with pytest.raises(ConfigError, match="runs at regime = thermostat too"):
+        trajectories.load(str(few))
+    with pytest.raises(ConfigError, match="premises=true, omega=0 and rho=0"):
+        trajectories.load(str(store_of(tmp_path / "plain", ["lam=0.03"])))
+    lone = sweeps.over(store_of(tmp_path / "lone", ["lam=0.03"], seeds=[0, 1]), n="task.train")
+    with pytest.raises(ConfigError, match="at least 4 seeds, for intervals, got 2"):
+        sweeps.require("lone", lone, {})
+
+
+def test_a_seed_of_which_a_run_diverged_does_not_enter(stores):
+    runs = trajectories.load(*map(str, stores))
+    where = {"optimizer": "sgd", "surrogate": "variance", "regime": "fixed", "lam0": 0.3, "seed": 2}
+    died = functools.reduce(operator.and_, (runs[name] == at for name, at in where.items()))
+    cut = runs.where(~(died & (runs["epoch"] >= 2)))
+    whole, rest = ({(row["statement"], row["optimizer"], row["surrogate"]): row for row in trajectories.rows(each)}
+                   for each in (runs.sel(seed=[0, 1, 3]), cut))  # fmt: skip
+    key = ("Theorem 2", "sgd", "variance")
+    assert (whole[key]["seeds"], rest[key]["seeds"]) == (3, 3)
+    assert rest[key]["closure"] == pytest.approx(whole[key]["closure"])
+    assert rest[("Theorem 2", "adam", "variance")]["seeds"] == 4
 
 
 def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):
     folder = store_of(tmp_path / "a", ["model.hidden=[8]"], ["model.hidden=[4]"])
     runs = sweeps.over(folder, width="model.hidden")
     assert runs["width"].to_numpy().tolist() == [4, 8]
-    assert dict(runs.sizes) == {"width": 2, "surrogate": 1, "lam0": 1, "seed": 2, "epoch": 4}
+    assert dict(runs.sizes) == {"width": 2, "surrogate": 1, "lam0": 1, "seed": 4, "epoch": 4}
+    assert runs.attrs["configs"]["width"][8]["model"]["hidden"] == [8]
 
 
-def test_what_is_not_whole_is_refused(tmp_path):
+def test_what_is_not_whole_or_not_one_experiment_is_refused(tmp_path):
     folder = store_of(tmp_path / "a", ["task.train=64", "lam=0.1"], ["task.train=128", "lam=0.1"], ["lam=0.2"])
-    with pytest.raises(ConfigError, match="n x surrogate x lam0 x seed, 8 in all, got 6"):
+    with pytest.raises(ConfigError, match="n x surrogate x lam0 x seed, 16 in all, got 12"):
         sweeps.over(folder, n="task.train")
+    with pytest.raises(ConfigError, match=r"runs that differ in task\.train, surrogate, lam, seed alone"):
+        sweeps.over(store_of(tmp_path / "b", ["task.train=64"], ["task.train=128", "sigma=2"]), n="task.train")
+    lacking = store_of(tmp_path / "c", ["task.train=64"], ["task.train=128"])
+    next((lacking / "records").iterdir()).unlink()
+    with pytest.raises(ConfigError, match="the records of every run, but 4 lack theirs"):
+        sweeps.over(lacking, n="task.train")
+    next((lacking / "records").iterdir()).write_bytes(b"torn")
+    with pytest.raises(ConfigError, match="records that can be read"):
+        sweeps.over(lacking, n="task.train")
     for path in (folder / "runs").iterdir():
         pd.read_parquet(path).assign(schema=1).to_parquet(path)
     with pytest.raises(ConfigError, match="records of version"):

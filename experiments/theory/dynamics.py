@@ -196,9 +196,12 @@ def fade(lam_of_F: Callable[[float], float]) -> Fading:
     return Fading(*np.array(rows, dtype=np.float64).T)
 
 
+LAM_MAX = 10.0
+
+
 def bounded(_: float) -> float:
-    """Return lam_max of the gates below, whatever the force."""
-    return 10.0
+    """Return the largest lam, whatever the force."""
+    return LAM_MAX
 
 
 def unbounded(F: float) -> float:
@@ -214,7 +217,7 @@ def step_apart(lam_of_F: Callable[[float], float] = bounded) -> Measured:
     1e-8. Control: lam = 1/F, which is unbounded.
     """
     path = fade(lam_of_F)
-    worst = largest(path.apart / (bounded(0) * path.F))
+    worst = largest(path.apart / (LAM_MAX * path.F))
     return Measured(worst, 1 + 1e-6, f"distance at most {worst:.6g} of eta lam_max F, F down to {path.F.min():.1e}")
 
 
@@ -388,7 +391,7 @@ def _largest(matrix: Tensor) -> float:
 
 
 def along(system: System, lam: float, T: int, beta: float) -> float:
-    """Return a beta of at least `MARGIN` ||H|| on the whole path of T steps 1/beta: this one, doubled until it is.
+    """Return a beta of at least `MARGIN` ||H|| at four points of T steps 1/beta: this one, doubled until it is.
 
     Longer steps come further, where ||H|| is larger, so that no path is known before its beta. `steepest` is asked of a
     third more steps: its four points are then the start, both thirds and the end.
@@ -408,7 +411,7 @@ def whole_paths(*, start_only: bool = False) -> Measured:
     excess, growth, T = [], [], 90
     for surrogate, seed in product(SURROGATES, range(5)):
         system = System(f"surrogate={surrogate}", f"seed={seed}", "lam=1.0")
-        start = MARGIN * steepest(system, 1.0, 0.0, 4)  # steps of 0: four times at theta_0
+        start = MARGIN * smoothness(vmap(system.at(1.0)), system.theta[None]).item()
         beta = start if start_only else along(system, 1.0, T, start)
         path = descend(system, 1 / beta, T)
         excess.append(largest([path.rise.max(), path.excess(path.fall)]))
@@ -586,7 +589,7 @@ def draw(folder: Path) -> list[Path]:
         (step, fixed, adaptive), (rates, still, force) = figure.subplots(2, 3)
 
         kept, broken = fade(bounded), fade(unbounded)
-        step.loglog(kept.F, bounded(0) * kept.F, color=GREY, linestyle="--", label="lam$_{max}$ F")
+        step.loglog(kept.F, LAM_MAX * kept.F, color=GREY, linestyle="--", label="lam$_{max}$ F")
         step.loglog(kept.F, kept.loss_force, color=GREY, linestyle=":", label="‖∇L‖, plain step")
         step.loglog(kept.F, kept.apart, "o", color=BLUE, markersize=3.5, label="lam = lam$_{max}$")
         step.loglog(broken.F, broken.apart, "x", color=ORANGE, markersize=4, label="lam = 1/F")

@@ -57,10 +57,10 @@ from hclm_runner.tasks import Task
 from hclm_runner.trainer import train
 
 Array = NDArray[np.float64]
-Whole2 = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 CONDITIONS = (("logdet", 0.0), ("softmax", 0.1), ("variance", 0.1), ("logdet", 0.1))
-"""Surrogate and lam of the runs of part 2; at lam = 0 the surrogate is only measured."""
+"""Surrogate and lam of the runs of `conditional_information`; at lam = 0 the surrogate is only measured."""
 
 SHUFFLES = 20
 
@@ -153,7 +153,7 @@ def _memorised(n: int) -> dict[str, float]:
 # --- f-CMI ----------------------------------------------------------------------------------------------------------
 
 
-def coins(rng: np.random.Generator, n: int) -> Whole2:
+def coins(rng: np.random.Generator, n: int) -> Integers:
     """Return U: which of each of n pairs is trained on, [n]."""
     return rng.integers(2, size=n)
 
@@ -196,7 +196,7 @@ def supersample(
     return Task((x[chosen], y[chosen]), mixture.feedback, (x[left], y[left]), classes)
 
 
-def pairs(run: RunConfig) -> tuple[Array, Whole2, Whole2]:
+def pairs(run: RunConfig) -> tuple[Array, Integers, Integers]:
     """Return features x [n, 2, features] and labels y [n, 2] of a run's supersample, and the run's coins U [n]."""
     task = run.task.load()(stream(run.seed, "data"), **run.task.options)
     U = coins(stream(run.seed, "data"), len(task.train[1]))
@@ -206,7 +206,7 @@ def pairs(run: RunConfig) -> tuple[Array, Whole2, Whole2]:
     return x, y, U
 
 
-def predictions(runs: Sequence[RunConfig], theta: Tensor, x: Array, classes: int) -> Whole2:
+def predictions(runs: Sequence[RunConfig], theta: Tensor, x: Array, classes: int) -> Integers:
     """Return the class that each run gives to each sample x [n, 2, features], without noise, [R, n, 2].
 
     Args:
@@ -224,11 +224,11 @@ def predictions(runs: Sequence[RunConfig], theta: Tensor, x: Array, classes: int
         return physics.read(parameters, physics.encode(parameters, x)).argmax(-1)
 
     flat = torch.as_tensor(x.reshape(-1, x.shape[-1]), dtype=theta.dtype)
-    decided: Whole2 = vmap(decide, (0, None))(theta, flat).numpy().reshape(len(runs), *x.shape[:2])
+    decided: Integers = vmap(decide, (0, None))(theta, flat).numpy().reshape(len(runs), *x.shape[:2])
     return decided
 
 
-def information(symbols: Whole2, U: Whole2) -> Array:
+def information(symbols: Integers, U: Integers) -> Array:
     """Return the plug-in estimate of I(symbol; coin) of each pair over m runs, [n], nats, 0 to log 2.
 
     The coin is known to be fair, and only the law of the symbol given the coin is estimated, by its frequencies p0 and
@@ -264,7 +264,7 @@ def bound(information: Array) -> float:
     return float(np.sqrt(2 * information).mean())
 
 
-def estimates(F: Whole2, U: Whole2, y: Whole2) -> dict[str, float]:
+def estimates(F: Integers, U: Integers, y: Integers) -> dict[str, float]:
     """Return what m runs on one supersample say of the 0-1 gap.
 
     Args:

@@ -10,8 +10,10 @@ fixed before the outcome was seen; a refuted prediction is a result.
   Epochs are fixed, not steps: over n a run is longer the larger n is.
 - R is the final test loss less the Bayes risk of that very test split, the mean of -log p*(y|x), p* in closed form from
   the seed's own centres: paired, so that the luck of the split cancels. Nats.
-- kappa comes from where lam sets the ratio: the runs with lam > 0 at the reference scale (n = 256, width 64: the same
-  runs in both stores). kappa is assumed to be one for all lam and s; a, b and alpha are measured at one lam each.
+- kappa comes from where lam moves the ratio: the runs with lam > 0 at the reference scale (n = 256, width 64: the same
+  runs in both stores). It need not move it one way, and the ratio is measured, whose error biases kappa to 0. kappa is
+  assumed to be one for all lam and s; a, b and alpha are measured at one lam each. A negative kappa contradicts the
+  paper whatever it predicts, and the sentence says so.
 - Even seeds: a, b, kappa. Odd seeds: alpha. Exponents are least-squares slopes of logs of the seeds' means, and their
   errors come from a jackknife over seeds (Miller 1974, doi:10.1093/biomet/61.1.1): the seed is the independent unit, as
   all scales and all lam share its centres, and dropping one seed everywhere keeps what a, b and kappa have in common.
@@ -112,7 +114,8 @@ def measure(runs: xr.Dataset, axis: str) -> xr.Dataset:
         runs: As `sweeps.over` gives them, of the Gaussian mixture.
         axis: n or width; over n the test split is another at each size, over the width it is the same.
     """
-    options = {key: value for key, value in runs.attrs["config"]["task"].items() if key not in ("name", "_target_")}
+    task = next(iter(runs.attrs["configs"][axis].values()))["task"]
+    options = {key: value for key, value in task.items() if key not in ("name", "_target_")}
     sizes = {s: s if axis == "n" else options["train"] for s in runs[axis].to_numpy().tolist()}
     seeds = runs["seed"].to_numpy().tolist()
     bayes = {n: [bayes_risk(seed, {**options, "train": n}) for seed in seeds] for n in set(sizes.values())}
@@ -184,7 +187,7 @@ def difference(x: Estimate, y: Estimate) -> Estimate:
 
 def power(x: Array, y: Array) -> float:
     """Return the exponent of y ~ x^p: the slope of log y on log x, each [m]."""
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0]) if len(x) >= 2 else np.nan
 
 
 def drift(x: Array, y: Array) -> float:
@@ -192,7 +195,7 @@ def drift(x: Array, y: Array) -> float:
 
     Of log y = c0 + c1 log x + c2 (log x)^2 it is 2 c2 (log max x - log min x); 0 of a power law.
     """
-    return float(2 * np.polyfit(np.log(x), np.log(y), 2)[0] * np.ptp(np.log(x)))
+    return float(2 * np.polyfit(np.log(x), np.log(y), 2)[0] * np.ptp(np.log(x))) if len(x) >= 3 else np.nan
 
 
 Cell = Mapping[str, Array]
@@ -208,7 +211,7 @@ def lacking(cell: Cell, *names: str) -> str:
     for name in names:
         means = resampled(cell[name])
         what, where = NAMES[name[0]], " at the reference scale" if name.endswith("_ref") else ""
-        if np.isnan(means).any():
+        if not np.isfinite(means).all():
             return f"runs diverged, and have no {what}{where}"
         if means.min() <= 0:
             lowest = means[0].min() if means[0].min() <= 0 else means.min()
@@ -239,17 +242,19 @@ def exponents(cell: Cell) -> Found:
         "drift of kappa": (lambda i, d, risk: -drift(i / d, risk), reference),
         "drift of alpha": (lambda risk: -drift(s, risk), ("R",)),
     }
-    return {
-        name: None if lacking(cell, *of) else jackknife(statistic, *(cell[each] for each in of))
-        for name, (statistic, of) in statistics.items()
-    }
+    found: dict[str, Estimate | None] = {}
+    for name, (statistic, of) in statistics.items():
+        estimate = None if lacking(cell, *of) else jackknife(statistic, *(cell[each] for each in of))
+        found[name] = estimate if estimate is not None and np.isfinite(estimate.value) else None
+    return found
 
 
 def judge(cell: Cell, found: Found) -> tuple[str, str]:
     """Return HOLDS, FAILS or UNDEFINED, and a sentence."""
     predicted, measured = found["predicted"], found["measured"]
     if predicted is None or measured is None:
-        return "UNDEFINED", f"No power law: {lacking(cell, 'I', 'D', 'R', 'I_ref', 'D_ref', 'R_ref')}."
+        why = lacking(cell, "I", "D", "R", "I_ref", "D_ref", "R_ref") or "fewer than two scales, or than two lam"
+        return "UNDEFINED", f"No power law: {why}."
     apart = difference(measured, predicted)
     sentence = f"alpha = {predicted} is predicted and {measured} measured, {apart} apart"
     if predicted.vanishes or measured.vanishes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import xarray as xr
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -47,9 +48,9 @@ class Found(NamedTuple):
 
 NOTES = {
     "Proposition 3": "Share of epochs with mu = gS^T H gS / F^2 > 0; of runs where it is throughout; and of those, of "
-    "runs whose force ends below C / (lam mu).",
-    "Theorem 1": "Shares of epochs; then, of all runs, the largest min ||gE||^2 over its bound, with the controller's "
-    "work and as printed. Adam has no lr.",
+    "runs whose force is below C / (lam mu) before training and at its end.",
+    "Theorem 1": "Shares of epochs; then of runs that keep the bound on min ||gE||^2, with the controller's work and "
+    "as printed. Adam has no lr.",
     "Theorem 2": "What the balance misses of a step's change of S, root mean square over that of the change; of it, "
     "the part of the step's length and of its direction. Late in training: the change of S that the balance says, and "
     "that came, over what dissipation alone would have done.",
@@ -68,15 +69,19 @@ def follow(out: Path) -> Found:
     tables = []
     for statement in trajectories.STATEMENTS:
         own = [row for row in rows if row["statement"] == statement]
-        names = [name for name in own[0] if name not in ("statement", "optimizer", "surrogate")]
-        cells = [[row["optimizer"], row["surrogate"], *(number(row[name]) for name in names)] for row in own]
-        tables.append(Table(f"{statement} on runs", NOTES[statement], ("optimiser", "surrogate", *names), cells))
+        names = [name for name in own[0] if name not in ("statement", "optimizer", "surrogate", "seeds")]
+        cells = [
+            [row["optimizer"], row["surrogate"], str(row["seeds"]), *(number(row[name]) for name in names)]
+            for row in own
+        ]
+        heads = ("optimiser", "surrogate", "seeds", *names)
+        tables.append(Table(f"{statement} on runs", NOTES[statement], heads, cells))
     return Found(rows, tables, trajectories.CAPTIONS, trajectories.draw(runs, out))
 
 
 def generalise(out: Path) -> Found:
     """Theorem 3 and Corollary 1: the expression beside the gap, and a bound that holds."""
-    samples = sweeps.over("samples", n="task.train")
+    samples = _samples()
     over_n, conditional = generalisation.study(samples), generalisation.conditional_information()
     growth: dict[tuple[str, float], dict[str, Row]] = {}
     for row in over_n["growth"]:
@@ -109,7 +114,9 @@ def generalise(out: Path) -> Found:
 
 def scale(out: Path) -> Found:
     """Proposition 4: the exponent that the rates predict, and the one measured."""
-    rows = scaling.study(sweeps.over("samples", n="task.train"), sweeps.over("width", width="model.hidden"))
+    samples, width = _samples(), sweeps.over("width", width="model.hidden")
+    sweeps.require("width", width, {"width": [scaling.REFERENCE["width"]], "lam0": [scaling.SHOWN[1]]})
+    rows = scaling.study(samples, width)
     names = ("a", "b", "kappa", "predicted", "measured")
     heads = ("surrogate", "lam", "a", "b", "kappa", "predicted", "measured", "")
     tables = []
@@ -122,6 +129,12 @@ def scale(out: Path) -> Found:
         tables.append(Table(f"Proposition 4 on runs, over {axis}", NOTES["Proposition 4"], heads, cells))
     caption = {"scaling": "Proposition 4: rates and excess risk over training-set size and width"}
     return Found(rows, tables, caption, scaling.draw(rows, out))
+
+
+def _samples() -> xr.Dataset:
+    samples = sweeps.over("samples", n="task.train")
+    sweeps.require("samples", samples, {"n": [scaling.REFERENCE["n"]], "lam0": [0, scaling.SHOWN[1]]})
+    return samples
 
 
 STUDIES: dict[str, Callable[[Path], Found]] = {"trajectories": follow, "generalisation": generalise, "scaling": scale}
@@ -146,6 +159,15 @@ def show(table: Table) -> None:
     Console(highlight=False, markup=False).print(rich)
 
 
+def _known(path: Path) -> dict[str, Any]:
+    """Return what other studies found before; nothing of a file that is torn."""
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the studies, print their tables, write studies.json and the figures; exit with 2 where that is refused."""
     parser = argparse.ArgumentParser(
@@ -158,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = given.out / "studies.json"
     with terminal.refusing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
-        found = json.loads(path.read_text()) if path.exists() else {}
+        found = _known(path)
         paths: list[Path] = []
         for name in given.only:
             one = STUDIES[name](given.out)

@@ -3,9 +3,11 @@
 Imports neither torch nor hydra.
 """
 
+import copy
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +15,7 @@ import xarray as xr
 
 from experiments import grid
 from hclm_runner import store
-from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
 from hclm_runner.records import COLUMNS
 
 
@@ -23,14 +25,15 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
     Args:
         source: The store, by its name under outputs/ or by its path.
         axes: Dimension -> the key of the configuration that varies along it, as in n="task.train"; a list becomes its
-            first entry.
+            first entry. Along the name of a group, as in "optimizer.name", all its options may vary.
 
     Returns:
-        A variable for each measured column, NaN from the epoch at which a run diverged and where it is undefined.
-        Its attribute `config` is the configuration of one of the runs: what all have in common but the axes.
+        A variable for each measured column, NaN from the epoch at which a run diverged and where it is undefined. Its
+        attribute `configs` has for each axis value -> the configuration of one of its runs.
 
     Raises:
-        ConfigError: If there is no such store, another version of this package wrote it, or runs are missing.
+        ConfigError: If there is no such store, it cannot be read, another version of this package wrote it, runs are
+            missing, or they differ in more than the axes.
     """
     records, runs = _finished(source)
     configs = [json.loads(text) for text in runs["config"]]
@@ -41,32 +44,59 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
     if (full := math.prod(labels[name].nunique() for name in dimensions)) != len(labels):
         wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {len(labels)}"
         raise ConfigError("store", os.fspath(source), wanted)
+    if len({json.dumps(_without(config, axes.values())) for config in configs}) > 1:
+        wanted = f"runs that differ in {', '.join([*axes.values(), 'surrogate', 'lam', 'seed'])} alone"
+        raise ConfigError("store", os.fspath(source), wanted)
     table = records[["run_id", "epoch", *COLUMNS]].merge(labels, on="run_id")
-    return table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray().assign_attrs(config=configs[0])
+    found = table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
+    return found.assign_attrs(configs={name: dict(zip(own, configs, strict=True)) for name, own in values.items()})
 
 
-def configs(source: str | os.PathLike[str], key: str) -> dict[Any, dict[str, Any]]:
-    """Return value of a key -> the configuration of one of the runs that have it.
+def require(source: str, runs: xr.Dataset, places: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse runs that lack some of the `places`, dimension -> values, or of which there are fewer than 4 seeds.
 
     Raises:
-        ConfigError: As `over`.
+        ConfigError: Naming what is missing.
     """
-    found = [json.loads(text) for text in _finished(source)[1]["config"]]
-    return {_value(config, key): config for config in found}
+    for name, wanted in places.items():
+        if missing := [value for value in wanted if value not in runs[name]]:
+            raise ConfigError("store", source, f"runs at {name} = {', '.join(map(str, missing))} too")
+    if runs.sizes["seed"] < 4:
+        raise ConfigError("store", source, f"runs of at least 4 seeds, for intervals, got {runs.sizes['seed']}")
 
 
 def _finished(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    records, runs = store.load(grid.locate(source))
+    where = grid.locate(source)
+    try:
+        records, runs = store.load(where)
+    except (OSError, ValueError) as error:  # a torn file is pyarrow's ValueError
+        raise ConfigError("store", os.fspath(source), f"records that can be read, got {error}") from error
     runs = runs[runs["status"].isin(store.DONE)]
+    if runs.empty:
+        raise ConfigError("store", os.fspath(source), "finished runs")
     if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
         wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
         raise ConfigError("store", os.fspath(source), wanted)
+    rows = records.groupby("run_id").size().reindex(runs["run_id"], fill_value=0)
+    if lacking := int((rows.to_numpy() != runs["rows"].to_numpy()).sum()):
+        raise ConfigError("store", os.fspath(source), f"the records of every run, but {lacking} lack theirs")
     return records, runs
 
 
-def _value(config: dict[str, Any], key: str) -> Any:
+def _value(config: Mapping[str, Any], key: str) -> Any:
     """Return the value at a dotted key."""
     value: Any = config
     for part in key.split("."):
         value = value[part]
     return value[0] if isinstance(value, list) else value
+
+
+def _without(config: Mapping[str, Any], keys: Any) -> dict[str, Any]:
+    """Return a configuration without what may vary: these keys, of "group.name" the group, and how it executed."""
+    rest = copy.deepcopy({key: value for key, value in config.items() if key not in {*EXECUTION, "lam", "seed"}})
+    for group, _, option in (key.partition(".") for key in (*keys, "surrogate.name")):
+        if option == "name":
+            rest.pop(group)
+        else:
+            rest[group].pop(option)
+    return rest

@@ -7,11 +7,11 @@ From the stores of the experiments `premises` (plain gradient descent, momentum 
   interval is Student's t over the seeds.
 - Proposition 3 assumes mu_t = gS^T H gS / F^2 above some mu > 0 wherever F > R0. Counted with R0 = 0: the share of
   epochs with mu_t > 0. Where it holds throughout a run, with mu = min mu_t and C = max C_t, the proposition puts F
-  below C / (lam mu), lam the least; counted at the last epoch, over that of those runs.
+  below C / (lam mu), lam the least; counted, of those runs, at the last epoch, and at the start to compare.
 - Theorem 1 assumes lr <= 1 / beta: the share of epochs with lr beta_t <= 1, lr / (1 - momentum) for heavy balls; Adam
   has no such lr. It concludes that a step lowers E by half of <Delta, -gE> or more: the share of epochs whose next step
-  did. And min_{t<T} ||gE||^2 <= 2 (E_0 - E_T + W) / (lr N), W the work of the controller, N the steps: the quotient of
-  both sides, at most 1 where it holds. As printed: without W, and with E_T at its least, 0.
+  did. And min_{t<T} ||gE||^2 <= 2 (E_0 - E_T + W) / (lr N), W the work of the controller, N the steps: the share of
+  the runs that keep it. As printed: without W, and with E_T at its least, 0.
 - Theorem 2, closure: root mean square of step_entropy - step_time (injection - dissipation), over that of step_entropy.
   0 if the balance closes, 1 if it says nothing of the step. Of it `length` is the part of the step's second order, and
   `direction` that of what does not follow -gE.
@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 
 from experiments import grid
 from experiments.theory import sweeps
+from hclm_runner.config import ConfigError
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
@@ -40,6 +41,8 @@ OPTIMIZERS = {"descent": "full batch", "plain": "plain", "sgd": "momentum", "ada
 """In the order in which the theorems' assumptions are given up."""
 COLOURS = {"descent": "black", "plain": BLUE, "sgd": ORANGE, "adam": GREY}
 LINES = {"fixed": "-", "thermostat": "--"}
+LAMS = (0.03, 0.3)
+"""The base lam that the figures show; the last one where they show one."""
 
 
 def load(*sources: str) -> xr.Dataset:
@@ -48,17 +51,22 @@ def load(*sources: str) -> xr.Dataset:
     Coordinates along optimizer: `lr`, for heavy balls lr / (1 - momentum), NaN for Adam; `steps`, in an epoch.
 
     Raises:
-        ConfigError: If a store is not there, or not whole.
+        ConfigError: If a store is not there, not whole, was trained without premises=true or with an Omega or a D.
     """
     parts = []
     for source in sources:
         runs = sweeps.over(source, **AXES)
-        configs = [sweeps.configs(source, AXES["optimizer"])[name] for name in runs["optimizer"].to_numpy()]
+        configs = [runs.attrs["configs"]["optimizer"][name] for name in runs["optimizer"].to_numpy()]
+        if not configs[0]["premises"] or configs[0]["omega"] or configs[0]["rho"]:
+            raise ConfigError("store", source, "runs with premises=true, omega=0 and rho=0")
+        sweeps.require(source, runs, {"regime": list(LINES), "lam0": LAMS, "surrogate": ["logdet"]})
         rules = [config["optimizer"] for config in configs]
         lr = [rule["lr"] / (1 - rule["momentum"]) if "momentum" in rule else np.nan for rule in rules]
         steps = [config["task"]["train"] // config["batch_size"] for config in configs]
         parts.append(runs.assign_coords(lr=("optimizer", lr), steps=("optimizer", steps)))
-    return xr.concat(parts, "optimizer", join="outer")
+    every = xr.concat(parts, "optimizer", join="outer", combine_attrs="drop")
+    sweeps.require(", ".join(sources), every, {"optimizer": list(OPTIMIZERS), "surrogate": grid.SURROGATES})
+    return every
 
 
 def slopes_squared(runs: xr.Dataset) -> xr.DataArray:
@@ -83,15 +91,18 @@ def share(what: xr.DataArray, defined: xr.DataArray) -> xr.DataArray:
 
 
 def proposition_3(runs: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return for each run the share of epochs with mu_t > 0, whether all have it, and whether F then ends inside."""
+    """Return for each run the share of epochs with mu_t > 0, whether all have it, and whether F is inside then."""
     at = measured(runs)
     mu, C = at["curvature"].min("epoch"), at["coupling"].max("epoch")
     throughout = mu > 0
-    inside = runs["force"].isel(epoch=-1) <= C / (runs["lam"].min("epoch") * mu)
+    limit = C / (runs["lam"].min("epoch") * mu)
+    inside = {
+        when: (runs["force"].isel(epoch=i) <= limit).where(throughout) for when, i in (("starts", 0), ("ends", -1))
+    }
     return {
         "mu > 0": share(at["curvature"] > 0, at["curvature"]),
         "throughout": throughout.where(mu.notnull()).astype(float),
-        "inside": inside.where(throughout).astype(float),
+        **{f"{when} inside": each.astype(float) for when, each in inside.items()},
     }
 
 
@@ -103,24 +114,32 @@ def theorem_1(runs: xr.Dataset) -> dict[str, xr.DataArray]:
     return {
         "lr beta <= 1": share(premise <= 1, premise),
         "descends": share(at["step_energy"] <= promised, at["step_energy"]),
-        "bound": stationarity(runs).isel(epoch=-1),
-        "bound without work": stationarity(runs, work=False).isel(epoch=-1),
+        "bound": kept(stationarity(runs).isel(epoch=-1)),
+        "as printed": kept(stationarity(runs, printed=True).isel(epoch=-1)),
     }
 
 
-def stationarity(runs: xr.Dataset, *, work: bool = True) -> xr.DataArray:
+def kept(quotient: xr.DataArray) -> xr.DataArray:
+    """Return whether a quotient is at most 1; NaN where it is not defined."""
+    return (quotient <= 1).where(quotient.notnull()).astype(float)
+
+
+def stationarity(runs: xr.Dataset, *, printed: bool = False) -> xr.DataArray:
     """Return min_{t<T} ||gE||^2 over Theorem 1's bound on it, for T = 1, 2, ... epochs; NaN without an lr.
 
     lam changes at the end of an epoch, so that W = sum over epochs of (lam_t - lam_{t-1})^+ S_t is the controller's
-    work; the least ||gE||^2 of the epochs is not less than that of the steps, so that a quotient below 1 is a proof.
+    work; the least ||gE||^2 of the epochs is not less than that of the steps, so that a quotient of at most 1 proves
+    that the bound holds. Infinite where E_0 - E_T + W <= 0: E rose, and the bound is broken whatever the gradient.
+    `printed` is the paper's, without W, and E_T at its least, 0.
     """
     # E_T at the lam that was in force on the way there: what lam did at the end of epoch T is no step.
     arrived = (runs["train_loss"] + runs["lam"].shift(epoch=1) * runs["entropy"]).isel(epoch=slice(1, None))
     raised = (runs["lam"].diff("epoch").clip(min=0) * runs["entropy"]).cumsum("epoch").shift(epoch=1, fill_value=0.0)
-    spent = energy(runs).isel(epoch=0, drop=True) - (arrived - raised if work else 0 * arrived)
+    spent = energy(runs).isel(epoch=0, drop=True) - (0 * arrived if printed else arrived - raised)
     least = slopes_squared(runs).isel(epoch=slice(None, -1)).transpose(..., "epoch")
     least = least.copy(data=np.minimum.accumulate(least.to_numpy(), axis=-1)).assign_coords(epoch=spent["epoch"])
-    return least * runs["lr"] * runs["steps"] * spent["epoch"] / (2 * spent)
+    quotient = least * runs["lr"] * runs["steps"] * spent["epoch"] / (2 * spent.where(spent > 0))
+    return quotient.where((spent > 0) | spent.isnull() | runs["lr"].isnull(), np.inf)
 
 
 def theorem_2(runs: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -148,33 +167,33 @@ def theorem_2(runs: xr.Dataset) -> dict[str, xr.DataArray]:
 def rows(runs: xr.Dataset) -> list[dict[str, Any]]:
     """Return a row for each statement, optimiser and surrogate: each of its numbers as {value, low, high}, or None.
 
-    Of "inside" and of the bounds a number is over runs, without an interval: the share inside, the largest quotient.
+    `seeds` are those that enter the intervals: a seed does if none of its runs diverged. Of "starts inside" and "ends
+    inside" a number is the share of the runs that have one, without an interval.
     """
     found = []
     for statement, measure in STATEMENTS.items():
         numbers = measure(runs)
         for optimizer in (name for name in OPTIMIZERS if name in runs["optimizer"]):
             for surrogate in (name for name in grid.SURROGATES if name in runs["surrogate"]):
-                own = {name: value.sel(optimizer=optimizer, surrogate=surrogate) for name, value in numbers.items()}
+                place = {"optimizer": optimizer, "surrogate": surrogate}
+                ended = runs["train_loss"].sel(place).isel(epoch=-1).notnull().all(["regime", "lam0"])
+                own = {name: value.sel(place) for name, value in numbers.items()}
                 if any(value.notnull().any() for value in own.values()):
-                    place = {"statement": statement, "optimizer": optimizer, "surrogate": surrogate}
-                    found.append(place | {name: _number(name, value) for name, value in own.items()})
+                    row = {name: _number(value.where(ended), "inside" in name) for name, value in own.items()}
+                    found.append({"statement": statement, **place, "seeds": int(ended.sum()), **row})
     return found
 
 
 STATEMENTS = {"Proposition 3": proposition_3, "Theorem 1": theorem_1, "Theorem 2": theorem_2}
 
 
-def _number(name: str, values: xr.DataArray) -> dict[str, float] | None:
+def _number(values: xr.DataArray, of_runs: bool) -> dict[str, float | None] | None:
     """Return what the runs of one optimiser and surrogate come to, over regime, lam0 and seed."""
     if not values.notnull().any():
         return None
-    if name == "inside":
-        return {"value": values.mean().item()}
-    if name.startswith("bound"):
-        return {"value": values.max().item()}
     mean, half = (part.item() for part in grid.interval(values.mean(["regime", "lam0"])))
-    return {"value": mean, "low": mean - half, "high": mean + half}
+    low, high = (None, None) if of_runs or np.isnan(half) else (mean - half, mean + half)
+    return {"value": values.mean().item(), "low": low, "high": high}
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -201,7 +220,7 @@ def draw_force(runs: xr.Dataset) -> Figure:
     at = measured(runs)["curvature"].sel(optimizer="sgd")
     panels = figure.subplots(1, len(grid.SURROGATES))
     for axes, surrogate in zip(panels, grid.SURROGATES, strict=True):
-        for lam, colour in zip(at["lam0"].to_numpy().tolist(), (BLUE, ORANGE), strict=True):
+        for lam, colour in zip(LAMS, (BLUE, ORANGE), strict=True):
             for regime, line in LINES.items():
                 own = at.sel(surrogate=surrogate, regime=regime, lam0=lam)
                 _band(axes, own, colour, line, f"{regime}, λ₀ = {lam:g}")
@@ -218,15 +237,16 @@ def draw_descent(runs: xr.Dataset) -> Figure:
     """Theorem 1: lr beta over epochs, the share of steps that descend, and the bound on the least gradient."""
     figure = Figure(figsize=(6.8, 2.7), layout="constrained")
     smooth, descends, bound = panels = figure.subplots(1, 3)
-    own = runs.sel(surrogate="logdet", lam0=0.3)
-    premise, kept = measured(own)["lr"] * measured(own)["smoothness"], stationarity(own)
+    own = runs.sel(surrogate="logdet", lam0=LAMS[-1])
+    premise, quotient = measured(own)["lr"] * measured(own)["smoothness"], stationarity(own)
+    quotient = quotient.where(np.isfinite(quotient))
     share_of = theorem_1(runs)["descends"].mean(["regime", "lam0"])
     for i, (name, label) in enumerate(OPTIMIZERS.items()):
         colour = COLOURS[name]
         if np.isfinite(own["lr"].sel(optimizer=name)):
             for regime, line in LINES.items():
                 _band(smooth, premise.sel(optimizer=name, regime=regime), colour, line)
-                _band(bound, kept.sel(optimizer=name, regime=regime), colour, line)
+                _band(bound, quotient.sel(optimizer=name, regime=regime), colour, line)
         mean, half = grid.interval(share_of.sel(optimizer=name).dropna("surrogate", how="all"))
         place = [grid.SURROGATES.index(each) + 0.2 * i - 0.3 for each in mean["surrogate"].to_numpy()]
         descends.bar(place, mean, 0.18, yerr=half, color=colour, error_kw={"linewidth": 0.7}, label=label)
@@ -253,7 +273,7 @@ def draw_descent(runs: xr.Dataset) -> Figure:
 def draw_balance(runs: xr.Dataset) -> Figure:
     """Theorem 2: what the next step does to S, beside what the balance says, per optimiser."""
     figure = Figure(figsize=(6.8, 2.5), layout="constrained")
-    own = runs.sel(surrogate="logdet", regime="fixed", lam0=0.3)
+    own = runs.sel(surrogate="logdet", regime="fixed", lam0=LAMS[-1])
     at, closure = measured(own), theorem_2(own)["closure"].mean("seed")
     panels = figure.subplots(1, len(OPTIMIZERS))
     for axes, (name, label) in zip(panels, OPTIMIZERS.items(), strict=True):

@@ -156,7 +156,10 @@ def _samples(config: RunConfig, *splits: str) -> int:
 def _bytes(config: RunConfig) -> int:
     """Return a rough, generous estimate of a run's memory: its data and the activations of its largest pass."""
     width: int = sum(config.model.options.get("hidden", [256])) + 128
-    return _samples(config) * width * (8 if config.dtype == "float64" else 4) * 4
+    passes = 4.0 * _samples(config) * (8 if config.dtype == "float64" else 4)
+    if config.premises or config.metric_force:  # second derivatives, in float64
+        passes += 12.0 * _samples(config, "train") * 8
+    return int(passes * width)
 
 
 def _seconds(config: RunConfig) -> float:
