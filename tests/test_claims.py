@@ -1234,8 +1234,3 @@ def test_lam_0_and_two_above_it_are_needed(lams):
     few = Runs().grid().sel(lam0=list(lams))
     with pytest.raises(ConfigError, match="base lam of 0 and two or more above, got 0"):
         claims.data_of(few)
-
-
-def test_importing_the_claims_imports_neither_torch_nor_hydra(tmp_path):
-    code = "import sys, experiments.claims; print(sorted({'torch', 'hydra'} & set(sys.modules)))"
-    assert python("-c", code, cwd=tmp_path).stdout.strip() == "[]"

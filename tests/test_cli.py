@@ -61,6 +61,7 @@ def test_the_same_run_again_trains_nothing_and_force_trains_it(cli):
     assert len(list(Path("outputs/default/records").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_of_two_equal_commands_at_once_one_trains(tmp_path):
     """Both have looked in the store, and wait for its lock, before either may train."""
     command = [sys.executable, "-m", "hclm_runner", *SMALL]

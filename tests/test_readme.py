@@ -54,6 +54,7 @@ def test_each_command_of_the_readme_runs(cli, command):
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_the_commands_on_a_store_of_ones_own_run_on_quick(tmp_path):
     commands = [line.partition("#")[0].split() for block in blocks("bash") for line in block.splitlines()]
     commands = [command for command in commands if len(command) > 2 and command[2].startswith("experiments.")]

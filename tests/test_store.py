@@ -72,6 +72,7 @@ def test_a_failing_write_leaves_what_was_there(folder):
     assert [item.name for item in (folder / "runs").iterdir()] == ["abc.parquet"]
 
 
+@pytest.mark.slow
 def test_sigkill_while_writing_never_leaves_a_file_that_cannot_be_read(tmp_path):
     code = """
 import sys, pandas as pd, numpy as np

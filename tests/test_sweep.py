@@ -103,7 +103,7 @@ def test_the_stock_launcher_gives_the_same_store(cli, clean):
             ],
             8,
         ),
-        (["seed=sort(3,1,2,reverse=true)", "lam=tag(a,b,choice(0.1,0.2))"], 6),
+        pytest.param(["seed=sort(3,1,2,reverse=true)", "lam=tag(a,b,choice(0.1,0.2))"], 6, marks=pytest.mark.slow),
     ],
 )
 def test_every_way_to_write_a_grid_gives_the_jobs_of_hydras_basic_launcher(cli, grid, count):
@@ -189,7 +189,7 @@ def S(Z, *, k: float):
     ("deed", "reason"),
     [
         ("raise RuntimeError('the poison')", "RuntimeError: the poison"),
-        ("os.kill(os.getpid(), 9)", "signal 9, SIGKILL"),
+        pytest.param("os.kill(os.getpid(), 9)", "signal 9, SIGKILL", marks=pytest.mark.slow),
     ],
 )
 def test_the_run_at_fault_is_found_and_recorded_and_tried_again_when_mended(cli, user_module, tmp_path, deed, reason):
@@ -235,8 +235,8 @@ def S(Z):
     ("deed", "reason"),
     [
         ("raise torch.OutOfMemoryError('the device is full')", "OutOfMemoryError: the device is full"),
-        ("torch.empty(2**60)", "can't allocate memory"),
-        ("bytearray(2**60)", "MemoryError"),
+        pytest.param("torch.empty(2**60)", "can't allocate memory", marks=pytest.mark.slow),
+        pytest.param("bytearray(2**60)", "MemoryError", marks=pytest.mark.slow),
     ],
 )
 def test_a_bundle_too_large_for_the_memory_is_halved_until_it_fits(cli, user_module, deed, reason):
@@ -250,7 +250,9 @@ def test_a_bundle_too_large_for_the_memory_is_halved_until_it_fits(cli, user_mod
     assert len(table()) == 7 * 4
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "foreign", "old", "orphan"])
+@pytest.mark.parametrize(
+    "damage", ["torn", "old", *(pytest.param(each, marks=pytest.mark.slow) for each in ("empty", "foreign", "orphan"))]
+)
 def test_shards_that_cannot_be_trusted_are_set_aside_named_and_run_again(cli, damage):
     cli(*GRID)
     whole = table()
@@ -334,12 +336,14 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     code, _, err = interrupt(tmp_path, 2)
     assert code in (130, -signal.SIGINT), "a shell calls both 130"
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_one_clear_line_and_corrupts_nothing(tmp_path):
     arguments = shlex.join([*GRID, "epochs=60", "seed=range(8)"])
     command = f"ulimit -f 32; exec {sys.executable} -m hclm_runner {arguments}"
@@ -421,7 +425,7 @@ def test_grids_inside_experiment_files_are_expanded_each(cli):
 
 FEWER = {
     "paper": ["surrogate=logdet", "regime=fixed,thermostat"],
-    "tasks": ["surrogate=logdet", "regime=fixed"],
+    "tasks": ["surrogate=logdet", "regime=fixed", "task=gaussian_mixture,wine"],
     "optimizers": ["regime=fixed"],
     "premises": ["surrogate=logdet", "regime=fixed", "optimizer=plain,adam"],
     "descent": ["surrogate=logdet", "regime=fixed"],

@@ -32,6 +32,7 @@ def test_the_wheel_carries_the_plugin_where_hydra_looks_for_it_and_nowhere_else(
     assert inside == ["hydra_plugins/hclm_fused.py"]
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_from_its_own_configuration(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
