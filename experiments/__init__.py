@@ -1,1 +1,1 @@
-"""What is done with the runner: benchmarks, and later figures, claims and theory."""
+"""What is done with the runner: figures, claims and their report, theory, benchmarks."""
