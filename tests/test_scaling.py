@@ -260,3 +260,14 @@ def test_the_figure_is_written_in_three_kinds_with_what_is_undefined_left_out(tr
     assert "injection, a = 0.9" in text
     assert "logdet, n" in text
     assert "logdet, width" not in text
+
+
+def test_a_negative_kappa_is_named_though_the_exponents_agree():
+    # Risk that grows with I/D, and rates whose a - b makes up for the sign: the prediction holds, and is no support.
+    def told(kappa):
+        estimates = {"kappa": scaling.Estimate(kappa, 0.01, 4), "predicted": scaling.Estimate(0.2, 0.01, 4)}
+        return scaling.judge({}, estimates | {"measured": scaling.Estimate(0.2, 0.01, 4)})
+
+    assert told(-0.3) == ("HOLDS", "alpha = 0.20 ± 0.03 is predicted and 0.20 ± 0.03 measured, 0.00 ± 0.03 apart; kappa is negative.")  # fmt: skip
+    assert "kappa" not in told(0.3)[1]
+    assert "kappa" not in told(-0.01)[1], "within its interval of 0"

@@ -257,6 +257,8 @@ def judge(cell: Cell, found: Found) -> tuple[str, str]:
         return "UNDEFINED", f"No power law: {why}."
     apart = difference(measured, predicted)
     sentence = f"alpha = {predicted} is predicted and {measured} measured, {apart} apart"
+    if (kappa := found["kappa"]) is not None and kappa.value < 0 and not kappa.vanishes:
+        sentence += "; kappa is negative"
     if predicted.vanishes or measured.vanishes:
         sentence += "; the prediction includes 0" if predicted.vanishes else "; what is measured includes 0"
     drifts = [f"{name} {value}" for name, value in found.items() if "drift" in name and value and not value.vanishes]
