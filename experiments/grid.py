@@ -41,9 +41,7 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     records, runs = store.load(locate(source))
     known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
     runs = runs[known]
-    if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
-        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
-        raise ConfigError("store", os.fspath(source), wanted)
+    check_version(source, runs)
     if runs.empty:
         wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
         raise ConfigError("store", os.fspath(source), wanted)
@@ -51,6 +49,17 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
     }
+
+
+def check_version(source: str | os.PathLike[str], runs: pd.DataFrame) -> None:
+    """Refuse the runs of a store that another version of this package wrote.
+
+    Raises:
+        ConfigError: If there are any.
+    """
+    if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
+        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
+        raise ConfigError("store", os.fspath(source), wanted)
 
 
 def locate(source: str | os.PathLike[str]) -> Path:

@@ -393,6 +393,14 @@ def test_every_control_has_a_name(opened):
     assert opened.evaluate("[...document.querySelectorAll('#numbers th')].every((cell) => cell.scope)")
 
 
+def section_of(folder, anchor, figure):
+    """Draw a figure of the theory, and return the page from a section on."""
+    figure.write_text("<svg/>")
+    page = report.build(str(folder))
+    Outline(page)
+    return page[page.index(f'id="{anchor}"') :]
+
+
 def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, tmp_path, monkeypatch):
     gate = {"statement": "Theorem <2>", "says": "S moves", "measured": "a slope", "value": 1.25, "tolerance": None}
     gate |= {"figure": "drawn"}
@@ -400,10 +408,7 @@ def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, tmp_pa
     monkeypatch.setattr(report, "THEORY", tmp_path)
     assert 'id="theory"' not in report.build(str(folder))
     (tmp_path / "gates.json").write_text(json.dumps([*gates, gates[0] | {"figure": "not drawn"}]))
-    (tmp_path / "drawn.svg").write_text("<svg/>")
-    page = report.build(str(folder))
-    Outline(page)
-    section = page[page.index('id="theory"') :]
+    section = section_of(folder, "theory", tmp_path / "drawn.svg")
     assert "2 of 3 gates hold" in section
     assert "Theorem &lt;2&gt;" in section
     assert (section.count("✗ FAILS"), section.count("✓ holds")) == (1, 2)
@@ -420,10 +425,7 @@ def test_the_studies_on_real_runs_are_a_section_once_they_were_made(folder, tmp_
     studies = {"trajectories": {"numbers": [], "tables": [table], "figures": {"one": "A & B", "two": "not drawn"}}}
     monkeypatch.setattr(report, "THEORY", tmp_path)
     (tmp_path / "studies.json").write_text(json.dumps(studies))
-    (tmp_path / "one.svg").write_text("<svg/>")
-    page = report.build(str(folder))
-    Outline(page)
-    section = page[page.index('id="studies"') :]
+    section = section_of(folder, "studies", tmp_path / "one.svg")
     assert "<caption>Theorem &lt;2&gt; on runs</caption>" in section
     assert "<td>sgd</td><td>0.98 ± 0.01</td>" in section
     assert "<p>lr &lt; 1</p>" in section

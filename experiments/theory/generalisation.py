@@ -29,14 +29,13 @@ f-CMI (`conditional_information`), on runs of its own.
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from annotated_types import Ge
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -51,7 +50,7 @@ from hclm_runner import tasks, terminal
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.physics import Physics
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
-from hclm_runner.ranges import Count, NonNegative, Probability, Whole
+from hclm_runner.ranges import Count, Whole
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 from hclm_runner.trainer import train
@@ -63,6 +62,9 @@ CONDITIONS = (("logdet", 0.0), ("softmax", 0.1), ("variance", 0.1), ("logdet", 0
 """Surrogate and lam of the runs of `conditional_information`; at lam = 0 the surrogate is only measured."""
 
 SHUFFLES = 20
+
+SIZES = ("train", "feedback", "test")
+"""The options of a task that say how large its splits are."""
 
 # --- over n ---------------------------------------------------------------------------------------------------------
 
@@ -158,42 +160,25 @@ def coins(rng: np.random.Generator, n: int) -> Integers:
     return rng.integers(2, size=n)
 
 
-def supersample(
-    rng: np.random.Generator,
-    *,
-    which: Whole,
-    classes: Annotated[int, Ge(2)],
-    clusters: Count,
-    separation: NonNegative,
-    signal: Count,
-    nuisance: Whole,
-    label_noise: Probability,
-    train: Count,
-    feedback: Count,
-) -> Task:
-    """Split 2 `train` samples of the gaussian mixture into pairs, of which fair coins choose the one to train on.
+def supersample(rng: np.random.Generator, *, which: Whole, train: Count, mixture: dict[str, Any]) -> Task:
+    """Split 2 `train` samples of a Gaussian mixture into pairs, of which fair coins choose the one to train on.
 
     The samples z, and the centres of the mixture that they come from, follow from `which` alone, whatever the seed; the
     coins U from the seed. The test split is the other sample of each pair, in the order of the pairs.
+
+    Args:
+        rng: Of the run's seed.
+        which: Of the supersamples, 0, 1, ...
+        train: Pairs.
+        mixture: The options of `gaussian_mixture` but for the sizes of its splits.
     """
     # A stream that no run has: the second word of theirs is the place of a purpose.
     fixed = np.random.default_rng([which, 2**31])
-    mixture = tasks.gaussian_mixture(
-        fixed,
-        classes=classes,
-        clusters=clusters,
-        separation=separation,
-        signal=signal,
-        nuisance=nuisance,
-        label_noise=label_noise,
-        train=2 * train,
-        feedback=feedback,
-        test=1,
-    )
-    x, y = mixture.train
+    drawn = tasks.gaussian_mixture(fixed, **mixture, train=2 * train, feedback=1, test=1)  # nobody listens
+    x, y = drawn.train
     chosen = 2 * np.arange(train) + coins(rng, train)
     left = chosen ^ 1
-    return Task((x[chosen], y[chosen]), mixture.feedback, (x[left], y[left]), classes)
+    return Task((x[chosen], y[chosen]), drawn.feedback, (x[left], y[left]), drawn.classes)
 
 
 def pairs(run: RunConfig) -> tuple[Array, Integers, Integers]:
@@ -328,9 +313,7 @@ def _configured(
     surrogate: str, lam: float, which: int, n: int, seeds: int, overrides: Sequence[str]
 ) -> list[RunConfig]:
     """Return the runs on one supersample; no two supersamples share a seed."""
-    mixture = configure().task.options
-    options = {key: value for key, value in mixture.items() if key != "test"}
-    options |= {"which": which, "train": n, "feedback": 1}  # nobody listens
+    mixture = {key: value for key, value in configure().task.options.items() if key not in SIZES}
     base = configure(
         [
             f"surrogate={surrogate}",
@@ -338,7 +321,9 @@ def _configured(
             f"batch_size={n}",
             "task=custom",
             f"task._target_={__name__}.supersample",
-            *(f"+task.{key}={value}" for key, value in options.items()),
+            f"+task.which={which}",
+            f"+task.train={n}",
+            *(f"+task.mixture.{key}={value}" for key, value in mixture.items()),
             *overrides,
         ]
     )
@@ -350,7 +335,7 @@ def _trained(runs: Sequence[RunConfig]) -> dict[str, float]:
     records = train(runs)
     x, y, _ = pairs(runs[0])
     U = np.stack([pairs(run)[2] for run in runs])
-    F = predictions(runs, torch.as_tensor(records.theta), x, runs[0].task.options["classes"])
+    F = predictions(runs, torch.as_tensor(records.theta), x, runs[0].task.options["mixture"]["classes"])
     ended = records.diverged < 0
     rates = records.columns["logdet_rate"][ended, -1]
     return estimates(F, U, y) | {

@@ -15,7 +15,7 @@ import xarray as xr
 
 from experiments import grid
 from hclm_runner import store
-from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
+from hclm_runner.config import EXECUTION, ConfigError
 from hclm_runner.records import COLUMNS
 
 
@@ -74,9 +74,7 @@ def _finished(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFram
     runs = runs[runs["status"].isin(store.DONE)]
     if runs.empty:
         raise ConfigError("store", os.fspath(source), "finished runs")
-    if strange := set(runs["schema"]) - {SCHEMA_VERSION}:
-        wanted = f"records of version {SCHEMA_VERSION}, got {strange}; the sweep's command again sets those aside"
-        raise ConfigError("store", os.fspath(source), wanted)
+    grid.check_version(source, runs)
     rows = records.groupby("run_id").size().reindex(runs["run_id"], fill_value=0)
     if lacking := int((rows.to_numpy() != runs["rows"].to_numpy()).sum()):
         raise ConfigError("store", os.fspath(source), f"the records of every run, but {lacking} lack theirs")
