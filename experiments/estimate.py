@@ -66,7 +66,7 @@ class Estimate:
         return np.logical_not((self.low > number) | (self.high < number))
 
     def at(self, pick: Callable[[Any], Any]) -> "Estimate":
-        """Return the estimates that `pick` takes from each of the four arrays, as in e.at(lambda a: a.sel(lam0=0.1))."""
+        """Return the estimates that `pick` takes from each array, as in e.at(lambda each: each.sel(lam0=0.1))."""
         return Estimate(
             *(pick(part) if _is_array(part) else part for part in (self.value, self.low, self.high, self.n))
         )
