@@ -8,7 +8,13 @@ Names are imported when first used: figures, which need only the store, do not w
 """
 
 import importlib
+import os
 from typing import Any
+
+# MKL takes another kernel where a matrix starts at another address, so that a run's last bit would depend on its place
+# among its neighbours. This mode of MKL's ("conditional numerical reproducibility") forbids that, at no cost; MKL reads
+# it when it first computes, so whoever has multiplied matrices with torch before this import goes without.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 _HOME = {
     "ConfigError": "config",

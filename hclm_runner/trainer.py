@@ -57,6 +57,7 @@ def train(
     """
     _check_together(runs)
     torch.set_flush_denormal(True)
+    given, runs = len(runs), [*runs, *runs] if len(runs) == 1 else runs  # libraries treat a batch of one as no batch
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
@@ -146,10 +147,11 @@ def train(
         theta, memory, state = _choose(diverged < 0, (theta, memory, state), before)
         rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
         if progress is not None:
-            progress(epoch, dict(zip(COLUMNS, rows[-1].cpu().numpy(), strict=True)))
+            progress(epoch, dict(zip(COLUMNS, rows[-1][:, :given].cpu().numpy(), strict=True)))
 
-    table = torch.stack(rows, dim=-1).cpu().numpy()
-    return Records(runs, dict(zip(COLUMNS, table, strict=True)), diverged.cpu().numpy(), theta.cpu().numpy())
+    table = torch.stack(rows, dim=-1)[:, :given].cpu().numpy()
+    measured = dict(zip(COLUMNS, table, strict=True))
+    return Records(runs[:given], measured, diverged[:given].cpu().numpy(), theta[:given].cpu().numpy())
 
 
 def _check_together(runs: Sequence[RunConfig]) -> None:

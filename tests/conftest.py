@@ -1,5 +1,6 @@
 """What several tests share: one thread (kernels here are tiny), a command line in this process, a user's own module."""
 
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
-torch.set_num_threads(1)
+import hclm_runner  # noqa: F401 - before torch computes: it sets how MKL computes
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True)
