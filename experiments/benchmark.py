@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from hclm_runner.config import configure
-from hclm_runner.physics import Physics, flatten
+from hclm_runner.training.problem import Problem, flatten
 from hclm_runner.surrogates import logdet
-from hclm_runner.trainer import gradients, train
+from hclm_runner.training.trainer import gradients, train
 
 BATCHES = (1, 8, 80, 240)
 ROUNDS = 9
@@ -67,7 +67,7 @@ def build_model() -> nn.ModuleDict:
 
 
 def this_trainer(runs: int, compile: bool) -> Step:
-    """Return one step of `hclm_runner.trainer.train` for as many runs."""
+    """Return one step of `hclm_runner.training.trainer.train` for as many runs."""
     config = configure()
     model = build_model()
     physics = Physics(config, model, CLASSES)

@@ -47,7 +47,7 @@ import hydra, torch
 from hclm_runner import store
 from hclm_runner.config import CONF, resolve
 from hclm_runner.records import describe
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg):

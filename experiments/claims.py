@@ -37,7 +37,7 @@ from scipy import stats
 
 from experiments import grid
 from hclm_runner import store, terminal
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 Array = NDArray[np.float64]
 SUPPORTED, REFUTED, INCONCLUSIVE, COLLAPSE = "SUPPORTED", "REFUTED", "INCONCLUSIVE", "COLLAPSE"

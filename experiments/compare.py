@@ -27,7 +27,7 @@ from rich.table import Column, Table
 
 from experiments import grid, verdicts
 from hclm_runner import store, terminal
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 COLUMNS = ("test_loss", "gap", "reward", "entropy", "force_ratio")
 CONFIDENCE = 0.95

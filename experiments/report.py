@@ -34,7 +34,7 @@ from experiments import grid, verdicts
 from experiments.figures import FIGURES, LOOKS, Row
 from experiments.verdicts import Claim
 from hclm_runner import store, terminal
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 from hclm_runner.records import COLUMNS
 
 HERE = Path(__file__)

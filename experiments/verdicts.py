@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from experiments import grid
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE": "⊘"}
 """Verdict -> the sign that stands beside its name."""

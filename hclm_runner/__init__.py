@@ -17,17 +17,17 @@ from typing import Any
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 _HOME = {
-    "ConfigError": "config",
+    "ConfigError": "refusal",
     "RunConfig": "config",
     "configure": "config",
     "Task": "tasks",
-    "train": "trainer",
+    "train": "training.trainer",
     "Records": "records",
     "load": "store",
     "effectiveness": "analysis",
     "final": "analysis",
 }
-_MODULES = ("energy", "feedback", "models", "observables", "optimizers", "picture", "regimes", "surrogates", "tasks")
+_MODULES = ("feedback", "models", "optimizers", "physics", "picture", "regimes", "surrogates", "tasks")
 
 __all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 - all of them are names, in two lists
 

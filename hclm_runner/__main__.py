@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import hydra
@@ -9,7 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner.config import CONF, ConfigError, explain, resolve
+from hclm_runner.config import CONF, RunConfig, explain, resolve
+from hclm_runner.refusal import ConfigError
 
 
 def main() -> None:
@@ -19,6 +21,7 @@ def main() -> None:
         sys.path.insert(0, here)
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
     command = sys.orig_argv
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -49,7 +52,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
-        codes.append(_say(2, str(explain(error))))
+        codes.append(_say(2, str(explain(error, list(RunConfig.model_fields)))))
     sys.exit(max(codes, default=0))
 
 

@@ -9,8 +9,8 @@ import torch
 from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.records import describe
-from hclm_runner.sweep.plan import compiles, find_device
-from hclm_runner.trainer import train
+from hclm_runner.sweep.plan import compiles, find_device, size_of
+from hclm_runner.training.trainer import train
 
 
 def run(config: RunConfig) -> int:
@@ -51,7 +51,7 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:
-        trained = train([config], device=device, compile=compiles([config]), progress=show)
+        trained = train([config], device=device, compile=compiles(config, size_of(config).seconds), progress=show)
     seconds = time.perf_counter() - start
     records = trained.frame()
     paths = store.write(folder, records, describe(trained, device, seconds))

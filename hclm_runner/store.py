@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.config import SCHEMA_VERSION
+from hclm_runner.refusal import ConfigError
 
 OUTPUTS = Path("outputs")
 DONE = ("finished", "diverged")

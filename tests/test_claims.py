@@ -22,7 +22,8 @@ from scipy import stats
 from experiments import claims, grid
 from experiments.claims import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Judged, Part
 from hclm_runner import store
-from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.config import SCHEMA_VERSION
+from hclm_runner.refusal import ConfigError
 from hclm_runner.records import COLUMNS
 
 LAMS = np.array([0, 0.01, 0.1, 1, 3])

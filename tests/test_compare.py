@@ -10,7 +10,7 @@ from scipy import stats
 from synthetic import LAMS, claim, judge, write
 
 from experiments import compare
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 CELLS = 9
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 import yaml
 
-from hclm_runner.config import CONF, EXECUTION, ConfigError, configure
+from hclm_runner.config import CONF, EXECUTION, configure
+from hclm_runner.refusal import ConfigError
 
 FILES = sorted(CONF.rglob("*.yaml"))
 CHOICES = [

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
+from hclm_runner.physics.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
 
 
 def normal(seed: int, *shape: int) -> Tensor:

@@ -24,7 +24,7 @@ from experiments.theory.generalisation import (
 from experiments.theory.information import memorise, memoriser
 from hclm_runner.config import configure
 from hclm_runner.streams import stream
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 N, LAMS, SEEDS, EPOCHS = (64, 128, 256, 512), (0.0, 0.1), 6, 7
 

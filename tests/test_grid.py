@@ -11,7 +11,8 @@ import pytest
 
 from experiments import grid
 from hclm_runner import configure, store
-from hclm_runner.config import ConfigError, RunConfig
+from hclm_runner.refusal import ConfigError
+from hclm_runner.config import RunConfig
 from hclm_runner.records import COLUMNS, Records, describe
 
 EPOCHS = 7

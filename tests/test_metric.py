@@ -5,9 +5,9 @@ import torch
 from torch.func import jacrev, vmap
 
 from hclm_runner.config import configure
-from hclm_runner.energy import cross_entropy, squared_error
-from hclm_runner.metric import force, gauss_newton
-from hclm_runner.trainer import train
+from hclm_runner.physics.energy import cross_entropy, squared_error
+from hclm_runner.physics.metric import force, gauss_newton
+from hclm_runner.training.trainer import train
 
 SMALL = ["epochs=4", "task.train=64", "task.feedback=16", "task.test=16", "model.hidden=[5]", "model.representation=3"]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.energy import squared_error
-from hclm_runner.observables import accuracy, confidence, forces, geometry
+from hclm_runner.physics.energy import squared_error
+from hclm_runner.physics.observables import accuracy, confidence, forces, geometry
 from hclm_runner.surrogates import logdet, softmax, variance
 
 

@@ -11,7 +11,7 @@ from reference import reference_run
 
 from hclm_runner.config import configure
 from hclm_runner.tasks import Task
-from hclm_runner.trainer import COLUMNS, train
+from hclm_runner.training.trainer import COLUMNS, train
 
 RTOL = 1e-9
 ATOL = 1e-12

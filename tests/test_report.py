@@ -12,7 +12,7 @@ from browser import EXECUTABLE, Browser
 from synthetic import EPOCHS, LAMS, claim, judge, write
 
 from experiments import grid, report
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 from hclm_runner.records import COLUMNS
 
 CLAIMS = (

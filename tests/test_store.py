@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from hclm_runner import store
-from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.config import SCHEMA_VERSION
+from hclm_runner.refusal import ConfigError
 
 RUN = pd.DataFrame({"run_id": ["abc"], "status": ["finished"], "rows": [2], "schema": [SCHEMA_VERSION]})
 RECORDS = pd.DataFrame({"run_id": "abc", "epoch": [0, 1], "force": [1.0, 2.0]})

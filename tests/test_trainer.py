@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hclm_runner.config import ConfigError, configure
+from hclm_runner.refusal import ConfigError
+from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, Records
 from hclm_runner.regimes import Fixed, Seen, State, Thermostat
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 SMALL = ["epochs=4", "task.train=64", "task.feedback=32", "task.test=48", "batch_size=16"]
 

@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 
 from experiments.theory import sweeps, trajectories
-from hclm_runner.config import ConfigError, configure
+from hclm_runner.refusal import ConfigError
+from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, Records, describe
 from hclm_runner.store import prepare, write
 

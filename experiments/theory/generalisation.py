@@ -48,12 +48,12 @@ from experiments.theory.gate import panel
 from experiments.theory.information import expression, memorise
 from hclm_runner import tasks, terminal
 from hclm_runner.config import RunConfig, configure
-from hclm_runner.physics import Physics
+from hclm_runner.training.problem import Problem
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 from hclm_runner.ranges import Count, Whole
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

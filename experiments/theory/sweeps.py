@@ -15,7 +15,8 @@ import xarray as xr
 
 from experiments import grid
 from hclm_runner import store
-from hclm_runner.config import EXECUTION, ConfigError
+from hclm_runner.config import EXECUTION
+from hclm_runner.refusal import ConfigError
 from hclm_runner.records import COLUMNS
 
 

@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 
 from experiments import grid
 from experiments.theory import sweeps
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}

@@ -8,7 +8,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,31 +18,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import store, terminal
-from hclm_runner.config import ConfigError, RunConfig, explain, resolve
+from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.records import Records, describe
+from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.sweep import board
+from hclm_runner.sweep.board import Result
 from hclm_runner.sweep.compose import Composer
 from hclm_runner.sweep.plan import Plan, compiles, make_plan
 
-INTERRUPTED = 130
-
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 """Has glibc keep the memory of a tensor for the next one, not return it to the system: a fifth of a bundle's time."""
-
-
-@dataclass
-class Result:
-    """How a sweep ended."""
-
-    finished: int = 0
-    diverged: list[str] = field(default_factory=list)
-    failed: dict[str, list[str]] = field(default_factory=dict)
-    """Reason -> titles of the runs."""
-    interrupted: bool = False
-
-    @property
-    def code(self) -> int:
-        """The exit code: 130 interrupted, 1 if a run has no result or diverged, else 0."""
-        return INTERRUPTED if self.interrupted else int(bool(self.diverged or self.failed))
 
 
 def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
@@ -61,13 +45,13 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            refused.setdefault(str(explain(error)), []).append(" ".join(overrides))
+            refused.setdefault(str(explain(error, list(RunConfig.model_fields))), []).append(" ".join(overrides))
     if configs and configs[0].sweep.verify:
         composer.check(jobs, configs[0].sweep.verify)
     codes = [2 if refused else 0]
     for name in dict.fromkeys(config.name for config in configs):
         codes.append(execute([config for config in configs if config.name == name]))  # noqa: PERF401 - it trains
-    terminal.refusals(refused)
+    board.refusals(refused)
     return max(codes)
 
 
@@ -77,22 +61,28 @@ def execute(configs: Sequence[RunConfig]) -> int:
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
         plan = make_plan(unique, store.index(folder), configs[0])
-        terminal.dry_run(plan, folder)
+        board.dry_run(plan, folder)
         return 0
     with store.locked(folder, terminal.say) as aside:
         terminal.set_aside(aside)
         plan = make_plan(unique, store.index(folder), configs[0])
-        terminal.announce(plan, folder)
+        board.announce(plan, folder)
         result = Result()
         started = time.perf_counter()
         if plan.bundles:
-            with terminal.SweepProgress(plan.runs) as board, _stoppable() as stop:
+            with board.SweepProgress(plan.runs) as progress, _stoppable() as stop:
                 try:
-                    _Supervisor(plan, folder, board, result, stop).run()
+                    _Supervisor(plan, folder, progress, result, stop).run()
+                except _StartError as error:
+                    result.failed[f"a process cannot be started: {error}"] = ["the bundles that were left"]
                 except OSError as error:
                     result.failed[f"the store cannot be written: {error.strerror or error}"] = ["the bundle in flight"]
-        terminal.sweep_summary(plan, result, folder, time.perf_counter() - started)
+        board.sweep_summary(plan, result, folder, time.perf_counter() - started)
     return max(result.code, int(bool(plan.diverged)))
+
+
+class _StartError(Exception):
+    """The system refuses a process."""
 
 
 class _Supervisor:
@@ -102,9 +92,9 @@ class _Supervisor:
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, board: "terminal.SweepProgress", result: Result, stop: Callable[[], bool]
+        self, plan: Plan, folder: Path, progress: board.SweepProgress, result: Result, stop: Callable[[], bool]
     ) -> None:
-        self.plan, self.folder, self.board, self.result, self.stop = plan, folder, board, result, stop
+        self.plan, self.folder, self.progress, self.result, self.stop = plan, folder, progress, result, stop
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
 
@@ -123,9 +113,12 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        work = (theirs, runs, self.plan.device, compiles(runs), self.plan.threads)
+        work = (theirs, runs, self.plan.device, compiles(runs[0], self.plan.work(runs)), self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
-        process.start()
+        try:
+            process.start()
+        except OSError as error:
+            raise _StartError(error.strerror or str(error)) from error
         theirs.close()
         self.active[ours] = process, runs, time.perf_counter()
 
@@ -137,7 +130,7 @@ class _Supervisor:
             process.join()
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "epoch":
-            self.board.advance(len(runs) / (runs[0].epochs + 1))
+            self.progress.advance(len(runs) / (runs[0].epochs + 1))
             return
         del self.active[connection]
         connection.close()
@@ -150,7 +143,9 @@ class _Supervisor:
             self.queue.extendleft([runs[middle:], runs[:middle]])
         else:
             self._fail(runs[0], "failed" if kind == "memory" else kind, *content)
-        self.board.settle(self.result.finished, len(self.result.diverged) + sum(map(len, self.result.failed.values())))
+        self.progress.settle(
+            self.result.finished, len(self.result.diverged) + sum(map(len, self.result.failed.values()))
+        )
 
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
@@ -171,7 +166,7 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
 
-    from hclm_runner.trainer import train
+    from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)
     try:
@@ -183,8 +178,7 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
         connection.send(("refused", str(error), None))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent records it
         memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        connection.send(("memory" if memory else "failed", reason, traceback.format_exc()))
+        connection.send(("memory" if memory else "failed", one_line(error), traceback.format_exc()))
 
 
 def _context() -> Any:
@@ -192,7 +186,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hclm_runner.trainer"])
+    context.set_forkserver_preload(["hclm_runner.training.trainer"])
     return context
 
 

@@ -1,13 +1,16 @@
 """What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
+import psutil
 
-from hclm_runner.config import INPUTS, ConfigError, RunConfig
+from hclm_runner.config import RunConfig
+from hclm_runner.parts import ROOMS
+from hclm_runner.refusal import ConfigError
 from hclm_runner.store import DONE
 
 LARGEST = 80
@@ -16,12 +19,19 @@ LARGEST = 80
 SMALLEST = 16
 """A bundle is not divided further just to keep a worker busy."""
 
-SECONDS_PER_SAMPLE = 1.2e-6
-"""Of one run and one sample of one epoch, on one thread, for the reference network: rough, and enough for dry_run's
-estimate and for `compiles`."""
+SECONDS_PER_PRODUCT = 3e-10
+"""Of one run, one parameter and one sample of one epoch, on one thread: rough (1.2 microseconds a sample for the 3,732
+parameters of the reference network), and enough to order bundles, for `dry_run`'s estimate and for `compile=auto`."""
 
 WORTH_COMPILING = 300.0
 """Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
+
+
+class Size(NamedTuple):
+    """What one run takes: rough, and generous for memory."""
+
+    bytes: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,9 @@ class Plan:
     diverged: list[str]
     """Titles of the stored runs that diverged."""
     bundles: list[list[RunConfig]]
+    """The one with the most work first."""
+    sizes: Mapping[str, Size]
+    """Shape key -> what one such run takes."""
     workers: int
     threads: int
     device: str
@@ -43,21 +56,25 @@ class Plan:
         """How many runs will train."""
         return sum(map(len, self.bundles))
 
+    def work(self, bundle: list[RunConfig]) -> float:
+        """Return the seconds of one thread that a bundle takes, roughly."""
+        return _work(bundle, self.sizes)
+
     @property
     def seconds(self) -> float:
         """A rough estimate of the time this takes."""
-        return sum(sum(map(_seconds, bundle)) for bundle in self.bundles) / self.workers
+        return sum(map(self.work, self.bundles)) / self.workers
 
     @property
     def gigabytes(self) -> float:
         """A rough estimate of the memory that the workers take together."""
-        return max((sum(map(_bytes, bundle)) for bundle in self.bundles), default=0) * self.workers / 2**30
+        largest = max((len(bundle) * self.sizes[bundle[0].shape_key].bytes for bundle in self.bundles), default=0)
+        return largest * self.workers / 2**30
 
 
-def compiles(bundle: list[RunConfig]) -> bool:
-    """Return whether to compile a bundle: as the user says, or, left to us, if its work repays it."""
-    choice = bundle[0].compile
-    return sum(map(_seconds, bundle)) > WORTH_COMPILING if choice == "auto" else choice
+def compiles(run: RunConfig, seconds: float) -> bool:
+    """Return whether to compile work of so many seconds: as the user says, or, left to us, if that repays it."""
+    return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
 
 
 def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
@@ -75,17 +92,47 @@ def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunC
     groups: dict[str, list[RunConfig]] = {}
     for config in todo:
         groups.setdefault(config.shape_key, []).append(config)
-    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory() / 2
+    sizes = {key: size_of(group[0]) for key, group in groups.items()}
+    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
     bundles = []
-    for group in groups.values():
-        fitting = int(budget / workers / max(map(_bytes, group)))
+    for key, group in groups.items():
+        fitting = int(budget / workers / sizes[key].bytes)
         size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
         bundles += _divide(group, -(-len(group) // size))
     if first.sweep.bundle == "auto":
-        bundles = _balance(bundles, workers)
+        bundles = _balance(bundles, workers, sizes)
+    bundles.sort(key=lambda bundle: _work(bundle, sizes), reverse=True)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
-    return Plan(_axes(list(configs.values())), len(stored), diverged, bundles, workers, threads, device)
+    axes = _axes(list(configs.values()))
+    return Plan(axes, len(stored), diverged, bundles, sizes, workers, threads, device)
+
+
+def size_of(run: RunConfig) -> Size:
+    """Return what a run takes, asked of its task and its model: both are made once.
+
+    A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
+    """
+    from hclm_runner.training.problem import Problem  # torch takes seconds to import, and a stored sweep needs none
+
+    try:
+        problem = Problem.of(run)
+        floats = problem.activations()
+    except Exception:  # noqa: BLE001 - whatever a user's part raises
+        return Size(1.0, 0.0)
+    samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
+    # Forward and backward keep what a layer returns up to four times. Second derivatives, in float64, thrice as much.
+    passes = 4.0 * sum(samples.values()) * (8 if run.dtype == "float64" else 4)
+    asked = run.premises + (run.metric_force is not None)
+    passes += 12.0 * samples["train"] * 8 if asked else 0
+    parameters = sum(size for *_, size in problem.layout)
+    seen = sum(samples.values()) + 150 * asked / run.measure_every * samples["train"]
+    return Size(passes * floats, run.epochs * seen * parameters * SECONDS_PER_PRODUCT)
+
+
+def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
+    """Return the seconds of one thread that a bundle takes."""
+    return len(bundle) * sizes[bundle[0].shape_key].seconds
 
 
 def find_device(wanted: str) -> str:
@@ -103,11 +150,14 @@ def find_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _balance(bundles: list[list[RunConfig]], workers: int) -> list[list[RunConfig]]:
-    """Divide the largest bundles until every worker gets as many, and put the long ones first."""
-    bundles = sorted(bundles, key=len, reverse=True)
-    while bundles and len(bundles) % workers and len(bundles[0]) >= 2 * SMALLEST:
-        bundles = sorted([*_divide(bundles[0], 2), *bundles[1:]], key=len, reverse=True)
+def _balance(bundles: list[list[RunConfig]], workers: int, sizes: Mapping[str, Size]) -> list[list[RunConfig]]:
+    """Divide the bundles with the most work until every worker gets as many."""
+    while bundles and len(bundles) % workers:
+        most = max(bundles, key=lambda bundle: _work(bundle, sizes))
+        if len(most) < 2 * SMALLEST:
+            break
+        bundles.remove(most)
+        bundles += _divide(most, 2)
     return bundles
 
 
@@ -118,9 +168,9 @@ def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:
 
 def _axes(configs: list[RunConfig]) -> dict[str, list[str]]:
     """Return key -> values of what varies: of a group its name, or its options where the name is one for all."""
-    keys = [key for key in RunConfig.model_fields if key not in INPUTS]
+    keys = [key for key in RunConfig.model_fields if key not in ROOMS]
     columns = {key: [str(getattr(config, key)) for config in configs] for key in keys}
-    for group in INPUTS:
+    for group in ROOMS:
         chosen = [getattr(config, group) for config in configs]
         columns[group] = [choice.name for choice in chosen]
         if len(set(columns[group])) == 1:
@@ -137,32 +187,16 @@ def _workers(first: RunConfig, device: str) -> int:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use: affinity, and what a container's cgroup allows."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
-def _free_memory() -> float:
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return 4 * 2**30
+def _free_memory(device: str) -> float:
+    """Return the free bytes of the machine, or of the GPU where that is the device."""
+    if device != "cpu":
+        import torch
 
-
-def _samples(config: RunConfig, *splits: str) -> int:
-    """Return the samples of the splits, or of all, where the task's options say how many; a guess of 1024 otherwise."""
-    sizes = [config.task.options.get(split) for split in splits or ("train", "feedback", "test")]
-    return sum(size if isinstance(size, int) else 1024 for size in sizes)
-
-
-def _bytes(config: RunConfig) -> int:
-    """Return a rough, generous estimate of a run's memory: its data and the activations of its largest pass."""
-    width: int = sum(config.model.options.get("hidden", [256])) + 128
-    passes = 4.0 * _samples(config) * (8 if config.dtype == "float64" else 4)
-    if config.premises or config.metric_force:  # second derivatives, in float64
-        passes += 12.0 * _samples(config, "train") * 8
-    return int(passes * width)
-
-
-def _seconds(config: RunConfig) -> float:
-    """Return a rough estimate of a run's time; what is measured on request costs some passes over the training set."""
-    passes = 150 * (config.premises + (config.metric_force is not None)) / config.measure_every
-    return config.epochs * (_samples(config) + passes * _samples(config, "train")) * SECONDS_PER_SAMPLE
+        return float(torch.cuda.mem_get_info()[0])
+    return float(psutil.virtual_memory().available)

@@ -1,15 +1,10 @@
-"""Models: an encoder and a head.
-
-A model is a function ``model(in_features, out_features, *, options) -> torch.nn.Module`` whose module has an
-`encoder` (x [B, in_features] -> Z [B, d]) and a `head` (Z -> logits [B, out_features]), and no parameters outside
-them. It is built once for each seed, with torch's global generator seeded for the purpose, so any of torch's
-initialisations may be used.
-"""
+"""A tanh network with a linear representation."""
 
 import itertools
 
 from torch import Tensor, nn
 
+from hclm_runner.parts import part
 from hclm_runner.ranges import Count
 
 
@@ -21,6 +16,7 @@ class Linear(nn.Linear):
         return (input @ self.weight.mT).add_(self.bias)
 
 
+@part("model", "mlp", version=1)
 def mlp(in_features: int, out_features: int, *, hidden: list[Count], representation: Count) -> nn.Module:
     """Tanh network into a linear representation, read by a ReLU and a linear head.
 

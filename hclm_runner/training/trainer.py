@@ -1,36 +1,46 @@
 """The single trainer: step, measure, control, over a leading axis of runs.
 
-The physics is written for one run (`hclm_runner.physics`); `train` vectorises it with torch.func.vmap. What may
-differ between the runs of a batch, their data and all their floats, is a tensor [R, ...]. No files, no Hydra, no
+The physics is written for one run (`hclm_runner.training.problem`); `train` vectorises it with torch.func.vmap. What
+may differ between the runs of a batch, their data and all their floats, is a tensor [R, ...]. No files, no Hydra, no
 printing here.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner import metric, observables, premises
-from hclm_runner.config import ConfigError, RunConfig
+from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
 from hclm_runner.optimizers import Memory
-from hclm_runner.physics import Physics, build, column, flatten, varying
+from hclm_runner.physics import metric, observables, premises
 from hclm_runner.records import COLUMNS, ON_REQUEST, Records
+from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
-from hclm_runner.streams import stream
-from hclm_runner.tasks import Task
+from hclm_runner.training import probes
+from hclm_runner.training.batch import (
+    Draws,
+    build,
+    check_together,
+    choose,
+    column,
+    log_classes,
+    once_a_seed,
+    stack,
+    take,
+    varying,
+)
+from hclm_runner.training.problem import Problem, build_model, draw_task, flatten
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
 point."""
 
-T = TypeVar("T")
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
 
@@ -40,7 +50,7 @@ def train(
     """Train runs of equal `shape_key` as one batch, and measure each at every epoch.
 
     A run's rows follow from its configuration alone: on the CPU, not compiled, they are bit-equal whatever trains
-    beside it. A run of which a vital number stops being finite is frozen at its last finite parameters and flagged;
+    with it. A run of which a vital number stops being finite is frozen at its last finite parameters and flagged;
     the others go on as if it were not there. Denormal floats are flushed to zero, in the whole process: saturated
     softmaxes are full of them, and they cost tenfold.
 
@@ -55,44 +65,44 @@ def train(
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
         ValueError: If the runs' shapes differ, or there are none.
     """
-    _check_together(runs)
+    check_together(runs)
     torch.set_flush_denormal(True)
     given, runs = len(runs), [*runs, *runs] if len(runs) == 1 else runs  # libraries treat a batch of one as no batch
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
-    tasks = _once_a_seed(runs, "task", _draw_task)
-    models = _once_a_seed(runs, "model", lambda run: _build_model(run, tasks[0]))
-    data = _stack(tasks, dtype, device)
+    tasks = once_a_seed(runs, "task", draw_task)
+    models = once_a_seed(runs, "model", lambda run: build_model(run, tasks[0]))
+    data = stack(tasks, dtype, device)
     n, B = data["x_train"].shape[1], config.batch_size
     steps = n // B
     if steps == 0:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
-    physics = Physics(config, models[0], tasks[0].classes)
-    physics.check(*(data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    parts: list[Callable[..., Any]] = [vmap(physics.energy), vmap(physics.measure), vmap(physics.update)]
+    problem = Problem(config, models[0], tasks[0])
+    d = probes.check(problem, *(data[name][0, :B].cpu() for name in ("x_train", "y_train")))
+    parts: list[Callable[..., Any]] = [vmap(problem.energy), vmap(problem.measure), vmap(problem.update)]
     energy, measure, update = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
-    numbers = physics.numbers(runs, dtype, device)
+    numbers = problem.numbers(runs, dtype, device)
     theta = torch.stack([flatten(model) for model in models]).to(device, dtype)
-    memory = vmap(physics.start)(theta, numbers)
+    memory = vmap(problem.start)(theta, numbers)
 
     # Control runs in float64 whatever the dtype of training.
     law = build(config.regime, varying(runs, "regime", torch.float64, device))
     judgement = varying(runs, "feedback", torch.float64, device)
     w = judgement.get("w", 1.0)
     lam0 = column([run.lam for run in runs], torch.float64, device)
-    state = law.init(lam0, torch.full_like(lam0, np.log(tasks[0].classes or np.nan)))
+    state = law.init(lam0, log_classes(tasks[0].classes, lam0))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
-    draw = _Draws([run.seed for run in runs], device)
+    draw = Draws([run.seed for run in runs], device)
 
     def batches(epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return x, y and xi of an epoch, [R, steps, B, ...]: the training set in each seed's own order."""
         order = draw("order", epoch, lambda rng: rng.permutation(n)[: steps * B].reshape(steps, B))
-        xi = draw("noise", epoch, lambda rng: rng.standard_normal((steps, B, physics.d))).to(dtype)
-        return _take(data["x_train"], order), _take(data["y_train"], order), xi
+        xi = draw("noise", epoch, lambda rng: rng.standard_normal((steps, B, d))).to(dtype)
+        return take(data["x_train"], order), take(data["y_train"], order), xi
 
     def step(theta: Tensor, memory: Memory, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Memory]:
         """Return theta and the optimiser's memory after one minibatch."""
@@ -125,26 +135,26 @@ def train(
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
         critiques[:, epoch] = row["feedback_confidence"] - row["feedback_accuracy"]
         luck = draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
-        told = vmap(partial(_report, config, epoch))(judgement, utilities, critiques, luck)
+        report = vmap(partial(_report, config, epoch))(judgement, utilities, critiques, luck)
         exploration = draw("policy", epoch, lambda rng: rng.standard_normal())
-        state = law.update(state, Seen(epoch, row["entropy"], *told, exploration))
+        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration))
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
         if epoch in due:
             moved = step(theta, memory, state["lam"], *(part[:, 0] for part in batches(epoch + 1)))[0]
-            row |= _on_request(physics, runs, theta, moved, state["lam"], data)
+            row |= _on_request(problem, runs, theta, moved, state["lam"], data)
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= vmap(observables.forces)(gS, gL, state["lam"])
-        row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["told"]}
+        row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         sound = (
             torch.stack([row[name].isfinite() for name in VITAL]).all(0) & theta.isfinite().all(1) & (row["lam"] >= 0)
         )
         diverged = torch.where((diverged < 0) & ~sound, epoch, diverged)
-        theta, memory, state = _choose(diverged < 0, (theta, memory, state), before)
+        theta, memory, state = choose(diverged < 0, (theta, memory, state), before)
         rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
         if progress is not None:
             progress(epoch, dict(zip(COLUMNS, rows[-1][:, :given].cpu().numpy(), strict=True)))
@@ -154,25 +164,16 @@ def train(
     return Records(runs[:given], measured, diverged[:given].cpu().numpy(), theta[:given].cpu().numpy())
 
 
-def _check_together(runs: Sequence[RunConfig]) -> None:
-    if not runs:
-        raise ValueError("at least one run is needed")
-    if len({run.shape_key for run in runs}) > 1:
-        shapes = [json.loads(run.shape_key) for run in runs]
-        differs = next(key for key in shapes[0] if any(shape[key] != shapes[0][key] for shape in shapes))
-        raise ValueError(f"runs that train together must have one shape_key; these differ in {differs}")
-
-
 def _report(
     config: RunConfig, epoch: int, judgement: Mapping[str, Tensor], utilities: Tensor, critiques: Tensor, luck: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return what one run's annotator reports at the end of an epoch: utility and critique."""
-    told: tuple[Tensor, Tensor] = build(config.feedback, judgement).report(utilities, critiques, epoch, luck)
-    return told
+    reported: tuple[Tensor, Tensor] = build(config.feedback, judgement).report(utilities, critiques, epoch, luck)
+    return reported
 
 
 def _on_request(
-    physics: Physics, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, data: Mapping[str, Tensor]
+    problem: Problem, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, data: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return those of the columns `ON_REQUEST` that were asked for, each [R]; `moved` is theta after the next step.
 
@@ -181,19 +182,19 @@ def _on_request(
     x, y = data["x_train"].double(), data["y_train"]
     y = y.double() if y.is_floating_point() else y
     theta, moved, silence = theta.double(), moved.double(), torch.zeros_like(x[:, :, :1])
-    numbers = physics.numbers(runs, torch.float64, str(theta.device))
+    numbers = problem.numbers(runs, torch.float64, str(theta.device))
 
     def term(theta: Tensor, i: int) -> Tensor:
-        value: Tensor = vmap(physics.energy_parts)(theta, x, y, silence, lam, numbers)[i]
+        value: Tensor = vmap(problem.energy_parts)(theta, x, y, silence, lam, numbers)[i]
         return value
 
     E, L, S = (partial(term, i=i) for i in range(3))
     row = {}
-    if physics.config.metric_force:
+    if problem.config.metric_force:
         damping = column([run.metric_damping for run in runs], torch.float64, str(theta.device))
         gS = premises.gradient(S, theta)
-        row["metric_force"] = metric.force(gS, lambda V: vmap(physics.curvature)(theta, V, x, y), damping)
-    if physics.config.premises:
+        row["metric_force"] = metric.force(gS, lambda V: vmap(problem.curvature)(theta, V, x, y), damping)
+    if problem.config.premises:
         row |= premises.force_premise(S, L, theta)
         row["smoothness"] = premises.smoothness(E, theta)
         row |= premises.next_step(E, S, theta, moved)
@@ -214,85 +215,3 @@ def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
         else:  # a surrogate, or a model, that theta does not reach
             gradients.append(torch.zeros_like(theta))
     return gradients
-
-
-class _Draws:
-    """Random numbers of one purpose and epoch, [R, ...]: once a seed, on the CPU, so that no device changes them."""
-
-    def __init__(self, seeds: Sequence[int], device: str) -> None:
-        self.seeds = sorted(set(seeds))
-        self.of_run = torch.tensor([self.seeds.index(seed) for seed in seeds], device=device)
-
-    def __call__(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
-        drawn = np.stack([sample(stream(seed, purpose, epoch)) for seed in self.seeds])
-        return torch.from_numpy(drawn).to(self.of_run.device)[self.of_run]
-
-
-def _take(values: Tensor, order: Tensor) -> Tensor:
-    """Return values[r, order[r]] for each run r: [R, n, ...] and [R, steps, B] make [R, steps, B, ...]."""
-    return values[torch.arange(len(order), device=order.device)[:, None, None], order]
-
-
-def _choose(mask: Tensor, new: Any, old: Any) -> Any:
-    """Return `new` for the runs in the mask [R] and `old` for the others, through nested tuples and dictionaries."""
-    if isinstance(new, Tensor):
-        return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
-    if isinstance(new, dict):
-        return {key: _choose(mask, value, old[key]) for key, value in new.items()}
-    return tuple(_choose(mask, *pair) for pair in zip(new, old, strict=True))
-
-
-def _once_a_seed(runs: Sequence[RunConfig], group: str, make: Callable[[RunConfig], T]) -> list[T]:
-    """Return make(run) for each run, made once for each seed and options of the group."""
-    made: dict[str, T] = {}
-    keys = [json.dumps([run.seed, getattr(run, group).options]) for run in runs]
-    for key, run in zip(keys, runs, strict=True):
-        if key not in made:
-            made[key] = make(run)
-    return [made[key] for key in keys]
-
-
-def _draw_task(run: RunConfig) -> Task:
-    key, target = "task._target_", run.task.target
-    try:
-        task = run.task.load()(stream(run.seed, "data"), **run.task.options)
-    except ConfigError as error:
-        raise ConfigError(error.key, target if error.value is None else error.value, error.expected) from error
-    except Exception as error:
-        raise ConfigError(key, target, f"a task, got {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if not isinstance(task, Task):
-        raise ConfigError(key, target, f"a hclm_runner.Task, got {type(task).__name__}")
-    return task
-
-
-def _build_model(run: RunConfig, task: Task) -> nn.Module:
-    key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
-    outputs = task.train[1].shape[1] if task.classes is None else task.classes
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
-        try:
-            model = run.model.load()(task.train[0].shape[1], outputs, **run.model.options)
-        except Exception as error:
-            raise ConfigError(
-                key, target, f"{wanted}, got {type(error).__name__}: {' '.join(str(error).split())}"
-            ) from error
-    if not isinstance(model, nn.Module):
-        raise ConfigError(key, target, f"{wanted}, got {type(model).__name__}")
-    return model
-
-
-def _stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Return x_train, y_train, x_feedback, ... with a leading axis of runs: features in `dtype`, labels as int64."""
-    data = {}
-    for split in ("train", "feedback", "test"):
-        for part, name in enumerate("xy"):
-            labels = name == "y" and tasks[0].classes is not None
-            arrays = [
-                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if labels else dtype) for task in tasks
-            ]
-            if len({(array.shape, task.classes) for array, task in zip(arrays, tasks, strict=True)}) != 1:
-                raise ConfigError(
-                    "task._target_", None, f"the same shape of {name} for every seed, in the {split} split"
-                )
-            data[f"{name}_{split}"] = torch.stack(arrays).to(device)
-    return data

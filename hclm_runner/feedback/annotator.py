@@ -1,18 +1,15 @@
-"""The simulated human: an audit utility, and an annotator who reports it with the faults of an annotator (one run)."""
+"""The annotator who judges a split that is never trained on."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from hclm_runner.parts import part
 from hclm_runner.ranges import NonNegative, Probability, Whole
 
 
-def utility(accuracy: Tensor, confidence: Tensor, w: float | Tensor = 1.0) -> Tensor:
-    """Being right, minus being surer than right: accuracy - w max(confidence - accuracy, 0), in [-1, 1] for w = 1."""
-    return accuracy - w * (confidence - accuracy).clamp(min=0)
-
-
+@part("feedback", "annotator", version=1)
 @dataclass(frozen=True)
 class Annotator:
     """Reports once an epoch the utility and the critique c = confidence - accuracy of a split never trained on.
@@ -46,8 +43,8 @@ class Annotator:
         sign = torch.where(draws[2] < self.flip, -1.0, 1.0)
         index = seen.clamp(min=0).unsqueeze(-1)
 
-        def told(truth: Tensor, xi: Tensor) -> Tensor:
+        def reported(truth: Tensor, xi: Tensor) -> Tensor:
             value = sign * truth.gather(-1, index).squeeze(-1) + self.bias + self.drift * epoch + self.noise * xi
             return torch.where(missing, torch.nan, value)
 
-        return told(utilities, draws[0]), told(critiques, draws[1])
+        return reported(utilities, draws[0]), reported(critiques, draws[1])

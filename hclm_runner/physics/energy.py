@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from hclm_runner.parts import part
 from hclm_runner.ranges import NonNegative, Whole
 
 
@@ -44,6 +45,7 @@ def squared_error(prediction: Tensor, y: Tensor) -> Tensor:
     return (prediction - y).square().mean()
 
 
+@part("structure", "group_sparsity", version=1)
 def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
     """Structural penalty Omega: group lasso over the incoming weights of each unit (Yuan & Lin 2006).
 
@@ -60,6 +62,7 @@ def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([row.shape[1] ** 0.5 * _norm(row).sum() for row in rows]).sum()
 
 
+@part("risk", "asymmetric_cost", version=1)
 def asymmetric_cost(logits: Tensor, y: Tensor, *, critical_class: Whole, miss_cost: NonNegative) -> Tensor:
     """Decision risk D: expected cost of drawing the decision from the predicted probabilities.
 

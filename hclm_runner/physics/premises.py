@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hclm_runner.observables import ratio
+from hclm_runner.physics.observables import ratio
 
 LANCZOS = 20
 """Steps of Lanczos' method. Over seeds of the reference task the error is 2e-6 at the start in the median and 3% at

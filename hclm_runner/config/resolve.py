@@ -1,0 +1,82 @@
+"""From YAML and the command line to a checked `RunConfig`, or one refusal: the edge below which no omegaconf is."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from hclm_runner.config.schema import RunConfig
+from hclm_runner.config.words import explain, refusal
+from hclm_runner.refusal import ConfigError
+
+_PACKAGE = Path(__file__).parents[1]
+CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+"""The configuration folder: inside the package in a wheel, beside it in a checkout."""
+
+
+def resolve(cfg: DictConfig) -> RunConfig:
+    """Return the checked configuration of one run.
+
+    Raises:
+        ConfigError: If a key is missing, unknown, of the wrong type or out of range, or two keys contradict each other.
+    """
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}"
+        ) from error
+    _check_eps(cast("dict[str, Any]", values))
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise refusal(error, RunConfig) from None
+    return config
+
+
+def configure(overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration that the same overrides give on the command line, for use in Python.
+
+    Example:
+        >>> configure(["surrogate=logdet", "lam=0.3"]).lam
+        0.3
+
+    Raises:
+        ConfigError: As `resolve`, and for an override that Hydra refuses.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    if isinstance(overrides, str):
+        raise ConfigError("overrides", repr(overrides), 'a list of overrides, as in ["lam=0.3"]')
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise explain(error, list(RunConfig.model_fields)) from error
+    return resolve(cfg)
+
+
+def _check_eps(values: Mapping[str, Any]) -> None:
+    """Name sigma, not eps, when eps is 0 or infinite in the run's dtype only because it follows sigma."""
+    surrogate, sigma = values.get("surrogate"), values.get("sigma")
+    eps = surrogate.get("eps") if isinstance(surrogate, dict) else None
+    if isinstance(sigma, int | float) and sigma >= 0 and eps is not None and eps == _square(sigma):
+        limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
+        if not limit < eps < 1 / limit:
+            wanted = "greater than 0 (and sigma^2 within its dtype), or surrogate.eps set: else eps is sigma^2"
+            raise ConfigError("sigma", sigma, wanted)
+
+
+def _square(value: object) -> object:
+    return value * value if isinstance(value, int | float) else math.nan
+
+
+# Two names that Hydra 1.3 needs, and 1.4 with its OmegaConf 2.4 warns of.
+warnings.filterwarnings("ignore", "The version_base parameter|register_new_resolver", module="hclm_runner|__main__")
+OmegaConf.register_new_resolver("square", _square, replace=True)

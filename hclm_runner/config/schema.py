@@ -1,0 +1,113 @@
+"""The typed schema: one frozen `RunConfig` a run. Types and ranges are here, defaults in conf/ and nowhere else."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from hclm_runner.config.choices import STRICT, Choice, Group
+from hclm_runner.parts import ROOMS
+from hclm_runner.ranges import Count, NonNegative, Positive, Whole
+
+SCHEMA_VERSION = 5
+"""Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
+
+EXECUTION = ("device", "compile", "name", "force", "sweep")
+"""Keys that say where and how a run executes, not what its result is."""
+
+
+def _text(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+class SweepOptions(BaseModel):
+    """How a multirun executes; no result depends on it."""
+
+    model_config = STRICT
+
+    dry_run: bool
+    bundle: Literal["auto"] | Count
+    workers: Literal["auto"] | Count
+    memory: Literal["auto"] | Positive
+    verify: Whole
+    job_dirs: bool
+
+
+class RunConfig(BaseModel):
+    """Everything about one run. conf/config.yaml says what each key means."""
+
+    model_config = STRICT
+
+    lam: Annotated[NonNegative, AfterValidator(abs)]  # -0.0 is 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    sigma: NonNegative
+    epochs: Count
+    batch_size: Count
+    surrogate: Group
+    regime: Group
+    task: Group
+    model: Group
+    optimizer: Group
+    feedback: Group
+    omega: NonNegative
+    structure: Group
+    rho: NonNegative
+    risk: Group
+    metric_force: Literal["ggn", "fisher"] | None
+    metric_damping: Positive
+    premises: bool
+    measure_every: Count
+    dtype: Literal["float32", "float64"]
+    device: Literal["auto", "cpu", "cuda"]
+    compile: Literal["auto"] | bool
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$"), BeforeValidator(_text)]
+    force: bool
+    sweep: SweepOptions
+
+    @property
+    def title(self) -> str:
+        """What a person would call the run."""
+        names = f"{self.surrogate.name} / {self.regime.name} / {self.task.name}"
+        return f"{names}, lam0 {self.lam:g}, seed {self.seed}"
+
+    @property
+    def run_id(self) -> str:
+        """The identity of the run: a hash of all that determines its rows.
+
+        That is the resolved configuration less `EXECUTION` and what is not in use, each part by its own identity
+        (`Choice.identity`: no label and no place in the code), and the schema version. Equal configurations have equal
+        ids, in any order of keys, in any store, on any machine.
+        """
+        unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
+        unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
+        unused |= set() if self.premises else {"premises"}
+        unused |= set() if self.metric_force or self.premises else {"measure_every"}
+        used = {key: getattr(self, key) for key in type(self).model_fields if key not in {*EXECUTION, *unused}}
+        config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
+        text = json.dumps(config | {"schema": SCHEMA_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def shape_key(self) -> str:
+        """What runs must have in common to train as one batch: not their seeds, nor their floats (but a model's).
+
+        Whether omega and rho are zero is: a term that is left out costs nothing, and cannot spoil a run that does not
+        have it.
+        """
+        groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
+        measured = ("metric_force", "premises", "measure_every")
+        rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
+        return json.dumps(groups | rest | {"omega": self.omega > 0, "rho": self.rho > 0}, sort_keys=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain data, of the form the YAML has."""
+
+        def plain(value: object) -> object:
+            if isinstance(value, BaseModel):
+                return value.model_dump()
+            return (
+                {"name": value.name, "_target_": value.target, **value.options} if isinstance(value, Choice) else value
+            )
+
+        return {key: plain(getattr(self, key)) for key in type(self).model_fields}

@@ -1,0 +1,87 @@
+"""The groups of parts, and the parts that ship with this package, each under its registered name.
+
+A part is what a group's option chooses: a surrogate, a law, a task. One of ours is known by its registered name and
+version, not by where its code lives: that is what a run's identity hashes, so that moving a file retrains nothing.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+Target = Callable[..., Any]
+T = TypeVar("T", bound=Target)
+
+
+class Room(NamedTuple):
+    """Where the parts of a group live, and what they are called with."""
+
+    module: str
+    inputs: tuple[str, ...] = ()
+    """By position; the remaining parameters of a part are its options."""
+    varying: tuple[type, ...] = (float,)
+    """Types of the options that may differ between runs of one batch."""
+
+
+ROOMS = {
+    "surrogate": Room("hclm_runner.surrogates", ("Z",)),
+    "regime": Room("hclm_runner.regimes", varying=(float, int)),
+    "task": Room("hclm_runner.tasks", ("rng",)),
+    # A model's floats are shared: only its weights reach the physics as numbers of each run.
+    "model": Room("hclm_runner.models", ("in_features", "out_features"), varying=()),
+    "optimizer": Room("hclm_runner.optimizers"),
+    "feedback": Room("hclm_runner.feedback", varying=(float, int)),
+    "structure": Room("hclm_runner.physics.energy", ("parameters",)),
+    "risk": Room("hclm_runner.physics.energy", ("logits", "y")),
+}
+
+
+class Part(NamedTuple):
+    """What identifies one of our parts."""
+
+    group: str
+    name: str
+    version: int
+    """Raised when the part's numbers change: its runs are then other runs."""
+
+
+_registered: dict[tuple[str, str], Target] = {}
+
+
+def part(group: str, name: str, *, version: int) -> Callable[[T], T]:
+    """Register the decorated function or class as our part of this name."""
+
+    def register(target: T) -> T:
+        target._part = Part(group, name, version)  # type: ignore[attr-defined]  # noqa: SLF001 - of its own
+        _registered[group, name] = target
+        return target
+
+    return register
+
+
+def part_of(target: Target) -> Part | None:
+    """Return what identifies a target that is ours; None for a user's own, a subclass of ours included."""
+    own = vars(target) if hasattr(target, "__dict__") else {}
+    found: Part | None = own.get("_part")
+    return found
+
+
+def names(group: str) -> list[str]:
+    """Return the registered names of a group."""
+    importlib.import_module(ROOMS[group].module)
+    return [name for of, name in _registered if of == group]
+
+
+def find(group: str, name: str) -> Target | None:
+    """Return our part of this name, or None."""
+    importlib.import_module(ROOMS[group].module)
+    return _registered.get((group, name))
+
+
+def at_old_path(path: str) -> Target | None:
+    """Return the part that had this dotted path before parts had names, or None."""
+    home, _, name = path.rpartition(".")
+    home = "hclm_runner.physics.energy" if home == "hclm_runner.energy" else home
+    if home not in {room.module for room in ROOMS.values()}:
+        return None
+    target = getattr(importlib.import_module(home), name, None)
+    return target if target is not None and part_of(target) else None

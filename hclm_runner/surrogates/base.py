@@ -1,0 +1,36 @@
+"""What an entropy surrogate S(Z) is: a scalar function of a batch of representations, for one run, in nats.
+
+Covariances are Sigma = (1/B) sum_i (z_i - zbar)(z_i - zbar)^T: divided by B, not B - 1. The energy is minimised, so a
+positive lam removes entropy; VICReg, MCR2 and SimDINO maximise the same log-det rate, because they use it against
+collapse, where the paper uses it for dissipation.
+"""
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Surrogate(Protocol):
+    """A function of Z; its keyword-only parameters are its options."""
+
+    def __call__(self, Z: Tensor, **options: Any) -> Tensor:
+        """Return S(Z), a scalar in nats, of representations Z [B, d]; differentiable in Z."""
+
+
+PROMISES: dict[str, frozenset[str]] = {
+    "logdet": frozenset({"translation", "orthogonal", "correlation"}),
+    "variance": frozenset({"translation", "orthogonal", "diagonal"}),
+    "softmax": frozenset({"row_shift", "bounded_by_log_d", "vanishing_force"}),
+}
+"""What each surrogate promises, beside S >= 0 and indifference to the order of the batch. Tests check that each
+promise is kept, and that each promise a surrogate does not make is one it breaks.
+
+- translation: S(Z + 1 c^T) = S(Z) for any c in R^d.
+- orthogonal: S(Z Q) = S(Z) for any orthogonal Q.
+- correlation: S is smaller for correlated columns of Z than for uncorrelated ones of equal variances (Hadamard).
+- diagonal: S depends on the diagonal of Sigma only.
+- row_shift: S is unchanged when each row of Z is shifted by a constant of its own.
+- bounded_by_log_d: S <= log d.
+- vanishing_force: along a ray t Z, barring ties within a row, both grad S and |Z| |grad S| -> 0 as t -> 0 and as
+  t -> infinity. (The log-det's force falls as 1/t, so that |Z| |grad S| does not vanish.)
+"""

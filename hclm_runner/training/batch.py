@@ -1,0 +1,113 @@
+"""The axis of runs: what varies between the runs of a batch, as tensors [R, ...]."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hclm_runner.config import Choice, RunConfig
+from hclm_runner.refusal import ConfigError
+from hclm_runner.streams import stream
+from hclm_runner.tasks import Task
+
+T = TypeVar("T")
+
+
+def check_together(runs: Sequence[RunConfig]) -> None:
+    """Refuse runs that cannot train as one batch.
+
+    Raises:
+        ValueError: If there are none, or their shape keys differ: the message names a key.
+    """
+    if not runs:
+        raise ValueError("at least one run is needed")
+    if len({run.shape_key for run in runs}) > 1:
+        shapes = [json.loads(run.shape_key) for run in runs]
+        differs = next(key for key in shapes[0] if any(shape[key] != shapes[0][key] for shape in shapes))
+        raise ValueError(f"runs that train together must have one shape_key; these differ in {differs}")
+
+
+def varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
+    """Return the other options of a group, each [R]: floats in `dtype`, integers as they are."""
+    options = [getattr(run, group).options for run in runs]
+    names = sorted(options[0].keys() - getattr(runs[0], group).static().keys())
+    columns = {name: [own[name] for own in options] for name in names}
+    whole = {name for name, values in columns.items() if all(type(value) is int for value in values)}
+    return {name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()}
+
+
+def column(values: Sequence[float], dtype: torch.dtype, device: str) -> Tensor:
+    """Return one number of each run, [R]."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def log_classes(classes: int | None, like: Tensor) -> Tensor:
+    """Return log K of a task of K classes, of the shape of `like`; NaN for a regression."""
+    return torch.full_like(like, np.log(classes or np.nan))
+
+
+def build(choice: Choice, numbers: Mapping[str, Tensor]) -> Any:
+    """Instantiate a law, an annotator or an update rule with the runs' numbers in place of the configured ones."""
+    return choice.load()(**{**choice.options, **numbers})
+
+
+def once_a_seed(runs: Sequence[RunConfig], group: str, make: Callable[[RunConfig], T]) -> list[T]:
+    """Return make(run) for each run, made once for each seed and options of the group."""
+    made: dict[str, T] = {}
+    keys = [json.dumps([run.seed, getattr(run, group).options]) for run in runs]
+    for key, run in zip(keys, runs, strict=True):
+        if key not in made:
+            made[key] = make(run)
+    return [made[key] for key in keys]
+
+
+def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, Tensor]:
+    """Return x_train, y_train, x_feedback, ... with a leading axis of runs: features in `dtype`, labels as int64.
+
+    Raises:
+        ConfigError: If a split has not the same shape for every run.
+    """
+    data = {}
+    for split in ("train", "feedback", "test"):
+        for part, name in enumerate("xy"):
+            labels = name == "y" and tasks[0].classes is not None
+            arrays = [
+                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if labels else dtype) for task in tasks
+            ]
+            if len({(array.shape, task.classes) for array, task in zip(arrays, tasks, strict=True)}) != 1:
+                raise ConfigError(
+                    "task._target_", None, f"the same shape of {name} for every seed, in the {split} split"
+                )
+            data[f"{name}_{split}"] = torch.stack(arrays).to(device)
+    return data
+
+
+class Draws:
+    """Random numbers of one purpose and epoch, [R, ...]: once a seed, on the CPU, so that no device changes them."""
+
+    def __init__(self, seeds: Sequence[int], device: str) -> None:
+        """Draw for runs of these seeds."""
+        self.seeds = sorted(set(seeds))
+        self.of_run = torch.tensor([self.seeds.index(seed) for seed in seeds], device=device)
+
+    def __call__(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
+        """Return sample(generator) of each run's seed, [R, ...]."""
+        drawn = np.stack([sample(stream(seed, purpose, epoch)) for seed in self.seeds])
+        return torch.from_numpy(drawn).to(self.of_run.device)[self.of_run]
+
+
+def take(values: Tensor, order: Tensor) -> Tensor:
+    """Return values[r, order[r]] for each run r: [R, n, ...] and [R, steps, B] make [R, steps, B, ...]."""
+    return values[torch.arange(len(order), device=order.device)[:, None, None], order]
+
+
+def choose(mask: Tensor, new: Any, old: Any) -> Any:
+    """Return `new` for the runs in the mask [R] and `old` for the others, through nested tuples and dictionaries."""
+    if isinstance(new, Tensor):
+        return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+    if isinstance(new, dict):
+        return {key: choose(mask, value, old[key]) for key, value in new.items()}
+    return tuple(choose(mask, *pair) for pair in zip(new, old, strict=True))

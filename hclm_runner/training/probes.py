@@ -1,0 +1,139 @@
+"""What is asked of a user's parts before the first step: each is called once as training will call it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from hclm_runner.config import Choice
+from hclm_runner.physics import premises
+from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.regimes import Seen, State
+from hclm_runner.training.batch import build, log_classes, varying
+from hclm_runner.training.problem import Numbers, Problem, flatten
+
+
+def check(problem: Problem, x: Tensor, y: Tensor) -> int:
+    """Call each part once as training will, vectorised over one run, and refuse what could not be.
+
+    Args:
+        problem: The run.
+        x: A batch of features, [B, features].
+        y: Its labels [B], or targets [B, m].
+
+    Returns:
+        d, the width of the representation Z.
+
+    Raises:
+        ConfigError: Naming the key of the part, and the shape it returned or the error it raised.
+    """
+    _check_layout(problem)
+    _check_control(problem)
+    theta, numbers = flatten(problem.model).to(x.dtype)[None], problem.numbers([problem.config], x.dtype, "cpu")
+    outputs = y.shape[1] if problem.classes is None else problem.classes
+
+    def run(part: Callable[..., Any]) -> Callable[[], Tensor]:
+        def one(theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> Tensor:
+            result = part(problem.parameters(theta), x, y, numbers)
+            if not isinstance(result, Tensor) or not result.is_floating_point():
+                raise TypeError(f"{type(result).__name__}, not a tensor of floats")
+            return result
+
+        return lambda: vmap(one)(theta, x[None], y[None], numbers)[0]
+
+    def read(p: dict[str, Tensor], x: Tensor) -> Tensor:
+        return problem.read(p, problem.encode(p, x))
+
+    B = len(x)
+    Z = _probe(problem, "model", f"Z [{B}, d] of encoder(x)", (B, None), run(lambda p, x, *_: problem.encode(p, x)))
+    _probe(problem, "model", f"[{B}, {outputs}] of head(Z)", (B, outputs), run(lambda p, x, *_: read(p, x)))
+    _probe(problem, "surrogate", "a scalar", (), run(lambda p, x, _, n: problem.entropy(problem.encode(p, x), n)))
+    if "structure" in problem.terms:
+        _probe(problem, "structure", "a scalar", (), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
+    if "risk" in problem.terms:
+        _probe(problem, "risk", "a scalar", (), run(lambda p, x, y, n: problem.apply("risk", n, read(p, x), y)))
+    if problem.config.premises or problem.config.metric_force:
+        _check_second_derivatives(problem, theta, x[None], y[None], numbers)
+    return Z.shape[1]
+
+
+def _check_second_derivatives(problem: Problem, theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> None:
+    """Refuse parts that lack what was asked for: torch has not the second derivative of every function."""
+    lam = theta.new_ones(1)
+    try:
+        if problem.config.metric_force:
+            vmap(problem.curvature)(theta, theta, x, y)
+        if problem.config.premises:
+            energy = vmap(problem.energy)
+            premises.hessian_product(lambda t: energy(t, x, y, 0 * x[:, :, :1], lam, numbers), theta, theta)
+    except Exception as error:
+        asked = "metric_force" if problem.config.metric_force else "premises"
+        wanted = f"a model and a surrogate with second derivatives, got {one_line(error)}"
+        raise ConfigError(asked, getattr(problem.config, asked), wanted) from error
+
+
+def _check_layout(problem: Problem) -> None:
+    """Refuse a model whose parameters are not those of encoder and head, each once, all trained."""
+    model, wrong = problem.model, None
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    if buffers := [name for name, _ in model.named_buffers()]:
+        wrong = f"buffers {buffers}"
+    elif outside := [name for name in names if not name.startswith(("encoder.", "head."))]:
+        wrong = f"parameters {outside}"
+    elif len(names) != len(problem.layout):
+        wrong = "a parameter under two names"
+    elif frozen := [name for name, p in model.named_parameters() if not p.requires_grad]:
+        wrong = f"parameters {frozen} that do not train"
+    elif not names:
+        wrong = "no parameters"
+    if wrong:
+        wanted = "parameters in encoder and head only, each once, all trained"
+        raise ConfigError("model._target_", problem.config.model.target, f"{wanted}, got {wrong}")
+
+
+def _check_control(problem: Problem) -> None:
+    """Refuse a law or an annotator that cannot do its work, or not on this task."""
+    law, judge = problem.config.regime, problem.config.feedback
+    one = torch.ones(1, dtype=torch.float64)
+    with _naming(judge, "an annotator whose report(utilities, critiques, epoch, draws) is two scalars"):
+        utility, critique = build(judge, {}).report(one, one, 0, torch.ones(4, dtype=torch.float64))
+        utility, critique = utility.reshape(1), critique.reshape(1)
+    state_keys = ", ".join(State.__annotations__)
+    with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {state_keys}"):
+        built = build(law, varying([problem.config], "regime", torch.float64, "cpu"))
+        state = built.update(built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one))
+        for name in State.__annotations__:
+            if state[name].shape != one.shape:
+                raise ValueError(f"{name} of shape {list(state[name].shape)} for one run")
+    uses_feedback = getattr(law.load(), "uses_feedback", None)
+    if not isinstance(uses_feedback, bool):
+        wanted = "a law that says uses_feedback = True or False: whether it uses the annotator's reports"
+        raise ConfigError("regime._target_", law.target, f"{wanted}, got {uses_feedback}")
+    if uses_feedback and problem.classes is None:
+        wanted = "a law without feedback: the annotator judges classes, and this task has none"
+        raise ConfigError("regime", law.name, wanted)
+
+
+def _probe(
+    problem: Problem, group: str, wanted: str, shape: tuple[int | None, ...], call: Callable[[], Tensor]
+) -> Tensor:
+    choice = getattr(problem.config, group)
+    with _naming(choice, wanted):
+        result = call()
+    if result.dim() != len(shape) or any(a not in (None, b) for a, b in zip(shape, result.shape, strict=True)):
+        raise ConfigError(f"{group}._target_", choice.target, f"{wanted}, got shape {list(result.shape)}")
+    return result
+
+
+@contextmanager
+def _naming(choice: Choice, wanted: str) -> Iterator[None]:
+    """Turn whatever a user's part raises into a refusal that names it."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{choice.group}._target_", choice.target, f"{wanted}, got {one_line(error)}") from error

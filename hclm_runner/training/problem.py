@@ -1,0 +1,207 @@
+"""One run, assembled from its configuration: its data, its network, the energy it descends, what is measured of it.
+
+Closed over the choices that the runs of a batch share; every argument is one run's, and the trainer vectorises it.
+The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hclm_runner.config import RunConfig
+from hclm_runner.optimizers import Memory
+from hclm_runner.physics import metric, observables
+from hclm_runner.physics.energy import cross_entropy, squared_error, total
+from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.streams import stream
+from hclm_runner.tasks import Task
+from hclm_runner.training.batch import build, column, varying
+
+Numbers = dict[str, Any]
+"""The floats that the physics reads: sigma, omega, rho, and a dictionary for each group; a leaf is [R], or one run's
+scalar."""
+
+
+class Problem:
+    """What a step does to the theta of one run, and what a row of its records says about theta."""
+
+    def __init__(self, config: RunConfig, model: nn.Module, task: Task) -> None:
+        """Bind what the runs of a batch share: the model's architecture, not its weights; the task's kind."""
+        self.config, self.model, self.task, self.classes = config, model, task, task.classes
+        self.loss = squared_error if task.classes is None else cross_entropy
+        self.layout = [(name, p.shape, p.numel()) for name, p in model.named_parameters()]
+        self.terms = [name for name, weight in (("structure", config.omega), ("risk", config.rho)) if weight > 0]
+        self.targets = {group: getattr(config, group).load() for group in ("surrogate", *self.terms)}
+
+    @classmethod
+    def of(cls, run: RunConfig) -> "Problem":
+        """Return a run's problem: draw its data and build its network, from its seed.
+
+        Raises:
+            ConfigError: If the task or the model is none.
+        """
+        task = draw_task(run)
+        return cls(run, build_model(run, task), task)
+
+    def numbers(self, runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
+        """Return the floats that the physics reads, each with a leading axis of runs."""
+        scalars = {key: column([getattr(run, key) for run in runs], dtype, device) for key in ("sigma", "omega", "rho")}
+        return scalars | {
+            group: varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.terms)
+        }
+
+    def parameters(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return theta [p] as name -> tensor."""
+        parts = torch.split(theta, [size for *_, size in self.layout])
+        return {name: part.view(shape) for part, (name, shape, _) in zip(parts, self.layout, strict=True)}
+
+    def activations(self) -> int:
+        """Return how many floats one sample leaves behind on its way through the network: x, and what layers return."""
+        count = [self.task.train[0][:1].size]
+        hooks = [
+            module.register_forward_hook(lambda *given: count.append(given[-1].numel()))
+            for module in self.model.modules()
+            if not any(module.children())
+        ]
+        try:
+            x = torch.as_tensor(self.task.train[0][:1], dtype=next(self.model.parameters()).dtype)
+            self.read(dict(self.model.named_parameters()), self.encode(dict(self.model.named_parameters()), x))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sum(count)
+
+    def encode(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return Z = f(x), [B, d]."""
+        return self._call("encoder", parameters, x)
+
+    def read(self, parameters: Mapping[str, Tensor], Z: Tensor) -> Tensor:
+        """Return the head's output g(Z), [B, K]."""
+        return self._call("head", parameters, Z)
+
+    def entropy(self, Z: Tensor, numbers: Numbers) -> Tensor:
+        """Return S(Z), nats."""
+        return self.apply("surrogate", numbers, Z)
+
+    def energy(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers) -> Tensor:
+        """Return E (Eq 2) on a minibatch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
+        return self.energy_parts(theta, x, y, xi, lam, numbers)[0]
+
+    def energy_parts(
+        self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return E, and of its terms L and S."""
+        parameters = self.parameters(theta)
+        Z = self.encode(parameters, x)
+        output = self.read(parameters, Z + numbers["sigma"] * xi)
+        extras = []
+        if "structure" in self.terms:
+            extras.append((numbers["omega"], self.apply("structure", numbers, parameters)))
+        if "risk" in self.terms:
+            extras.append((numbers["rho"], self.apply("risk", numbers, output, y)))
+        L, S = self.loss(output, y), self.entropy(Z, numbers)
+        return total(L, S, lam, extras), L, S
+
+    def start(self, theta: Tensor, numbers: Numbers) -> Memory:
+        """Return the optimiser's memory before the first step."""
+        memory: Memory = build(self.config.optimizer, numbers["optimizer"]).init(theta)
+        return memory
+
+    def update(self, theta: Tensor, g: Tensor, memory: Memory, numbers: Numbers) -> tuple[Tensor, Memory]:
+        """Return theta and memory after one optimiser step along g = grad E."""
+        moved: tuple[Tensor, Memory] = build(self.config.optimizer, numbers["optimizer"]).update(theta, g, memory)
+        return moved
+
+    def measure(self, theta: Tensor, data: Mapping[str, Tensor], numbers: Numbers) -> dict[str, Tensor]:
+        """Return the scalars of a row that follow from theta alone: whole splits, no noise."""
+        row = {}
+        for split in ("train", "feedback", "test"):
+            # gL and gS are gradients on the training set; the other splits are only looked at.
+            parameters = self.parameters(theta if split == "train" else theta.detach())
+            y = data[f"y_{split}"]
+            Z = self.encode(parameters, data[f"x_{split}"])
+            output = self.read(parameters, Z)
+            row[f"{split}_loss"] = self.loss(output, y)
+            row[f"{split}_accuracy"], row[f"{split}_confidence"] = self._decisions(output.detach(), y)
+            if split == "train":
+                row["entropy"] = self.entropy(Z, numbers)
+                row |= observables.geometry(Z.detach(), numbers["sigma"])
+        return row
+
+    def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return G v, [p]: `metric_force=ggn` the Gauss-Newton matrix of the loss, `fisher` that of -log p(y | x).
+
+        Both are means over the samples x [n, features]. The likelihood of a regression is a Gaussian of unit variance,
+        so there the Fisher matrix is m / 2 times the other, m the components of y; with classes they are one.
+        """
+        fisher_of_regression = self.classes is None and self.config.metric_force == "fisher"
+        weight = y.shape[1] / 2 if fisher_of_regression else 1.0
+
+        def outputs(theta: Tensor) -> Tensor:
+            parameters = self.parameters(theta)
+            return self.read(parameters, self.encode(parameters, x))
+
+        return metric.gauss_newton(outputs, lambda out: weight * self.loss(out, y), theta, v)
+
+    def _call(self, part: str, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        prefix = f"{part}."
+        own = {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
+        result: Tensor = functional_call(self.model.get_submodule(part), own, (x,))
+        return result
+
+    def apply(self, group: str, numbers: Numbers, *inputs: Any) -> Tensor:
+        """Return what the part of a group gives, its options those of the run."""
+        result: Tensor = self.targets[group](*inputs, **{**getattr(self.config, group).options, **numbers[group]})
+        return result
+
+    def _decisions(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return accuracy and mean confidence, undefined without classes."""
+        if self.classes is None:
+            undefined = torch.full_like(output[0, 0], torch.nan)
+            return undefined, undefined
+        return observables.accuracy(output, y), observables.confidence(output)
+
+
+def draw_task(run: RunConfig) -> Task:
+    """Return the data of a run.
+
+    Raises:
+        ConfigError: If its task is none: the message names the key and what was returned or raised.
+    """
+    key, target = "task._target_", run.task.target
+    try:
+        task = run.task.load()(stream(run.seed, "data"), **run.task.options)
+    except ConfigError as error:
+        raise ConfigError(error.key, target if error.value is None else error.value, error.expected) from error
+    except Exception as error:
+        raise ConfigError(key, target, f"a task, got {one_line(error)}") from error
+    if not isinstance(task, Task):
+        raise ConfigError(key, target, f"a hclm_runner.Task, got {type(task).__name__}")
+    return task
+
+
+def build_model(run: RunConfig, task: Task) -> nn.Module:
+    """Return the network of a run, with its first weights.
+
+    Raises:
+        ConfigError: If its model is none: the message names the key and what was returned or raised.
+    """
+    key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
+    outputs = task.train[1].shape[1] if task.classes is None else task.classes
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
+        try:
+            model = run.model.load()(task.train[0].shape[1], outputs, **run.model.options)
+        except Exception as error:
+            raise ConfigError(key, target, f"{wanted}, got {one_line(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise ConfigError(key, target, f"{wanted}, got {type(model).__name__}")
+    return model
+
+
+def flatten(model: nn.Module) -> Tensor:
+    """Return the parameters of a module as one vector [p], in the order of `named_parameters`."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
