@@ -1,7 +1,7 @@
 """What claims read off trajectories and over seeds: pure functions of arrays.
 
-Of a path [..., epoch]: one number each. Of [..., seeds]: what a bootstrap resamples; it takes the means over seeds first,
-then goes over or along lam.
+Of a path [..., epoch]: one number each. Of [..., seeds]: what a bootstrap resamples; it takes the means over seeds
+first, then goes over or along lam.
 """
 
 from collections.abc import Callable
