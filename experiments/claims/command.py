@@ -54,10 +54,14 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None 
         against: What the claims of any surrogate and law compare with, if not as usual.
 
     Raises:
-        ConfigError: If there is no such store, or nothing of it can be judged.
+        ConfigError: If there is no such store or comparator in it, or nothing of it can be judged.
     """
+    grids = grid.load(source)
+    there = [cell for runs in grids.values() for cell in generic.cells(runs)]
+    if against is not None and against not in there:
+        raise ConfigError("--against", against, f"one of {', '.join(map(str, dict.fromkeys(there)))}")
     found = record.Record([], [], [])
-    for task, runs in grid.load(source).items():
+    for task, runs in grids.items():
         try:
             data = paper.read(runs, source)
         except ConfigError as error:
@@ -65,7 +69,7 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None 
         else:
             _judge(paper.CLAIMS, data, task, resamples, found.claims, found.lacking)
         data = Data.of(runs, source)
-        _judge(generic.of_grid(data, against), data, task, resamples, found.generic, found.lacking)
+        _judge(generic.of_grid(runs, against), data, task, resamples, found.generic, found.lacking)
     if not found.claims and not found.generic:
         raise ConfigError("store", source, f"runs that a claim can be judged on; {terminal.first(found.lacking, 3)}")
     return found

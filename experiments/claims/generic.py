@@ -51,27 +51,27 @@ class Cell(NamedTuple):
         return f"{self.surrogate} under {self.regime}{at}"
 
 
-def cells(d: Data) -> list[Cell]:
+def cells(runs: xr.Dataset) -> list[Cell]:
     """Return the cells of a grid that have any run."""
-    there = d.grid["train_loss"].notnull().any(("lam0", "seed", "epoch"))
+    there = runs["train_loss"].notnull().any(("lam0", "seed", "epoch"))
     return [
         Cell(surrogate, regime)
-        for surrogate in d.grid["surrogate"].values.tolist()
-        for regime in d.grid["regime"].values.tolist()
+        for surrogate in runs["surrogate"].values.tolist()
+        for regime in runs["regime"].values.tolist()
         if there.sel(surrogate=surrogate, regime=regime)
     ]
 
 
-def of_grid(d: Data, against: Cell | None = None) -> list[Claim]:
+def of_grid(runs: xr.Dataset, against: Cell | None = None) -> list[Claim]:
     """Return the claims of every cell of a grid.
 
     Args:
-        d: The grid.
+        runs: The grid.
         against: What each cell is compared with, other than itself. None: its surrogate under `fixed`, at lam = 0 for
             the validated test loss.
     """
     claims = []
-    for cell in cells(d):
+    for cell in cells(runs):
         fixed = cell._replace(regime="fixed")
         claims += [effective(cell), collapses(cell, fixed._replace(lam0=0.0))]
         if against != cell:
@@ -119,6 +119,8 @@ def lowers_test_loss(cell: Cell, against: Cell) -> Claim:
 
     def parts(d: Data) -> list[Part]:
         ours, theirs = _paired(grid.final(_runs(d, cell)), grid.final(_runs(d, against)))
+        if cell.label == against.label and ours["lam0"].equals(theirs["lam0"]):
+            raise ConfigError("store", d.source, f"runs of {cell} at another base lam")
         n = ours.sizes["lam0"]
         columns = ("test_loss", "feedback_loss", "train_loss")
         v = np.stack([_both(ours[column], theirs[column]) for column in columns])
