@@ -176,6 +176,7 @@ def test_a_comparator_can_be_named(tmp_path):
     assert by_id["logdet / fixed: test loss"]["says"].endswith("beside renyi under my_law")
     assert by_id["logdet / fixed: test loss"]["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
     assert "renyi / my_law: test loss" not in by_id, "a cell is not compared with itself"
+    assert [line for line in found["lacking"] if "the paper's claims" not in line] == []
 
 
 def test_a_comparator_that_is_not_there_is_refused(made_up):

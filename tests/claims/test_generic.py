@@ -35,15 +35,15 @@ def judge(runs: Runs, claim: Claim) -> Verdict:
 
 
 def force_ratio(epochs: int, ratio: float = 0.06, above: float = 0.04) -> np.ndarray:
-    """Paths [1, epoch]: a ratio in the first epochs after epoch 0, another one in the rest, 1 at epoch 0."""
-    return np.where(T == 0, 1.0, np.where(epochs >= T, ratio, above))[None]
+    """Paths [1, epoch]: a ratio in the first epochs after epoch 0, another one in the rest, 0 at epoch 0."""
+    return np.where(T == 0, 0.0, np.where(epochs >= T, ratio, above))[None]
 
 
 Bend = Callable[[Runs], object]
 
 CASES: list[tuple[Claim, str, str, Bend]] = [
-    (effective(OWN), SUPPORTED, "in a quarter of the epochs", lambda g: g.set("force_ratio", S, "B", force_ratio(6), 0, False)),
-    (effective(OWN), REFUTED, "in fewer, though at epoch 0 too", lambda g: g.set("force_ratio", S, "B", force_ratio(5), 0, False)),
+    (effective(OWN), SUPPORTED, "in a quarter of the epochs, of which 0 is none", lambda g: g.set("force_ratio", S, "B", force_ratio(6), 0, False)),
+    (effective(OWN), REFUTED, "in fewer", lambda g: g.set("force_ratio", S, "B", force_ratio(5), 0, False)),
     (effective(OWN), REFUTED, "too weak everywhere", lambda g: g.set("force_ratio", S, "B", 0.045)),
     (effective(OWN), REFUTED, "at lam = 0 alone", lambda g: g.set("force_ratio", S, "B", [1, 0, 0, 0, 0])),
     (effective(OWN), SUPPORTED, "whatever other cells do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
@@ -91,7 +91,7 @@ def test_a_run_is_effective_where_the_package_says_so():
     rng = np.random.default_rng(0)
     runs = users_own()
     ratios = 0.05 * rng.choice([0.9, 1.1, np.nan], p=[0.7, 0.25, 0.05], size=(len(LAMS), SEEDS, EPOCHS))
-    ratios[..., 0] = 1
+    ratios[..., 0] = 0  # before training: not one of the epochs 1..T
     runs.columns["force_ratio"][0, 1] = ratios
     judged = judge(runs, effective(OWN))
     frames = [
