@@ -119,7 +119,7 @@ def require(runs: xr.Dataset, source: str, **axes: Iterable[Any]) -> xr.Dataset:
     if lacks := [f"{axis} {', '.join(map(str, places))}" for axis, places in lacking.items() if places]:
         raise ConfigError("store", source, f"runs of {' and of '.join(lacks)}")
     chosen = runs.sel(wanted)
-    here = set(_titles(itertools.product(*(chosen[axis].values.tolist() for axis in AXES))))
+    here = set(_titles(itertools.product(*(chosen[axis].to_numpy().tolist() for axis in AXES))))
     facts = {name: [title for title in runs.attrs[name] if title in here] for name in ("missing", "diverged")}
     return chosen.assign_attrs(facts)
 
