@@ -36,16 +36,14 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     all its runs share).
 
     Raises:
-        ConfigError: If there is no store, another version of this package wrote it, none of its runs is of the paper's
-            surrogates and regimes, or runs of equal place in the grid were configured differently.
+        ConfigError: If there is no store, another version of this package wrote it, none of its runs has a
+            result, or runs of equal place in the grid were configured differently.
     """
     records, runs = store.load(locate(source))
-    known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
-    runs = runs[known]
+    runs = runs[runs["status"].isin(store.DONE)]
     check_version(source, runs)
     if runs.empty:
-        wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
-        raise ConfigError("store", os.fspath(source), wanted)
+        raise ConfigError("store", os.fspath(source), "finished runs")
     return {
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
@@ -111,16 +109,36 @@ def complete(grid: xr.Dataset) -> xr.Dataset:
     return grid
 
 
+def require(runs: xr.Dataset, source: str, **axes: Iterable[Any]) -> xr.Dataset:
+    """Return the runs at these places of these axes, with `missing` and `diverged` narrowed to them.
+
+    Raises:
+        ConfigError: If the grid lacks a place, naming it.
+    """
+    wanted = {axis: list(places) for axis, places in axes.items()}
+    lacking = {axis: [place for place in places if place not in runs[axis]] for axis, places in wanted.items()}
+    if lacks := [f"{axis} {', '.join(map(str, places))}" for axis, places in lacking.items() if places]:
+        raise ConfigError("store", source, f"runs of {' and of '.join(lacks)}")
+    chosen = runs.sel(wanted)
+    here = set(_titles(itertools.product(*(chosen[axis].to_numpy().tolist() for axis in AXES))))
+    facts = {name: [title for title in runs.attrs[name] if title in here] for name in ("missing", "diverged")}
+    return chosen.assign_attrs(facts)
+
+
 def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
     shared = _shared([json.loads(text) for text in runs["config"]], where)
     grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray()
     lams, seeds = (sorted(set(runs[key])) for key in ("lam0", "seed"))
     have = set(runs[AXES].itertuples(index=False, name=None))
-    missing = [place for place in itertools.product(SURROGATES, REGIMES, lams, seeds) if place not in have]
+    surrogates, regimes = (
+        sorted(set(runs[key]), key=lambda name: (ours.index(name) if name in ours else len(ours), name))
+        for key, ours in (("surrogate", SURROGATES), ("regime", REGIMES))
+    )
+    missing = [place for place in itertools.product(surrogates, regimes, lams, seeds) if place not in have]
     diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
     facts = {"missing": _titles(missing), "diverged": _titles(diverged), "config": shared}
     epochs = range(shared["epochs"] + 1)  # all of them, even if every run diverged before the end
-    places = {"surrogate": list(SURROGATES), "regime": list(REGIMES), "lam0": lams, "seed": seeds, "epoch": epochs}
+    places = {"surrogate": surrogates, "regime": regimes, "lam0": lams, "seed": seeds, "epoch": epochs}
     return grid.reindex(places).assign_attrs(facts)
 
 

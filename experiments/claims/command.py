@@ -1,0 +1,99 @@
+"""The command that judges the claims of a store."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments import grid
+from experiments.claims import generic, paper, record
+from experiments.claims.claim import Claim, Data
+from experiments.claims.judge import RESAMPLES
+from hclm_runner import terminal
+from hclm_runner.config import ConfigError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Judge the claims on a store, task by task; print the verdicts, write claims.json and claims.parquet.
+
+    Raises:
+        ConfigError: If nothing can be judged.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments claims",
+        description="Judge the paper's claims on a store that has its grid, and those of any surrogate and law.",
+    )
+    parser.add_argument("store", nargs="?", default="paper", help="name under outputs/, or path (default: paper)")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of the bootstrap (default: {RESAMPLES})")
+    parser.add_argument(
+        "--against",
+        nargs=2,
+        metavar=("SURROGATE", "REGIME"),
+        help="compare every surrogate and law with this one (default: the same surrogate under fixed)",
+    )
+    given = parser.parse_args(arguments)
+    if given.resamples < 100:
+        parser.error(f"argument --resamples: expected 100 or more, got {given.resamples}")
+    against = generic.Cell(*given.against) if given.against else None
+    found = judge(given.store, given.resamples, against)
+    paths = record.write(found, given.store, given.resamples)
+    _show("the paper says", found.claims)
+    _show("of any surrogate and law", found.generic)
+    for line in [*found.lacking, *map(str, paths)]:
+        Console(soft_wrap=True, highlight=False, markup=False).print(f"  {line}")
+
+
+def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None = None) -> record.Record:
+    """Judge the paper's claims and those of any surrogate and law on each task of a store.
+
+    Args:
+        source: Name under outputs/, or path.
+        resamples: Of the bootstrap.
+        against: What the claims of any surrogate and law compare with, if not as usual.
+
+    Raises:
+        ConfigError: If there is no such store or comparator in it, or nothing of it can be judged.
+    """
+    grids = grid.load(source)
+    there = [cell for runs in grids.values() for cell in generic.cells(runs)]
+    if against is not None and against not in there:
+        raise ConfigError("--against", against, f"one of {', '.join(map(str, dict.fromkeys(there)))}")
+    found = record.Record([], [], [])
+    for task, runs in grids.items():
+        try:
+            data = paper.read(runs, source)
+        except ConfigError as error:
+            found.lacking.append(f"{task}: the paper's claims are not judged: {error}")
+        else:
+            _judge(paper.CLAIMS, data, task, resamples, found.claims, found.lacking)
+        data = Data.of(runs, source)
+        _judge(generic.of_grid(runs, against), data, task, resamples, found.generic, found.lacking)
+    if not found.claims and not found.generic:
+        raise ConfigError("store", source, f"runs that a claim can be judged on; {terminal.first(found.lacking, 3)}")
+    return found
+
+
+def _judge(
+    claims: Sequence[Claim], data: Data, task: str, resamples: int, rows: list[record.Row], lacking: list[str]
+) -> None:
+    """Judge claims on a task: each is a row, or a line that says what it lacks."""
+    for claim in terminal.track(claims, f"judging, {task}"):
+        try:
+            rows.append(record.row(task, claim, claim.judged(data, resamples)))
+        except ConfigError as error:
+            lacking.append(f"{task}: not judged, {claim.says}: {error}")
+
+
+def _show(head: str, claims: Sequence[record.Row]) -> None:
+    """Print a table of verdicts for each task."""
+    console = Console(highlight=False, markup=False)
+    for task in dict.fromkeys(claim["task"] for claim in claims):
+        own = [claim for claim in claims if claim["task"] == task]
+        counts = Counter(claim["verdict"] for claim in own)
+        title = ", ".join(f"{counts[verdict]} {verdict}" for verdict in record.SYMBOLS if counts[verdict])
+        table = Table("claim", head, "verdict", "what decided it", title=f"{task}: {title}")
+        for claim in own:
+            table.add_row(claim["id"], claim["says"], claim["verdict"], claim["sentence"])
+        console.print(table)

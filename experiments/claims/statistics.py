@@ -1,0 +1,163 @@
+"""What claims read off trajectories and over seeds: pure functions of arrays.
+
+Of a path [..., epoch]: one number each. Of [..., seeds]: what a bootstrap resamples; it takes the means over seeds
+first, then goes over or along lam.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+# --- of a trajectory [..., epoch] -----------------------------------------------------------------------------------
+
+
+def late(path: Array) -> Array:
+    """Return the last quarter of the epochs."""
+    return path[..., -max(2, path.shape[-1] // 4) :]
+
+
+def half_time(F: Array) -> Array:
+    """Return the first epoch after the peak with F <= F_max / 2; the number of epochs if there is none.
+
+    NaN for a path that is not all there.
+    """
+    epochs = np.arange(F.shape[-1])
+    fallen = (F.max(-1, keepdims=True) / 2 >= F) & (epochs > F.argmax(-1)[..., None])
+    return where_whole(F, np.where(fallen.any(-1), fallen.argmax(-1), F.shape[-1]))
+
+
+def fall(S: Array) -> Array:
+    """Return by how much of its peak a path lies below it in the end, the mean of the last 5 epochs."""
+    return 1 - S[..., -5:].mean(-1) / S.max(-1)
+
+
+def slope(path: Array) -> Array:
+    """Return the least-squares slope of a path's late epochs, per epoch."""
+    y = late(path)
+    t = np.arange(y.shape[-1]) - (y.shape[-1] - 1) / 2
+    return (y * t).sum(-1) / (t**2).sum()
+
+
+def variation(path: Array) -> Array:
+    """Return the total variation of a path, sum over epochs of |change|."""
+    return np.abs(np.diff(path)).sum(-1)
+
+
+def roughness(F: Array) -> Array:
+    """Return the mean size of the second difference of log F."""
+    return np.abs(np.diff(np.log(np.maximum(F, 1e-300)), n=2)).mean(-1)
+
+
+def spike(F: Array) -> Array:
+    """Return the late maximum over the late median."""
+    return late(F).max(-1) / np.median(late(F), -1)
+
+
+def where_whole(path: Array, value: NDArray[Any]) -> Array:
+    """Return a value of each path, NaN where the path is not all there: a comparison with NaN is False, not NaN."""
+    return np.where(np.isfinite(path).all(-1), value, np.nan)
+
+
+def whole(v: Array) -> NDArray[np.bool_]:
+    """Return which seeds of v [..., seeds] have a result in every arm."""
+    return np.asarray(np.isfinite(v).all(axis=tuple(range(v.ndim - 1))))
+
+
+# --- of [..., seeds]: means over seeds first, then over or along lam ------------------------------------------------
+
+
+def mean(v: Array) -> Array:
+    """Return the mean over lam and seeds; v [lam, ..., seeds]."""
+    return v.mean(-1).mean(0)
+
+
+def difference(v: Array) -> Array:
+    """Return the mean of v[0] - v[1] over lam and seeds, as a share of |v[1]| at lam = 0; v [2, lam, ..., seeds]."""
+    m = v.mean(-1)
+    return (m[0] - m[1]).mean(0) / np.abs(m[1, 0])
+
+
+def change(v: Array, at: int = -1) -> Array:
+    """Return the mean at one lam beside that at lam = 0, relative; v [lam, ..., seeds]."""
+    m = v.mean(-1)
+    return relative(m[at], m[0])
+
+
+def relative(m: Array, zero: Array) -> Array:
+    """Return the change from `zero` to m as a share of the size of `zero`: of its sign too where that is negative."""
+    return (m - zero) / np.abs(zero)
+
+
+def beside(v: Array, *, at: int) -> Array:
+    """Return the mean over lam and seeds of v[1] less that of v[0] at one lam, as a share of v[0] at lam = 0.
+
+    v [2, lam, ..., seeds].
+    """
+    m = v.mean(-1)
+    return (m[1].mean(0) - m[0, at]) / m[0, 0]
+
+
+def at_validated(m: Array, feedback: Array) -> Array:
+    """Return m [lam, ...] at the lam with the least feedback loss."""
+    return np.take_along_axis(m, feedback.argmin(0)[None], 0)[0]
+
+
+def spread(v: Array) -> Array:
+    """Return the range over lam of the seeds' mean, of v[0] over v[1]; v [2, lam, ..., seeds]."""
+    width = np.ptp(v.mean(-1), axis=1)
+    return width[0] / width[1]
+
+
+def ratio(v: Array) -> Array:
+    """Return the mean over lam and seeds of v[0] over that of v[1]; v [2, lam, ..., seeds]."""
+    m = v.mean(-1).mean(1)
+    return m[0] / m[1]
+
+
+def sd_ratio(v: Array) -> Array:
+    """Return the mean over lam of the standard deviation over seeds, v[0]'s over v[1]'s; v [2, lam, ..., seeds]."""
+    sd = v.std(-1, ddof=1).mean(1)
+    return sd[0] / sd[1]
+
+
+def at_same_lam(of_seeds: Callable[[Array], Array], v: Array) -> Array:
+    """Return the geometric mean over lam of of_seeds(v[0]) / of_seeds(v[1]), for what spans decades over lam.
+
+    Args:
+        of_seeds: Reduces the last axis.
+        v: [2, lam, ..., seeds].
+    """
+    x = np.log(of_seeds(v))
+    return np.exp((x[0] - x[1]).mean(0))
+
+
+def mean_of_seeds(v: Array) -> Array:
+    """Return the mean over seeds."""
+    return v.mean(-1)
+
+
+def median_of_seeds(v: Array) -> Array:
+    """Return the median over seeds."""
+    return np.median(v, -1)
+
+
+def variation_of_seeds(v: Array) -> Array:
+    """Return the coefficient of variation over seeds."""
+    return v.std(-1, ddof=1) / v.mean(-1)
+
+
+def partial_spearman(v: Array) -> Array:
+    """Return the rank correlation of v[0] and v[1] given v[2]; v [3, runs, ..., seeds], over runs and seeds."""
+    flat = np.moveaxis(v, 1, -1).reshape(*v.shape[:1], *v.shape[2:-1], -1)
+    x, y, z = stats.rankdata(flat, axis=-1) - (flat.shape[-1] + 1) / 2
+
+    def correlation(a: Array, b: Array) -> Array:
+        return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+
+    xy, xz, yz = correlation(x, y), correlation(x, z), correlation(y, z)
+    return (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))

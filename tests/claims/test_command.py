@@ -1,0 +1,242 @@
+"""The command: what it judges, prints, writes and refuses; and what reads its claims.json."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import BY_ID, ORDINARY, L, Runs, S, V
+
+from experiments import grid
+from experiments.claims import command, generic, paper, record
+from experiments.claims.claim import Data
+from experiments.claims.judge import INCONCLUSIVE
+from hclm_runner import store
+from hclm_runner.config import ConfigError
+
+ROOT = Path(__file__).parents[2]
+SWEEP = ["-m", "experiment=quick", "seed=range(6)", "epochs=8", "name=small", "batch_size=16"]
+TINY = ["task.train=32", "task.feedback=32", "task.test=32"]
+ESTIMATE = ("value", "low", "high", "n")
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Path:
+    """A folder with outputs/small/, the paper's grid in miniature."""
+    folder = tmp_path_factory.mktemp("swept")
+    done = python("-m", "hclm_runner", *SWEEP, *TINY, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory) -> Path:
+    return ORDINARY.store(tmp_path_factory.mktemp("made_up") / "store")
+
+
+def users_own() -> Runs:
+    """Runs of a surrogate and a law of a user's own, where the paper's softmax and thermostat would be."""
+    runs = Runs()
+    runs.names = {"softmax": "renyi", "thermostat": "my_law"}
+    return runs
+
+
+def written(folder: Path) -> tuple[dict, pd.DataFrame]:
+    """Return claims.json, if it is JSON to the letter, and claims.parquet."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = json.loads((folder / "claims.json").read_text(), parse_constant=refuse)
+    return found, pd.read_parquet(folder / "claims.parquet")
+
+
+def test_the_command_judges_a_store_as_the_functions_judge_its_grid(made_up, capsys):
+    command.main([str(made_up), "--resamples", "200"])
+    found, _ = written(made_up)
+    runs = ORDINARY.grid()
+    tables = {
+        "claims": (paper.CLAIMS, paper.read(runs, "made up")),
+        "generic": (generic.of_grid(runs), Data.of(runs, "made up")),
+    }
+    for table, (claims, read) in tables.items():
+        assert [one["id"] for one in found[table]] == [claim.id for claim in claims]
+        for claim, one in zip(claims, found[table], strict=True):
+            expected = claim.judged(read, 200)
+            assert (one["task"], one["says"], one["verdict"]) == ("made_up", claim.says, expected.verdict)
+            estimates = [expected.estimate, *(part.estimate for part in expected.parts)]
+            for plain, estimate in zip((one, *one["parts"]), estimates, strict=True):
+                numbers = np.array([plain[key] for key in ESTIMATE], float)
+                wanted = np.array([getattr(estimate, key) for key in ESTIMATE], float)
+                np.testing.assert_allclose(numbers, np.where(np.isfinite(wanted), wanted, np.nan), 1e-9, 1e-12)
+    out = capsys.readouterr().out
+    assert out.count("made_up: ") == 2, "a table of the paper's, and one of any surrogate and law"
+    assert "not judged" not in out
+
+
+def test_claims_parquet_has_a_row_for_each_part_and_infinity_is_null_in_the_json(tmp_path):
+    folder = Runs().set("force", L, "A", 0).store(tmp_path / "store")
+    command.main([str(folder), "--resamples", "100"])
+    found, rows = written(folder)
+    both = [(table, claim) for table in ("claims", "generic") for claim in found[table]]
+    parts = [(table, claim["id"], part["text"], part["verdict"]) for table, claim in both for part in claim["parts"]]
+    assert list(rows[["table", "id", "text", "verdict"]].itertuples(index=False, name=None)) == parts
+    assert rows.groupby("id")["claim_verdict"].first().to_dict() == {c["id"]: c["verdict"] for _, c in both}
+    undefined = next(claim for claim in found["claims"] if claim["id"] == "18")
+    assert (undefined["verdict"], undefined["value"]) == (INCONCLUSIVE, None)
+
+
+def test_a_store_of_a_users_own_gets_its_claims_and_a_line_on_what_the_papers_lack(tmp_path, capsys):
+    folder = users_own().store(tmp_path / "store")
+    command.main([str(folder), "--resamples", "100"])
+    found, rows = written(folder)
+    assert found["claims"] == []
+    assert {"renyi / my_law: effective", "logdet / fixed: collapses"} <= {claim["id"] for claim in found["generic"]}
+    assert set(rows["table"]) == {"generic"}
+    (line,) = found["lacking"]
+    assert line.startswith("made_up: the paper's claims are not judged: ")
+    assert "softmax" in line
+    assert "thermostat" in line
+    assert line in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_claim_that_cannot_be_stated_is_a_line_that_says_what_it_lacks(tmp_path, capsys):
+    folder = users_own().drop("softmax", "A").store(tmp_path / "store")  # renyi was never run under fixed
+    command.main([str(folder), "--resamples", "100"])
+    found, _ = written(folder)
+    says = [
+        f"renyi under {law} {what}"
+        for law in ("my_law", "rl_thermostat")
+        for what in (
+            "collapses at one lam or more",
+            "lowers the validated test loss, beside renyi under fixed at lam = 0",
+            "is steadier over lam than renyi under fixed",
+        )
+    ]
+    out = capsys.readouterr().out
+    for text in says:
+        (line,) = [line for line in found["lacking"] if f"not judged, {text}: " in line]
+        assert "expected runs of renyi under fixed" in line
+        assert line in out
+    assert len(found["lacking"]) == 1 + len(says)
+    judged = {claim["id"] for claim in found["generic"]}
+    assert "renyi / my_law: effective" in judged
+    assert not any(name.startswith("renyi / fixed") for name in judged)
+
+
+def test_an_incomplete_grid_of_the_papers_is_refused_by_name_and_the_cells_that_are_whole_are_judged(
+    made_up, tmp_path, capsys
+):
+    folder = tmp_path / "store"
+    shutil.copytree(made_up, folder, ignore=shutil.ignore_patterns("claims.*"))
+    gone = ["logdet-thermostat-0.1-3-made_up", "softmax-fixed-3.0-0-made_up"]
+    for path in folder.glob("r*/*.parquet"):
+        frame = pd.read_parquet(path)
+        frame[~frame["run_id"].isin(gone)].to_parquet(path)
+    command.main([str(folder), "--resamples", "100"])
+    found, _ = written(folder)
+    named = "softmax / fixed, lam0 3, seed 0; logdet / thermostat, lam0 0.1, seed 3"
+    assert found["claims"] == []
+    assert found["lacking"][0].endswith(f"expected every run of the grid, but 2 are missing: {named}")
+    judged = {claim["id"] for claim in found["generic"]}
+    assert "variance / fixed: effective" in judged
+    assert {"softmax / fixed: effective", "logdet / thermostat: steadier"}.isdisjoint(judged)
+    lacks = [line for line in found["lacking"] if "not judged, logdet under thermostat" in line]
+    assert lacks
+    assert all("1 are missing: logdet / thermostat, lam0 0.1, seed 3" in line for line in lacks)
+
+
+def test_a_store_of_which_nothing_can_be_judged_is_refused_in_one_line_that_says_why(tmp_path):
+    runs = Runs().drop(grid.SURROGATES, "BC").drop((S, V), "A")
+    for values in runs.columns.values():
+        values[:, :, 1:] = np.nan  # log-det at lam = 0 is left
+    folder = runs.store(tmp_path / "store")
+    with pytest.raises(ConfigError) as refusal:
+        command.main([str(folder)])
+    assert "\n" not in str(refusal.value)
+    assert not (folder / "claims.json").exists()
+
+
+def test_a_comparator_can_be_named(tmp_path):
+    folder = users_own().set("test_loss", "softmax", "B", 1.0).store(tmp_path / "store")
+    command.main([str(folder), "--resamples", "100", "--against", "renyi", "my_law"])
+    found, _ = written(folder)
+    by_id = {claim["id"]: claim for claim in found["generic"]}
+    assert by_id["logdet / fixed: test loss"]["says"].endswith("beside renyi under my_law")
+    assert by_id["logdet / fixed: test loss"]["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
+    assert "renyi / my_law: test loss" not in by_id, "a cell is not compared with itself"
+    assert [line for line in found["lacking"] if "the paper's claims" not in line] == []
+
+
+def test_a_comparator_that_is_not_there_is_refused(made_up):
+    with pytest.raises(ConfigError, match="--against=tsallis under fixed: expected one of softmax under fixed, "):
+        command.main([str(made_up), "--against", "tsallis", "fixed"])
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^store=nowhere: expected a store of runs"):
+        command.main(["nowhere"])
+
+
+def test_too_few_resamples_are_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["nowhere", "--resamples", "0"])
+    assert stop.value.code == 2
+    assert "--resamples: expected 100 or more, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_on_a_store_that_the_runner_made(swept):
+    done = python("-m", "experiments", "claims", "small", "--resamples", "200", cwd=swept)
+    assert done.returncode == 0, done.stderr
+    found, rows = written(swept / "outputs/small")
+    assert [claim["id"] for claim in found["claims"]] == list(BY_ID)
+    assert len(rows) == sum(len(claim["parts"]) for claim in (*found["claims"], *found["generic"]))
+    assert "outputs/small/claims.json" in done.stdout
+    before = (swept / "outputs/small/claims.json").read_bytes()
+    python("-m", "experiments", "claims", "outputs/small", "--resamples", "200", cwd=swept)
+    after = (swept / "outputs/small/claims.json").read_bytes()
+    assert after == before.replace(b'"store": "small"', b'"store": "outputs/small"'), (
+        "the same store, the same verdicts"
+    )
+
+
+# --- what reads claims.json -----------------------------------------------------------------------------------------
+
+
+def test_what_is_loaded_is_what_was_written_and_none_before_that(tmp_path):
+    folder = Runs().store(tmp_path / "store")
+    assert record.load(folder) is None
+    verdict = BY_ID["25"].judged(paper.read(Runs().grid(), "made up"), 100)
+    one = record.row("made_up", BY_ID["25"], verdict)
+    record.write(record.Record([one], [], ["a line"]), str(folder), 100)
+    found = record.load(folder)
+    assert found == {
+        "store": str(folder), "resamples": 100, "confidence": 0.95, "claims": [one], "generic": [], "lacking": ["a line"]
+    }  # fmt: skip
+    assert one["figure"] == 25
+    assert set(one["parts"][0]) == {"text", *ESTIMATE, "p", "sense", "bound", "verdict"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"claims": []}', '{"claims": [{"effect": 1, "low": 0, "high": 2, "parts": []}], "generic": []}'],
+    ids=["torn", "a list", "empty", "without generic", "of before Estimate"],
+)
+def test_a_claims_json_of_another_form_is_refused_with_the_command_that_writes_it(tmp_path, text):
+    store.prepare(tmp_path)
+    (tmp_path / "claims.json").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(f"expected what python -m experiments claims {tmp_path} writes")):
+        record.load(tmp_path)

@@ -1,0 +1,235 @@
+"""Claims of a user's own surrogate, renyi, under a law of a user's own, my_law: each made to hold, to fail, and open."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
+
+from experiments import grid
+from experiments.claims.claim import Claim, Data
+from experiments.claims.generic import Cell, cells, collapses, effective, lowers_test_loss, of_grid, steadier
+from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Verdict
+from hclm_runner.analysis import effectiveness
+from hclm_runner.config import ConfigError
+
+OWN = Cell("renyi", "my_law")
+FIXED = Cell("renyi", "fixed")
+ZERO = Cell("renyi", "fixed", 0.0)
+OURS = Cell("logdet", "rl_thermostat")
+
+LOWER = [2, 1.9, 1.5, 1.9, 2]
+"""A test loss over lam that is lower where the feedback split chooses."""
+
+
+def users_own() -> Runs:
+    """Runs of renyi and my_law where the paper's softmax and thermostat would be: renyi is S, my_law is B."""
+    runs = Runs()
+    runs.names = {"softmax": "renyi", "thermostat": "my_law"}
+    return runs
+
+
+def judge(runs: Runs, claim: Claim) -> Verdict:
+    return claim.judged(Data.of(runs.grid(), "made up"), 400)
+
+
+def force_ratio(epochs: int, ratio: float = 0.06, above: float = 0.04) -> np.ndarray:
+    """Paths [1, epoch]: a ratio in the first epochs after epoch 0, another one in the rest, 0 at epoch 0."""
+    return np.where(T == 0, 0.0, np.where(epochs >= T, ratio, above))[None]
+
+
+Bend = Callable[[Runs], object]
+
+CASES: list[tuple[Claim, str, str, Bend]] = [
+    (effective(OWN), SUPPORTED, "in a quarter of the epochs, of which 0 is none", lambda g: g.set("force_ratio", S, "B", force_ratio(6), 0, False)),
+    (effective(OWN), REFUTED, "in fewer", lambda g: g.set("force_ratio", S, "B", force_ratio(5), 0, False)),
+    (effective(OWN), REFUTED, "too weak everywhere", lambda g: g.set("force_ratio", S, "B", 0.045)),
+    (effective(OWN), REFUTED, "at lam = 0 alone", lambda g: g.set("force_ratio", S, "B", [1, 0, 0, 0, 0])),
+    (effective(OWN), SUPPORTED, "whatever other cells do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
+    (effective(OWN), INCONCLUSIVE, "in half of the seeds", lambda g: g.set(
+        "force_ratio", S, "B", each_seed(lambda z: force_ratio(12 if z > 0 else 0)), 0, False)),
+    (collapses(OWN, ZERO), SUPPORTED, "training loss near log K at the last lam", lambda g: g.set("train_loss", S, "B", [0.1, 0.1, 0.1, 0.1, 1.35])),
+    (collapses(OWN, ZERO), SUPPORTED, "test loss harmed at the first lam", lambda g: g.set("test_loss", S, "B", [2, 2.3, 2, 2, 2])),
+    (collapses(OWN, ZERO), REFUTED, "neither", lambda g: g),
+    (collapses(OWN, ZERO), REFUTED, "at lam = 0 alone, which does not count", lambda g: g.set("train_loss", S, "B", [1.35, 0.1, 0.1, 0.1, 0.1])),
+    (collapses(OWN, ZERO), REFUTED, "under another law", lambda g: g.set("train_loss", S, "C", 1.35)),
+    (collapses(OWN, ZERO), REFUTED, "a test loss of 2.3 beside 2.3 at lam = 0", lambda g: g.set("test_loss", S, "B", 2.3).set("test_loss", S, "A", [2.3, 1, 1, 1, 1])),
+    (collapses(OWN, ZERO), INCONCLUSIVE, "just at the bound", lambda g: g.set("test_loss", S, "B", [2, 2, 2, 2.1, 2], [0.01, 0.01, 0.01, 0.05, 0.01])),
+    (lowers_test_loss(OWN, ZERO), SUPPORTED, "a quarter lower where feedback chooses", lambda g: g.set("test_loss", S, "B", LOWER)),
+    (lowers_test_loss(OWN, ZERO), REFUTED, "flat", lambda g: g),
+    (lowers_test_loss(OWN, ZERO), REFUTED, "lower only where feedback does not choose", lambda g: g.set("test_loss", S, "B", [1, 1, 2, 1, 1])),
+    (lowers_test_loss(OWN, ZERO), REFUTED, "lower than fixed at other lam than 0", lambda g: g.set("test_loss", S, "A", [2, 3, 3, 3, 3])),
+    (lowers_test_loss(OWN, ZERO), INCONCLUSIVE, "lower by the margin", lambda g: g.set("test_loss", S, "B", 1.9, 0.1)),
+    (lowers_test_loss(OWN, ZERO), COLLAPSE, "lower, because nothing is learnt", lambda g: g.set("test_loss", S, "B", 1.4).set("train_loss", S, "B", 1.38)),
+    (lowers_test_loss(OWN, ZERO), SUPPORTED, "collapsed where feedback does not choose", lambda g: g.set("test_loss", S, "B", LOWER).set("train_loss", S, "B", [1.38, 1.38, 0.1, 1.38, 1.38])),
+    (lowers_test_loss(OWN, OURS), SUPPORTED, "than log-det at its own validated lam", lambda g: g.set("test_loss", L, "C", [1, 1, 3, 1, 1])),
+    (lowers_test_loss(OWN, OURS), REFUTED, "log-det is as low where feedback chooses", lambda g: g.set("test_loss", S, "B", LOWER).set("test_loss", L, "C", [3, 3, 1.5, 3, 3])),
+    (steadier(OWN, FIXED), SUPPORTED, "flat beside a bowl", lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3])),
+    (steadier(OWN, FIXED), REFUTED, "a bowl beside flat", lambda g: g.set("test_loss", S, "B", [3, 2, 2, 2, 3])),
+    (steadier(OWN, FIXED), INCONCLUSIVE, "bowls as deep", lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3], 0.1).set("test_loss", S, "B", [3, 2, 2, 2, 3], 0.1)),
+    (steadier(OWN, OURS), SUPPORTED, "than log-det under another law", lambda g: g.set("test_loss", L, "C", [3, 2, 2, 2, 3])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict", "why", "bend"), CASES, ids=[f"{c.id}, {v}, {why}" for c, v, why, _ in CASES]
+)
+def test_a_claim_gets_the_verdict_its_runs_were_made_for(claim, verdict, why, bend):
+    runs = users_own()
+    bend(runs)
+    assert judge(runs, claim).verdict == verdict, why
+
+
+def test_every_claim_has_a_case_for_each_verdict():
+    for name in {claim.id for claim, *_ in CASES}:
+        assert {SUPPORTED, REFUTED, INCONCLUSIVE} <= {verdict for claim, verdict, *_ in CASES if claim.id == name}, name
+
+
+def test_a_run_is_effective_where_the_package_says_so():
+    """Ratios around both constants, with epochs at which the ratio is undefined."""
+    rng = np.random.default_rng(0)
+    runs = users_own()
+    ratios = 0.05 * rng.choice([0.9, 1.1, np.nan], p=[0.7, 0.25, 0.05], size=(len(LAMS), SEEDS, EPOCHS))
+    ratios[..., 0] = 0  # before training: not one of the epochs 1..T
+    runs.columns["force_ratio"][0, 1] = ratios
+    judged = judge(runs, effective(OWN))
+    frames = [
+        pd.DataFrame({"run_id": "x", "epoch": T, "force": 1.0, "force_ratio": path})
+        for path in ratios[1:].reshape(-1, EPOCHS)
+    ]
+    expected = [effectiveness(frame).effective for frame in frames]
+    assert 0.2 < np.mean(expected) < 0.8
+    assert judged.estimate.value == pytest.approx(np.mean(expected))
+
+
+def test_the_collapse_is_as_far_as_the_worst_lam_goes():
+    runs = users_own().set("train_loss", S, "B", [0.1, 0.1, 1.3, 0.1, 0.1]).set("test_loss", S, "B", [9, 2, 2, 2.2, 2])
+    judged = judge(runs, collapses(OWN, ZERO))
+    assert judged.estimate.value == pytest.approx(max(1.3 / (0.9 * np.log(4)), 2.2 / (1.05 * 2)), rel=1e-3)
+    assert "worst lam > 0 (3)" not in judged.sentence
+    assert "worst lam > 0 (1)" in judged.sentence
+
+
+def test_the_effect_is_a_share_of_the_comparator_at_its_own_lam():
+    runs = users_own().set("test_loss", S, "B", LOWER).set("test_loss", L, "C", [2, 2, 2.5, 2, 2])
+    runs.set("feedback_loss", L, "C", [2, 2, 1, 2, 2])
+    assert judge(runs, lowers_test_loss(OWN, ZERO)).estimate.value == pytest.approx(1.5 / 2 - 1, rel=1e-3)
+    assert judge(runs, lowers_test_loss(OWN, OURS)).estimate.value == pytest.approx(1.5 / 2.5 - 1, rel=1e-3)
+
+
+def test_the_validated_lam_is_chosen_again_in_every_resample():
+    runs = (
+        users_own()
+        .set("feedback_loss", S, "B", [2.5, 1.5, 1.5, 2.5, 2.5], 0.1)
+        .set("test_loss", S, "B", [2, 1, 2, 2, 2])
+    )
+    interval = judge(runs, lowers_test_loss(OWN, ZERO)).estimate
+    assert interval.low < -0.4
+    assert interval.high > -0.1
+
+
+def test_comparisons_are_paired_by_seed():
+    runs = users_own().set("test_loss", S, "B", 1.8)
+    runs.columns["test_loss"] += 0.3 * Z[:, None]  # in all arms
+    assert judge(runs, lowers_test_loss(OWN, ZERO)).verdict == SUPPORTED
+    loss = runs.columns["test_loss"]
+    loss[0, 1] = loss[0, 1][:, np.random.default_rng(1).permutation(SEEDS)]
+    assert judge(runs, lowers_test_loss(OWN, ZERO)).verdict == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO), steadier(OWN, FIXED)],
+    ids=lambda claim: claim.id,
+)
+def test_a_seed_that_diverged_is_left_out_and_counted(claim):
+    runs = users_own()
+    whole = judge(runs, claim)
+    for values in runs.columns.values():
+        values[0, 1, -1, 3, 12:] = np.nan
+    found = judge(runs, claim)
+    assert (whole.estimate.n, found.estimate.n) == (SEEDS, SEEDS - 1)
+
+
+# --- log K ----------------------------------------------------------------------------------------------------------
+
+
+def without_thermostats() -> Runs:
+    runs = users_own()
+    runs.names |= {"rl_thermostat": "another_law"}
+    return runs
+
+
+def test_log_k_is_read_from_a_thermostats_set_point_else_from_the_tasks_classes():
+    runs = users_own()
+    runs.set("setpoint", L, "C", np.log(7), noise=0, shared=False)
+    assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(7))
+    runs = without_thermostats()
+    runs.classes = 5
+    assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(5))
+
+
+def test_without_log_k_a_collapse_cannot_be_stated_and_a_lower_loss_says_that_it_is_not_known():
+    runs = without_thermostats().set("test_loss", S, "B", 1.4).set("train_loss", S, "B", 1.38)
+    with pytest.raises(ConfigError, match="log K: from runs under thermostat"):
+        judge(runs, collapses(OWN, ZERO))
+    judged = judge(runs, lowers_test_loss(OWN, ZERO))
+    assert judged.verdict == SUPPORTED
+    assert "whether it collapsed is not known, for want of log K" in judged.sentence
+
+
+# --- what a grid allows ---------------------------------------------------------------------------------------------
+
+
+def test_a_grid_has_the_claims_of_each_of_its_cells():
+    claims = of_grid(users_own().grid())
+    kinds = {
+        law: ["effective", "collapses", "test loss", "steadier"][: 3 if law == "fixed" else 4]
+        for law in ("fixed", "my_law", "rl_thermostat")
+    }
+    expected = [f"{s} / {law}: {kind}" for s in ("renyi", "variance", "logdet") for law in kinds for kind in kinds[law]]
+    assert [claim.id for claim in claims] == expected
+    says = {claim.id: claim.says for claim in claims}
+    assert says["renyi / my_law: test loss"].endswith("beside renyi under fixed at lam = 0")
+    assert says["renyi / my_law: steadier"].endswith("than renyi under fixed")
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    """A store in which variance never ran under my_law, and renyi under my_law at three lam and six seeds."""
+    runs = users_own().drop(V, "B").set("test_loss", S, "A", [5, 2, 2, 2.5, 5])
+    for values in runs.columns.values():
+        values[0, 1, 0] = values[0, 1, -1] = np.nan
+        values[0, 1, :, 6:] = np.nan
+    (found,) = grid.load(runs.store(tmp_path_factory.mktemp("ragged") / "store")).values()
+    return found
+
+
+def test_a_cell_is_judged_at_its_own_lam_and_the_seeds_that_it_shares(ragged):
+    assert Cell("variance", "my_law") not in cells(ragged)
+    assert OWN in cells(ragged)
+    data = Data.of(ragged, "ragged")
+    shared = steadier(OWN, FIXED).judged(data, 200)
+    mine, fixed = (data.final(*cell[:2], "test_loss")[1:4, :6].mean(-1) for cell in (OWN, FIXED))
+    assert shared.estimate.value == pytest.approx(np.ptp(mine) / np.ptp(fixed)), "over the three lam that both have"
+    for claim in (effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO)):
+        assert claim.judged(data, 200).estimate.n == 6
+
+
+@pytest.mark.parametrize(
+    ("claim", "lacks"),
+    [
+        (effective(Cell("variance", "my_law")), "expected runs of variance under my_law"),
+        (effective(Cell("tsallis", "fixed")), "tsallis"),
+        (lowers_test_loss(OWN, Cell("renyi", "my_law", 0.0)), "expected runs of renyi under my_law at lam = 0"),
+        (steadier(OWN, Cell("variance", "my_law")), "expected runs of variance under my_law"),
+        (steadier(OWN, Cell("logdet", "fixed", 0.1)), "two base lam or more that renyi under my_law and logdet under fixed at lam = 0.1 both have"),
+        (lowers_test_loss(Cell("logdet", "fixed", 0.0), Cell("logdet", "fixed", 0.0)), "at another base lam"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_cannot_be_stated_says_what_it_lacks(ragged, claim, lacks):
+    with pytest.raises(ConfigError) as refusal:
+        claim.judged(Data.of(ragged, "ragged"), 200)
+    assert str(refusal.value).startswith("store=ragged: expected ")
+    assert lacks in str(refusal.value)

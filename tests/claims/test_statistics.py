@@ -1,0 +1,129 @@
+"""What is read off trajectories and over seeds, by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from experiments.claims.statistics import (
+    at_same_lam,
+    difference,
+    fall,
+    half_time,
+    late,
+    mean_of_seeds,
+    median_of_seeds,
+    partial_spearman,
+    roughness,
+    sd_ratio,
+    slope,
+    spike,
+    spread,
+    variation,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "epoch"),
+    [
+        ([1, 4, 3, 2, 1], 3),
+        ([1, 4, 3, 2.1, 1.9], 4),
+        ([4, 1, 9, 8, 7], 5),  # low before the peak does not count; never after it
+        ([9, 1, 9, 1, 1], 1),  # after the first peak
+        ([1, 2, 3, 4, 5], 5),
+        ([2, 2, 2, 2, 2], 5),
+    ],
+)
+def test_half_time(path, epoch):
+    assert half_time(np.array(path, float)) == epoch
+
+
+def test_a_path_that_breaks_off_has_no_half_time():
+    found = half_time(np.array([[[4, 1, 1, np.nan], [4, 1, 1, 1]]]))
+    np.testing.assert_array_equal(found, [[np.nan, 1]])
+
+
+def test_fall_is_of_the_peak_and_down_to_the_mean_of_the_last_five():
+    assert fall(np.array([0.0, 10, 9, 8, 7, 6, 5])) == pytest.approx(0.3)
+    assert fall(np.array([0.0, 1, 2, 3, 3, 3, 3, 3])) == 0
+
+
+def test_late_is_the_last_quarter_and_two_epochs_at_least():
+    np.testing.assert_array_equal(late(np.arange(121.0)), np.arange(91.0, 121))
+    np.testing.assert_array_equal(late(np.arange(5.0)), [3, 4])
+
+
+def test_slope_is_that_of_the_line_through_the_late_epochs():
+    path = np.random.default_rng(10).normal(size=(2, 3, 41))
+    expected = [[np.polyfit(np.arange(31, 41), one[31:], 1)[0] for one in row] for row in path]
+    np.testing.assert_allclose(slope(path), expected, rtol=1e-9)
+
+
+def test_variation_adds_up_the_changes_whatever_their_sign():
+    assert variation(np.array([1.0, 3, 2, 2, 5])) == 6
+
+
+def test_roughness_is_of_the_logarithm_and_a_steady_decay_has_none():
+    assert roughness(np.exp([0.0, 1, 0, 1, 0])) == pytest.approx(2)
+    assert roughness(np.exp(-0.3 * np.arange(25))) == pytest.approx(0, abs=1e-12)
+    assert roughness(5 * np.exp([0.0, 1, 0, 1, 0])) == pytest.approx(2), "no matter the scale"
+
+
+def test_spike_is_the_late_maximum_over_the_late_median():
+    path = np.ones(40)
+    path[3], path[-4] = 100, 3
+    path[-10:] *= 2
+    assert spike(path) == 3
+
+
+def test_the_standard_deviation_over_seeds_is_that_of_a_sample():
+    x = np.random.default_rng(11).normal(size=(2, 4, 7))
+    by_hand = [np.mean([pd.Series(cell).std() for cell in arm]) for arm in x]
+    assert sd_ratio(x) == pytest.approx(by_hand[0] / by_hand[1])
+
+
+def test_a_difference_is_a_share_of_what_it_is_compared_with_at_lam_0():
+    v = np.array([[[2.0, 4], [3, 5]], [[-4, -6], [1, 3]]])  # [arm, lam, seed]
+    assert difference(v) == pytest.approx(((3 + 4) / 2 - (-5 + 2) / 2) / 5)
+
+
+def test_a_range_over_lam_is_that_of_means_over_seeds():
+    v = np.array([[[1.0, 3], [2, 2], [2, 4]], [[0, 0], [10, 0], [4, 4]]])
+    assert spread(v) == pytest.approx(1 / 5)
+
+
+def test_at_the_same_lam_is_a_geometric_mean_of_ratios():
+    v = np.array([[[1.0, 3], [8, 8]], [[1, 1], [2, 2]]])
+    assert at_same_lam(mean_of_seeds, v) == pytest.approx(math.sqrt(2 * 4))
+    assert at_same_lam(median_of_seeds, v) == pytest.approx(math.sqrt(2 * 4))
+
+
+def residual_correlation(x, y, z) -> float:
+    """Partial Spearman the long way: correlate what a line through the ranks of z leaves of those of x and y."""
+    rx, ry, rz = (pd.Series(v).rank().to_numpy() for v in (x, y, z))
+    design = np.column_stack([np.ones_like(rz), rz])
+    left = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in (rx, ry)]
+    return float(np.corrcoef(*left)[0, 1])
+
+
+def test_partial_rank_correlation_is_that_of_what_the_ranks_of_lam_leave():
+    rng = np.random.default_rng(12)
+    z = np.repeat([0, 0.1, 1, 3], 6).reshape(4, 6)  # with ties, as lam has
+    x = z + rng.normal(size=z.shape)
+    y = -x + 2 * z + rng.normal(size=z.shape)
+    v = np.stack([x, y, z])
+    assert partial_spearman(v) == pytest.approx(residual_correlation(x.ravel(), y.ravel(), z.ravel()))
+    chosen = rng.integers(0, 6, size=(5, 6))
+    resampled = partial_spearman(v[..., chosen])
+    by_one = [residual_correlation(*(each[:, row].ravel() for each in (x, y, z))) for row in chosen]
+    np.testing.assert_allclose(resampled, by_one)
+
+
+def test_partialling_removes_what_lam_alone_explains():
+    rng = np.random.default_rng(13)
+    z = rng.normal(size=(30, 20))
+    v = np.stack([z + 0.1 * rng.normal(size=z.shape), z + 0.1 * rng.normal(size=z.shape), z])
+    assert stats.spearmanr(v[0].ravel(), v[1].ravel()).statistic > 0.95
+    assert abs(partial_spearman(v)) < 0.15
