@@ -258,7 +258,7 @@ def test_the_figures_show_both_sides_of_their_theorems(monkeypatch):
         axes = drawn(module, monkeypatch)["its two sides"]
         (age, measured), claimed = line(axes, marks), line(axes, claim)[:, ::3]
         np.testing.assert_array_equal(age, claimed[0])
-        np.testing.assert_allclose(measured, claimed[1], rtol=0.02, atol=1e-3 * np.abs(measured).max())
+        np.testing.assert_allclose(measured, claimed[1], rtol=0, atol=0.01 * np.abs(measured).max())
     falling = line(drawn(theorem_4, monkeypatch)["free energy"], "F[ρ]")[1]
     assert (np.diff(falling) < 0).all()
 
