@@ -232,7 +232,7 @@ STATEMENT = Statement(
     sweeps=("samples", "width"),
     on_runs=on_runs,
     findings="""Of 24 predictions (two scales, three surrogates, four lam) 5 hold, 9 fail and 10 are undefined, because
-the mean injection is negative at some n. One of the five is a prediction and a measurement that are both distinct from 0:
+the mean injection is negative at some n. In one of the five both the prediction and the measurement differ from 0:
 log-det over width, lam = 0.1. kappa is positive for `variance`, negative for log-det: lam moves I/D up in one and down
 in the other while the risk falls in both, so the ratio is not what the risk follows. A negative kappa contradicts the
 proposition, also where the exponents agree: of the five, three are log-det's.""",

@@ -4,7 +4,7 @@ It is the one statement that does not hold as printed. Its gate passes when the 
 that hold are checked with it. Real runs are asked in `generalisation` and `conditional_information`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,8 @@ from experiments import grid
 from experiments.estimate import Estimate
 from experiments.statements import conditional_information, generalisation, theorem_3_figure
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
-from experiments.statements.generalisation import HALF, QUANTITIES, memorise
+from experiments.statements.conditional_information import Condition
+from experiments.statements.generalisation import HALF, QUANTITIES, OverSamples, memorise
 from experiments.theory import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
@@ -163,34 +164,11 @@ def on_runs(folder: Path) -> Found:
     surrogates = list(grid.SURROGATES)
     sweeps.require("samples", samples, {"lam0": [0], "surrogate": surrogates})
     over_samples = generalisation.study(samples.sel(surrogate=surrogates))
-    bounded = conditional_information.study()
-    exponents: dict[tuple[str, float], Mapping[str, Estimate]] = {}
-    for each in over_samples.growth:
-        place = each.surrogate, each.lam0
-        exponents[place] = {**exponents.get(place, {}), each.quantity: each.exponent}
-    above = "{runs_above} of {runs} runs".format(**over_samples.counts)
-    sizes = [cell.n for cell in over_samples.cells]
-    tables = (
-        Table(
-            f"Corollary 1 on runs: the gap is above the expression in {above}",
-            f"Exponents over n = {min(sizes)} to {max(sizes)}. It needs that of logdet_rate below 1.",
-            ("surrogate", "lam", *QUANTITIES),
-            [
-                [surrogate, f"{lam:g}", *(f"{own[name]:±.2f}" for name in QUANTITIES)]
-                for (surrogate, lam), own in exponents.items()
-            ],
-        ),
-        Table(
-            "Theorem 3 on runs: the 0-1 gap and what bounds it",
-            f"n = {bounded[0].n}. A bound's floor is what it reads of coins that know nothing.",
-            ("surrogate", "lam", *COLUMNS.values()),
-            [[each.surrogate, f"{each.lam0:g}", *(f"{each.found[name]:±.2f}" for name in COLUMNS)] for each in bounded],
-        ),
-    )
-    numbers = {"over_n": over_samples.as_dict(), "conditional": [each.as_dict() for each in bounded]}
+    conditions = conditional_information.study()
+    numbers = {"over_n": over_samples.as_dict(), "conditional": [each.as_dict() for each in conditions]}
     caption = "Theorem 3, Corollary 1: the 0-1 gap, the paper's expression, and bounds by f-CMI"
-    drawn = theorem_3_figure.draw(over_samples, bounded, folder)
-    return Found(numbers, tables, {"theorem_3_on_runs": caption}, drawn)
+    drawn = theorem_3_figure.draw(over_samples, conditions, folder)
+    return Found(numbers, tables(over_samples, conditions), {"theorem_3_on_runs": caption}, drawn)
 
 
 COLUMNS = {
@@ -202,6 +180,36 @@ COLUMNS = {
     "expression": "expression",
 }
 """What the second table shows of the runs on supersamples -> its heading."""
+
+
+def tables(over_samples: OverSamples, conditions: Sequence[Condition]) -> tuple[Table, Table]:
+    """Return the exponents over n, and the gap with what bounds it."""
+    exponents: dict[tuple[str, float], dict[str, Estimate]] = {}
+    for each in over_samples.growth:
+        exponents.setdefault((each.surrogate, each.lam0), {})[each.quantity] = each.exponent
+    above = "{runs_above} of {runs} runs".format(**over_samples.counts)
+    sizes = [cell.n for cell in over_samples.cells]
+    return (
+        Table(
+            f"Corollary 1 on runs: the gap is above the expression in {above}",
+            f"Exponents over n = {min(sizes)} to {max(sizes)}. It needs that of logdet_rate below 1.",
+            ("surrogate", "lam", *QUANTITIES),
+            [
+                [surrogate, f"{lam:g}", *(f"{own[name]:±.2f}" for name in QUANTITIES)]
+                for (surrogate, lam), own in exponents.items()
+            ],
+        ),
+        Table(
+            "Theorem 3 on runs: the 0-1 gap and what bounds it",
+            f"n = {conditions[0].n}. A bound's floor is what it reads of coins that know nothing.",
+            ("surrogate", "lam", *COLUMNS.values()),
+            [
+                [each.surrogate, f"{each.lam0:g}", *(f"{each.found[name]:±.2f}" for name in COLUMNS)]
+                for each in conditions
+            ],
+        ),
+    )
+
 
 GATES = (
     Gate(
