@@ -1,7 +1,7 @@
 """Proposition 4: rates I = I0 s^a and D = D0 s^b and an excess risk R ~ (I/D)^-kappa give R ~ s^-(kappa (a - b)).
 
 It predicts a risk from rates, so what must be honest is the prediction's interval: that is checked on synthetic rates.
-Real runs are asked in `scaling`.
+Real runs are asked in `proposition_4_on_runs`.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.estimate import Estimate
-from experiments.statements import proposition_4_figure, scaling
+from experiments.statements import proposition_4_figure, proposition_4_on_runs
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
 from experiments.theory import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
@@ -91,11 +91,10 @@ def coverage(*, rates_exact: bool = False, wrong_sign: bool = False) -> Measured
     """
     truth, count = Truth(), 2000
     injection, dissipation, risk = studies(truth, count)
-    alpha = exponent(injection, -dissipation if wrong_sign else dissipation, risk)
-    if rates_exact:
-        alpha = with_exact_rates(injection, dissipation, risk)
-    covered = float(alpha.holds(truth.alpha).mean())
-    values = alpha.value
+    if wrong_sign:
+        dissipation = -dissipation
+    alpha = (with_exact_rates if rates_exact else exponent)(injection, dissipation, risk)
+    covered, values = float(alpha.holds(truth.alpha).mean()), alpha.value
     text = f"alpha = {values.mean():.3f} +- {values.std():.3f} of {truth.alpha:.3f}; intervals hold it {covered:.1%} of"
     return Measured(abs(covered - 0.95), 3 * float(np.sqrt(0.95 * 0.05 / count)), f"{text} the time")
 
@@ -148,7 +147,7 @@ def draw(folder: Path) -> list[Path]:
         axes.set(ylabel="exponent, 95% interval")
         axes.set_xticks([0, 1], [f"as it is\n{shares[0]:.1%} hold", f"rates exact\n{shares[1]:.1%} hold"])
         axes.grid(visible=False, axis="x")
-        panel(axes, "Proposition 4", 3)
+        panel(axes, "intervals of synthetic studies", 3)
     return save(figure, folder / "proposition_4", ("pdf", "svg", "png"))
 
 
@@ -177,13 +176,13 @@ def on_runs(folder: Path) -> Found:
     for name, (axis, key) in stores.items():
         over = sweeps.over(name, **{axis: key})
         needs: dict[str, list[Any]] = {
-            axis: [scaling.REFERENCE[axis]],
+            axis: [proposition_4_on_runs.REFERENCE[axis]],
             "lam0": [proposition_4_figure.SHOWN[1]],
             "surrogate": surrogates,
         }
         sweeps.require(name, over, needs)
         runs[name] = over.sel(surrogate=surrogates)
-    found = scaling.study(runs["samples"], runs["width"])
+    found = proposition_4_on_runs.study(runs["samples"], runs["width"])
     names = ("a", "b", "kappa", "predicted", "measured")
     tables = [
         Table(
@@ -196,7 +195,7 @@ def on_runs(folder: Path) -> Found:
                 if each.axis == axis
             ],
         )
-        for axis in scaling.REFERENCE
+        for axis in proposition_4_on_runs.REFERENCE
     ]
     caption = {"proposition_4_on_runs": "Proposition 4: rates and excess risk over training-set size and width"}
     numbers = [each.as_dict() for each in found]

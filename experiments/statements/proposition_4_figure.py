@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from experiments.estimate import Estimate
-from experiments.statements.scaling import NAMES, REFERENCE, Prediction
+from experiments.statements.proposition_4_on_runs import NAMES, REFERENCE, Prediction
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ LEGEND: dict[str, Any] = {
 
 
 def draw(found: Sequence[Prediction], folder: Path) -> list[Path]:
-    """Draw what `scaling.study` found of the paper's surrogates, write PDF, SVG and PNG, return their paths.
+    """Draw what `proposition_4_on_runs.study` found of the paper's surrogates; return the paths of PDF, SVG and PNG.
 
     Above, I and D over each axis, of one surrogate at one lam; and R over I/D at the reference scale, of all. Below, R
     over each axis, with the power law fitted and the one predicted; and predicted against measured exponents.

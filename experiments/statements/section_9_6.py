@@ -104,7 +104,7 @@ def transient(alpha: float) -> Measured:
 
 
 def effective(alpha: float) -> Measured:
-    """M_T is high for a memory that is kept and low for one that is passed by; recovery by T is not.
+    """M_T separates a memory that is kept from one that is lost again; recovery by T does not.
 
     At load 0.05 M_T is 60/61, as only the start is below m_c. Measured: M_T, at least 0.9. Control: load 0.2, where
     nearly every network recovers the memory too, and loses it within a few updates.
@@ -262,7 +262,7 @@ GATES = (
     ),
     Gate(
         "",
-        "M_T, the share of time with m >= m_c, is high for a memory that is kept and low for one that is lost again.",
+        "M_T, the share of time with m >= m_c, separates a memory that is kept from one that is lost again.",
         partial(effective, 0.05),
         partial(effective, 0.2),
         "load 0.2",

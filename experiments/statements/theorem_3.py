@@ -145,9 +145,9 @@ def draw(folder: Path) -> list[Path]:
         learner.axhline(1, color=GREY, linestyle="--", label="the bound")
         memory.axvline(1, color=GREY, linestyle="--", label="the bound")
 
-        panel(gap, "Theorem 3, Corollary 1")
-        panel(learner, "with I(W; D)")
-        panel(memory, "with f-CMI")
+        panel(gap, "a memoriser")
+        panel(learner, "the bound with I(W; D)")
+        panel(memory, "the bound with f-CMI")
     return save(figure, folder / "theorem_3", ("pdf", "svg", "png"))
 
 

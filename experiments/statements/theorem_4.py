@@ -222,7 +222,7 @@ def draw(folder: Path) -> list[Path]:
     well, A, times, densities = relaxation()
     (x,), later, age = well.x, densities[1:], times[1:]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+        figure = Figure(figsize=(6.8, 3.2), layout="constrained")
         density, energy, fall = figure.subplots(1, 3)
 
         density.fill_between(x, well.V / 3, color=GREY, alpha=0.15, linewidth=0, label="V / 3")
@@ -241,7 +241,7 @@ def draw(folder: Path) -> list[Path]:
         measured = [-rate(free_energy, well, A, rho) for rho in later]
         fall.plot(age, claimed, color=BLUE, label="∫ρ |∇(V + T log ρ)|²")
         fall.plot(age[::3], measured[::3], "o", color=ORANGE, markersize=3.5, label="−dF/dt")
-        fall.set(yscale="log", ylabel="rate (units of V per unit time)")
+        fall.set(yscale="log", ylabel="rate (V per unit time)")
 
         panel(density, "density", 2)
         panel(energy, "free energy", 1)

@@ -65,7 +65,7 @@ def draw(folder: Path) -> list[Path]:
     gain = np.array([well.T * mean_square_slope(well, rho, np.log(rho)) for rho in later])
     loss = np.array([entropy_rate(well, rho) for rho in later]) - gain
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
         value, rise = figure.subplots(1, 2)
 
         value.plot(age, [entropy(well, rho) for rho in later], color=BLUE, label="H[ρ]")

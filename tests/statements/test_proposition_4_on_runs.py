@@ -9,9 +9,9 @@ import xarray as xr
 from scipy import stats
 
 from experiments.estimate import Estimate, jackknife
-from experiments.statements import scaling
+from experiments.statements import proposition_4_on_runs
 from experiments.statements.proposition_4_figure import draw
-from experiments.statements.scaling import bayes_risk, drift, exponents, judge, posterior, power, study
+from experiments.statements.proposition_4_on_runs import bayes_risk, drift, exponents, judge, posterior, power, study
 from hclm_runner import configure
 from hclm_runner.streams import stream
 from hclm_runner.tasks import gaussian_mixture, mixture_centres
@@ -33,7 +33,7 @@ def sweep(axis, options, *, off=0.0, noise=0.02, change=lambda measured: measure
     s, rng = SCALES[axis], np.random.default_rng(1)
     places = {axis: s, "surrogate": ["logdet"], "lam0": LAMS, "seed": list(SEEDS)}
     shape = [len(values) for values in places.values()]
-    x = xr.DataArray(s, dims=axis, coords={axis: s}) / scaling.REFERENCE[axis]
+    x = xr.DataArray(s, dims=axis, coords={axis: s}) / proposition_4_on_runs.REFERENCE[axis]
     lam = xr.DataArray(LAMS, dims="lam0", coords={"lam0": LAMS})
 
     def scatter():
@@ -71,10 +71,10 @@ def test_exponents_that_are_known_are_found_and_the_prediction_holds(true_sweeps
         for name in ("a", "b", "kappa", "alpha"):
             assert abs(row.exponents[f"drift of {name}"].value) < 0.1
         assert row.verdict == "HOLDS", row.sentence
-        dissipation = 5 * row.lam * (np.array(row.s) / scaling.REFERENCE[row.axis]) ** B
+        dissipation = 5 * row.lam * (np.array(row.s) / proposition_4_on_runs.REFERENCE[row.axis]) ** B
         np.testing.assert_allclose([point.value for point in row.points["D"]], dissipation, rtol=0.05)
         assert abs(row.ratio.value * 5 * row.lam / 2 - 1) < 0.05
-        risk = row.points["R"][row.s.index(scaling.REFERENCE[row.axis])].value
+        risk = row.points["R"][row.s.index(proposition_4_on_runs.REFERENCE[row.axis])].value
         assert abs(row.risk.value / risk - 1) < 0.05  # of the other half of the seeds
     json.dumps([row.as_dict() for row in rows], allow_nan=False)
 
