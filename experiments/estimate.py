@@ -71,6 +71,10 @@ class Estimate:
             *(pick(part) if _is_array(part) else part for part in (self.value, self.low, self.high, self.n))
         )
 
+    def item(self) -> "Estimate":
+        """Return the estimate that arrays of one number each hold, as plain numbers."""
+        return self.at(lambda part: part.item())
+
     def __neg__(self) -> "Estimate":
         """Return -x."""
         return Estimate(-self.value, -self.high, -self.low, self.n)
@@ -83,8 +87,11 @@ class Estimate:
         """Return x - y of independent x and y."""
         return self + -other
 
-    def __mul__(self, other: "Estimate") -> "Estimate":
-        """Return x y of independent x and y, its error to first order."""
+    def __mul__(self, other: Any) -> "Estimate":
+        """Return x y of independent x and y, its error to first order; or of a y that is a number, known exactly."""
+        if not isinstance(other, Estimate):
+            low, high = self.low * other, self.high * other
+            return Estimate(self.value * other, np.minimum(low, high), np.maximum(low, high), self.n)
         parts = ((other.value * self.error) ** 2, self.n), ((self.value * other.error) ** 2, other.n)
         return _combined(self.value * other.value, *parts)
 

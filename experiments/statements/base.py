@@ -78,6 +78,8 @@ class Statement(NamedTuple):
     """The experiments, files of conf/experiment/, whose stores `on_runs` reads."""
     on_runs: Callable[[Path], Found] | None = None
     """Asks the statement of those stores, drawing into a folder."""
+    findings: str = ""
+    """Markdown: what was found, for the page."""
 
 
 def run(statement: Statement, gate: Gate) -> dict[str, Any]:

@@ -8,19 +8,10 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from experiments.theory import scaling
-from experiments.theory.scaling import (
-    bayes_risk,
-    difference,
-    draw,
-    drift,
-    exponents,
-    jackknife,
-    judge,
-    posterior,
-    power,
-    study,
-)
+from experiments.estimate import Estimate, jackknife
+from experiments.statements import proposition_4_on_runs
+from experiments.statements.proposition_4_figure import draw
+from experiments.statements.proposition_4_on_runs import bayes_risk, drift, exponents, judge, posterior, power, study
 from hclm_runner import configure
 from hclm_runner.streams import stream
 from hclm_runner.tasks import gaussian_mixture, mixture_centres
@@ -42,7 +33,7 @@ def sweep(axis, options, *, off=0.0, noise=0.02, change=lambda measured: measure
     s, rng = SCALES[axis], np.random.default_rng(1)
     places = {axis: s, "surrogate": ["logdet"], "lam0": LAMS, "seed": list(SEEDS)}
     shape = [len(values) for values in places.values()]
-    x = xr.DataArray(s, dims=axis, coords={axis: s}) / scaling.REFERENCE[axis]
+    x = xr.DataArray(s, dims=axis, coords={axis: s}) / proposition_4_on_runs.REFERENCE[axis]
     lam = xr.DataArray(LAMS, dims="lam0", coords={"lam0": LAMS})
 
     def scatter():
@@ -68,35 +59,39 @@ def true_sweeps(options):
 
 def test_exponents_that_are_known_are_found_and_the_prediction_holds(true_sweeps):
     rows = study(*true_sweeps)
-    assert [(row["axis"], row["surrogate"], row["lam"]) for row in rows] == [
+    assert [(row.axis, row.surrogate, row.lam) for row in rows] == [
         (axis, "logdet", lam) for axis in ("n", "width") for lam in (0.01, 0.1, 0.3)
     ]
     truth = {"a": A, "b": B, "kappa": KAPPA, "predicted": KAPPA * (A - B), "measured": KAPPA * (A - B)}
     for row in rows:
         for name, value in truth.items():
-            assert row[name]["low"] < row[name]["value"] < row[name]["high"]
-            assert abs(row[name]["value"] - value) < 0.03, (name, row)
+            found = row.exponents[name]
+            assert found.low < found.value < found.high
+            assert abs(found.value - value) < 0.03, (name, row)
         for name in ("a", "b", "kappa", "alpha"):
-            assert abs(row[f"drift of {name}"]["value"]) < 0.1
-        assert row["verdict"] == "HOLDS", row["sentence"]
-        np.testing.assert_allclose([point["value"] for point in row["D"]], 5 * row["lam"] * (np.array(row["s"]) / scaling.REFERENCE[row["axis"]]) ** B, rtol=0.05)  # fmt: skip
-        assert abs(row["ratio"]["value"] * 5 * row["lam"] / 2 - 1) < 0.05
-    json.dumps(rows, allow_nan=False)
+            assert abs(row.exponents[f"drift of {name}"].value) < 0.1
+        assert row.verdict == "HOLDS", row.sentence
+        dissipation = 5 * row.lam * (np.array(row.s) / proposition_4_on_runs.REFERENCE[row.axis]) ** B
+        np.testing.assert_allclose([point.value for point in row.points["D"]], dissipation, rtol=0.05)
+        assert abs(row.ratio.value * 5 * row.lam / 2 - 1) < 0.05
+        risk = row.points["R"][row.s.index(proposition_4_on_runs.REFERENCE[row.axis])].value
+        assert abs(row.risk.value / risk - 1) < 0.05  # of the other half of the seeds
+    json.dumps([row.as_dict() for row in rows], allow_nan=False)
 
 
 def test_without_noise_the_exponents_are_exact(options):
     rows = study(sweep("n", options, noise=0), sweep("width", options, noise=0))
     for row in rows:
-        found = [row[name]["value"] for name in ("a", "b", "kappa", "predicted", "measured")]
+        found = [row.exponents[name].value for name in ("a", "b", "kappa", "predicted", "measured")]
         np.testing.assert_allclose(found, [A, B, KAPPA, KAPPA * (A - B), KAPPA * (A - B)], atol=1e-9)
 
 
 def test_another_exponent_of_the_risk_fails_though_its_laws_are_power_laws(options, true_sweeps):
     rows = study(sweep("n", options, off=0.15), true_sweeps[1])
     for row in rows:
-        assert row["verdict"] == ("FAILS" if row["axis"] == "n" else "HOLDS"), row["sentence"]
-        if row["axis"] == "n":
-            assert abs(row["measured"]["value"] - KAPPA * (A - B) - 0.15) < 0.03
+        assert row.verdict == ("FAILS" if row.axis == "n" else "HOLDS"), row.sentence
+        if row.axis == "n":
+            assert abs(row.exponents["measured"].value - KAPPA * (A - B) - 0.15) < 0.03
 
 
 @pytest.mark.parametrize(
@@ -116,22 +111,23 @@ def test_another_exponent_of_the_risk_fails_though_its_laws_are_power_laws(optio
 def test_what_is_not_positive_has_no_power_law_and_says_so(true_sweeps, column, value, says):
     n, width = true_sweeps
     rows = study(n.assign({column: value(n[column])}), width)
-    assert {row["verdict"] for row in rows if row["axis"] == "width"} == {"HOLDS"}
-    found = [row for row in rows if row["axis"] == "n" and row["lam"] == 0.01]
-    assert [row["verdict"] for row in found] == ["UNDEFINED"]
-    assert says in found[0]["sentence"]
-    assert found[0]["b"], "what has an exponent keeps it"
-    json.dumps(rows, allow_nan=False)
+    assert {row.verdict for row in rows if row.axis == "width"} == {"HOLDS"}
+    found = [row for row in rows if row.axis == "n" and row.lam == 0.01]
+    assert [row.verdict for row in found] == ["UNDEFINED"]
+    assert says in found[0].sentence
+    assert math.isfinite(found[0].exponents["b"].value), "what has an exponent keeps it"
+    json.dumps([row.as_dict() for row in rows], allow_nan=False)
 
 
 def test_a_run_that_diverged_before_its_last_epochs_has_no_rate(true_sweeps):
     n, width = true_sweeps
     gone = (n["seed"] == 0) & (n["epoch"] > 2) & (n["n"] == 64)
     rows = study(n.where(~gone), width)
-    assert {row["sentence"] for row in rows if row["axis"] == "n"} == {
-        "No power law: runs diverged, and have no injection."
-    }
-    assert all(row["I"][0] is None and row["I"][1] for row in rows if row["axis"] == "n")
+    assert {row.sentence for row in rows if row.axis == "n"} == {"No power law: runs diverged, and have no injection."}
+    for row in rows:
+        if row.axis == "n":
+            assert [math.isnan(point.value) for point in row.points["I"]] == [True, False, False]
+            assert row.as_dict()["points"]["I"][0]["value"] is None
 
 
 def test_a_bent_law_is_told_from_a_wrong_exponent(options, true_sweeps):
@@ -141,10 +137,10 @@ def test_a_bent_law_is_told_from_a_wrong_exponent(options, true_sweeps):
 
     rows = study(sweep("n", options, change=bend), true_sweeps[1])
     for row in rows:
-        if row["axis"] == "n":
-            assert abs(row["drift of b"]["value"] - 2 * 0.2 * math.log(16)) < 0.1
-            assert "drift of b" in row["sentence"]
-            assert "drift of a" not in row["sentence"]
+        if row.axis == "n":
+            assert abs(row.exponents["drift of b"].value - 2 * 0.2 * math.log(16)) < 0.1
+            assert "drift of b" in row.sentence
+            assert "drift of a" not in row.sentence
 
 
 def cell(rng, off=0.0, seeds=5):
@@ -184,10 +180,10 @@ def test_the_jackknife_of_a_mean_is_students_interval_and_a_difference_is_welchs
     x, y = rng.normal(1, 2, 5), rng.normal(0, 1, 7)
     ours = jackknife(float, x)
     assert np.isclose(ours.value, x.mean())
-    np.testing.assert_allclose(ours.value + np.array([-1, 1]) * ours.half, stats.t.interval(0.95, 4, x.mean(), stats.sem(x)))  # fmt: skip
-    apart = difference(ours, jackknife(float, y))
+    np.testing.assert_allclose([ours.low, ours.high], stats.t.interval(0.95, 4, x.mean(), stats.sem(x)))
+    apart = ours - jackknife(float, y)
     welch = stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
-    np.testing.assert_allclose([apart.value - apart.half, apart.value + apart.half], welch)
+    np.testing.assert_allclose([apart.low, apart.high], welch)
 
 
 def test_powers_and_drifts_of_closed_forms():
@@ -255,7 +251,11 @@ def test_the_figure_is_written_in_three_kinds_with_what_is_undefined_left_out(tr
     n, width = true_sweeps
     rows = study(n, width.assign(injection=-width["injection"]))
     paths = draw(rows, tmp_path)
-    assert [path.name for path in paths] == ["scaling.pdf", "scaling.svg", "scaling.png"]
+    assert [path.name for path in paths] == [
+        "proposition_4_on_runs.pdf",
+        "proposition_4_on_runs.svg",
+        "proposition_4_on_runs.png",
+    ]
     text = paths[1].read_text()
     assert "injection, a = 0.9" in text
     assert "logdet, n" in text
@@ -264,10 +264,11 @@ def test_the_figure_is_written_in_three_kinds_with_what_is_undefined_left_out(tr
 
 def test_a_negative_kappa_is_named_though_the_exponents_agree():
     # Risk that grows with I/D, and rates whose a - b makes up for the sign: the prediction holds, and is no support.
-    def told(kappa):
-        estimates = {"kappa": scaling.Estimate(kappa, 0.01, 4), "predicted": scaling.Estimate(0.2, 0.01, 4)}
-        return scaling.judge({}, estimates | {"measured": scaling.Estimate(0.2, 0.01, 4)})
+    def judged(kappa):
+        found = {"kappa": kappa, "predicted": 0.2, "measured": 0.2}
+        return judge({}, {name: Estimate.of_error(value, 0.01, 5) for name, value in found.items()})
 
-    assert told(-0.3) == ("HOLDS", "alpha = 0.20 ± 0.03 is predicted and 0.20 ± 0.03 measured, 0.00 ± 0.03 apart; kappa is negative.")  # fmt: skip
-    assert "kappa" not in told(0.3)[1]
-    assert "kappa" not in told(-0.01)[1], "within its interval of 0"
+    said = "alpha = 0.20 ± 0.03 is predicted and 0.20 ± 0.03 measured, 0.00 ± 0.03 apart; kappa is negative."
+    assert judged(-0.3) == ("HOLDS", said)
+    assert "kappa" not in judged(0.3)[1]
+    assert "kappa" not in judged(-0.01)[1], "within its interval of 0"

@@ -1,35 +1,32 @@
 """The scheme behind Theorems 4 and 5: a Markov chain, second order, and equal to closed forms that scipy knows."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
 from scipy.stats import chi2, norm
 
-from experiments.theory import fokker_planck
-from experiments.theory.fokker_planck import (
+from experiments.statements import fokker_planck, theorem_4, theorem_5
+from experiments.statements.fokker_planck import (
     TIMES,
     Gaussian,
     Well,
     centred,
     centres,
-    closed_form_4,
-    closed_form_5,
     derivative,
     dissipation,
     double_well,
     double_well_2d,
     entropy,
     entropy_rate,
-    excess_counts,
     free_energy,
     generator,
-    langevin,
     rate,
     solve,
     start,
-    theorem_4,
-    theorem_5,
 )
+from experiments.statements.theorem_4 import excess_counts, langevin
 
 WELLS = [pytest.param(double_well(60), id="1-D"), pytest.param(double_well_2d(8), id="2-D")]
 
@@ -105,7 +102,7 @@ def test_the_complex_step_is_what_free_energy_does_over_time():
     np.testing.assert_allclose(derivative(np.exp, np.arange(3.0), 2.0), 2 * np.exp(np.arange(3.0)), rtol=1e-15)
 
 
-def test_time_is_exact_beside_an_implicit_solver():
+def test_time_is_as_exact_as_an_implicit_solver_of_small_steps():
     well = double_well(40)
     A, rho = generator(well), start(well)
     other = solve_ivp(lambda _, p: A @ p, (0, 1), rho, method="Radau", jac=A.tocsc(), rtol=1e-9, atol=1e-13)
@@ -189,7 +186,7 @@ def test_the_slope_in_two_dimensions_is_that_of_the_well():
         return (x**2 - 1) ** 2 + (y - x / 2) ** 2
 
     exact = [V(x + step, y).imag / 1e-30, V(x, y + step).imag / 1e-30]
-    np.testing.assert_allclose(fokker_planck._slope_2d(np.array([x, y])), exact, rtol=1e-12)
+    np.testing.assert_allclose(theorem_4._slope_2d(np.array([x, y])), exact, rtol=1e-12)
     well = double_well_2d(4)
     np.testing.assert_allclose(well.V, V(*well.x), rtol=1e-12)
 
@@ -201,19 +198,22 @@ def test_a_flipped_sign_in_either_term_of_theorem_5_turns_its_gate_red(broken, m
         curvature = (rho * well.laplacian).sum() * well.cell
         return sign * (signs[0] * (entropy_rate(well, rho) + curvature) - signs[1] * curvature)
 
-    monkeypatch.setattr(fokker_planck, "entropy_rate", flipped)
-    assert not theorem_5(double_well, 40, 1e-2).passes
+    monkeypatch.setattr(theorem_5, "entropy_rate", flipped)
+    assert not theorem_5.on_a_grid(double_well, 40, 1e-2).passes
 
 
 def test_a_generator_that_climbs_the_potential_turns_the_gates_red(monkeypatch):
-    uphill = fokker_planck.generator
-    monkeypatch.setattr(fokker_planck, "generator", lambda well, *jump: uphill(well._replace(V=-well.V), *jump))
+    def uphill(well, *jump):
+        return generator(well._replace(V=-well.V), *jump)
+
+    monkeypatch.setattr(fokker_planck, "generator", uphill)
+    monkeypatch.setattr(theorem_4, "generator", uphill)
     fokker_planck.path.cache_clear()
     try:
-        assert not theorem_4(double_well, 40, 1e-2).passes
-        assert not theorem_5(double_well, 40, 1e-2).passes
-        assert not fokker_planck.monotone().passes
-        assert not fokker_planck.stationary(double_well, 40).passes
+        assert not theorem_4.on_a_grid(double_well, 40, 1e-2).passes
+        assert not theorem_5.on_a_grid(double_well, 40, 1e-2).passes
+        assert not theorem_4.monotone().passes
+        assert not theorem_4.stationary(double_well, 40).passes
     finally:
         fokker_planck.path.cache_clear()
 
@@ -221,8 +221,8 @@ def test_a_generator_that_climbs_the_potential_turns_the_gates_red(monkeypatch):
 def test_closed_forms_fail_when_the_variance_relaxes_at_the_wrong_rate(monkeypatch):
     right = Gaussian.moments
     monkeypatch.setattr(Gaussian, "moments", lambda g, t: (right(g, t)[0], right(g, t / 2)[1]))
-    assert not closed_form_4().passes
-    assert not closed_form_5().passes
+    assert not theorem_4.ornstein_uhlenbeck().passes
+    assert not theorem_5.ornstein_uhlenbeck().passes
 
 
 def test_densities_start_with_mass_1_away_from_the_walls():
@@ -237,8 +237,35 @@ def test_densities_start_with_mass_1_away_from_the_walls():
     assert (np.diff(TIMES) > 0).all()
 
 
+def drawn(module, monkeypatch):
+    """Return the axes of a statement's figure by their titles, without its files."""
+    figures = []
+    monkeypatch.setattr(module, "save", lambda figure, stem, _: figures.append(figure) or [stem])
+    module.draw(Path("folder"))
+    return {axes.get_title(loc="left"): axes for axes in figures[0].axes}
+
+
+def line(axes, label):
+    (found,) = [each for each in axes.get_lines() if each.get_label() == label]
+    return np.array(found.get_data(), dtype=float)
+
+
+def test_the_figures_show_both_sides_of_their_theorems(monkeypatch):
+    for module, marks, claim in (
+        (theorem_4, "−dF/dt", "∫ρ |∇(V + T log ρ)|²"),
+        (theorem_5, "dH/dt", "their sum"),
+    ):
+        axes = drawn(module, monkeypatch)["its two sides"]
+        (age, measured), claimed = line(axes, marks), line(axes, claim)[:, ::3]
+        np.testing.assert_array_equal(age, claimed[0])
+        np.testing.assert_allclose(measured, claimed[1], rtol=0, atol=0.01 * np.abs(measured).max())
+    falling = line(drawn(theorem_4, monkeypatch)["free energy"], "F[ρ]")[1]
+    assert (np.diff(falling) < 0).all()
+
+
 @pytest.mark.slow
-def test_the_figure_is_written_in_three_kinds(tmp_path):
-    paths = fokker_planck.draw(tmp_path)
-    assert sorted(path.suffix for path in paths) == [".pdf", ".png", ".svg"]
+@pytest.mark.parametrize(("module", "stem"), [(theorem_4, "theorem_4"), (theorem_5, "theorem_5")])
+def test_the_figure_is_written_in_three_kinds(module, stem, tmp_path):
+    paths = module.draw(tmp_path)
+    assert sorted(path.name for path in paths) == [f"{stem}.{kind}" for kind in ("pdf", "png", "svg")]
     assert all(path.stat().st_size > 10_000 for path in paths)

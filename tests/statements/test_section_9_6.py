@@ -1,31 +1,26 @@
-"""Section 9.6: the dynamics beside a slow oracle, the measures of m(t), and the shape of the load sweep."""
+"""Section 9.6: the dynamics against a slow oracle, the measures of m(t), and the shape of the load sweep."""
 
 import numpy as np
 import pytest
 
-from experiments.theory import memory
-from experiments.theory.memory import (
+from experiments.statements import hopfield, section_9_6
+from experiments.statements.hopfield import (
     HORIZON,
-    M_C,
-    effectiveness,
     energy,
     field,
-    kept,
     larger,
     networks,
     one_by_one,
     overlaps,
-    readout_sensitivity,
-    recovered,
     states,
     together,
-    transient,
 )
+from experiments.statements.section_9_6 import M_C, effectiveness, kept, readout_sensitivity, recovered, transient
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(memory, "N", 40)
+    monkeypatch.setattr(hopfield, "N", 40)
 
 
 def saved(xi, s, i, n):
@@ -143,17 +138,17 @@ def test_one_by_one_ends_alike_with_a_lower_peak():
 
 
 def test_a_network_that_forgets_the_first_pattern_turns_the_gates_red(monkeypatch):
-    monkeypatch.setattr(memory, "field", lambda xi, s, n: field(xi[:, 1:], s, n))
-    memory.overlaps.cache_clear()
+    monkeypatch.setattr(hopfield, "field", lambda xi, s, n: field(xi[:, 1:], s, n))
+    hopfield.overlaps.cache_clear()
     try:
-        assert not memory.attractor(0.05).passes
+        assert not section_9_6.attractor(0.05).passes
         assert not transient(0.2).passes
     finally:
-        memory.overlaps.cache_clear()
+        hopfield.overlaps.cache_clear()
 
 
 @pytest.mark.slow
 def test_the_figure_is_written_in_three_kinds(tmp_path):
-    paths = memory.draw(tmp_path)
-    assert sorted(path.suffix for path in paths) == [".pdf", ".png", ".svg"]
+    paths = section_9_6.draw(tmp_path)
+    assert sorted(path.name for path in paths) == [f"section_9_6.{kind}" for kind in ("pdf", "png", "svg")]
     assert all(path.stat().st_size > 10_000 for path in paths)
