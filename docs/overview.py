@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 LOSS, ENTROPY, CONTROL, INK = "#0072B2", "#D55E00", "#009E73", "#222222"
-"""Blue, vermilion and green of Okabe and Ito, which the colour-blind can tell apart; and the colour of the data's way."""
+"""Blue, vermilion and green of Okabe and Ito, which colour-blind readers can tell apart; near black for the data."""
 
 TOP, MIDDLE, BOTTOM, ABOVE = 3.1, 1.65, 0.4, 4.2
 """Heights of the data's way, the entropy's, the thermostat's, and of the loss's gradient."""
