@@ -6,7 +6,7 @@ What figures, claims and the report are functions of. Imports neither torch nor 
 import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,10 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
             surrogates and regimes, or runs of equal place in the grid were configured differently.
     """
     records, runs = store.load(locate(source))
-    known = runs["surrogate"].isin(SURROGATES) & runs["regime"].isin(REGIMES) & runs["status"].isin(store.DONE)
-    runs = runs[known]
+    runs = runs[runs["status"].isin(store.DONE)]
     check_version(source, runs)
     if runs.empty:
-        wanted = f"finished runs of the surrogates {', '.join(SURROGATES)} and the regimes {', '.join(REGIMES)}"
-        raise ConfigError("store", os.fspath(source), wanted)
+        raise ConfigError("store", os.fspath(source), "finished runs in it")
     return {
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
@@ -114,13 +112,19 @@ def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
     shared = _shared([json.loads(text) for text in runs["config"]], where)
     grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray()
     lams, seeds = (sorted(set(runs[key])) for key in ("lam0", "seed"))
+    surrogates, regimes = _in_order(runs["surrogate"], SURROGATES), _in_order(runs["regime"], REGIMES)
     have = set(runs[AXES].itertuples(index=False, name=None))
-    missing = [place for place in itertools.product(SURROGATES, REGIMES, lams, seeds) if place not in have]
+    missing = [place for place in itertools.product(surrogates, regimes, lams, seeds) if place not in have]
     diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
     facts = {"missing": _titles(missing), "diverged": _titles(diverged), "config": shared}
     epochs = range(shared["epochs"] + 1)  # all of them, even if every run diverged before the end
-    places = {"surrogate": list(SURROGATES), "regime": list(REGIMES), "lam0": lams, "seed": seeds, "epoch": epochs}
+    places = {"surrogate": surrogates, "regime": regimes, "lam0": lams, "seed": seeds, "epoch": epochs}
     return grid.reindex(places).assign_attrs(facts)
+
+
+def _in_order(names: Iterable[str], ours: Sequence[str]) -> list[str]:
+    """Return each name once, the paper's first and in its order, then others by the alphabet."""
+    return sorted(set(names), key=lambda name: (name not in ours, ours.index(name) if name in ours else 0, name))
 
 
 def _titles(places: Iterable[tuple[Any, ...]]) -> list[str]:

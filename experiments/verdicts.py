@@ -28,6 +28,19 @@ def load(source: str | os.PathLike[str]) -> list[Claim] | None:
     return claims
 
 
+def read(source: str | os.PathLike[str]) -> dict[str, list[Claim]] | None:
+    """Return the judged claims of a store: the paper's under `claims`, those for any surrogate under `generic`.
+
+    Raises:
+        ConfigError: If there is no store, or its claims.json is not what experiments.claims writes.
+    """
+    claims = load(source)
+    if claims is None:
+        return None
+    judged = json.loads((grid.locate(source) / "claims.json").read_text())
+    return {"claims": claims, "generic": judged.get("generic", [])}
+
+
 def how(source: str | os.PathLike[str]) -> str:
     """Return the command that judges the claims of a store."""
     return f"python -m experiments.claims {os.fspath(source)}"
