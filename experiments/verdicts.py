@@ -28,17 +28,15 @@ def load(source: str | os.PathLike[str]) -> list[Claim] | None:
     return claims
 
 
-def read(source: str | os.PathLike[str]) -> dict[str, list[Claim]] | None:
-    """Return the judged claims of a store: the paper's under `claims`, those for any surrogate under `generic`.
+def read(source: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what claims.json says of a store, at least `claims` and `generic`; None if it was not judged yet.
 
     Raises:
         ConfigError: If there is no store, or its claims.json is not what experiments.claims writes.
     """
-    claims = load(source)
-    if claims is None:
+    if load(source) is None:
         return None
-    judged = json.loads((grid.locate(source) / "claims.json").read_text())
-    return {"claims": claims, "generic": judged.get("generic", [])}
+    return {"generic": []} | json.loads((grid.locate(source) / "claims.json").read_text())
 
 
 def how(source: str | os.PathLike[str]) -> str:

@@ -74,8 +74,9 @@ def _bases(overrides: tuple[str, ...]) -> list[RunConfig]:
 
 def claim(id: str = "22", verdict: str = "SUPPORTED", **facts: Any) -> dict[str, Any]:
     """Return a judged claim, as experiments.claims writes it."""
-    part = {"text": "late slope", "effect": 0.25, "low": 0.125, "high": 0.5, "p": 0.0004, "sense": ">", "bound": 0.0}
-    measured = {"effect": 0.25, "low": 0.125, "high": 0.5, "parts": [part | {"seeds": 4, "verdict": verdict}]}
+    estimate = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 4}
+    part = {"text": "late slope", "p": 0.0004, "sense": ">", "bound": 0.0, "verdict": verdict}
+    measured = estimate | {"parts": [estimate | part]}
     figure = int(id) if id.isdigit() else None
     words = {"says": f"what the paper says of {id}", "sentence": f"What was found of {id}."}
     return {"task": "gaussian_mixture", "id": id, "figure": figure, "verdict": verdict} | words | measured | facts

@@ -1,6 +1,7 @@
 """The page docs/conventions.md, prose and one table, as the report shows it."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ class Conventions(NamedTuple):
     rows: list[list[Markup]]
 
 
-def read(path: Path = DOCUMENT) -> Conventions | None:
+def read(path: Path) -> Conventions | None:
     """Return the page's prose and table, its first heading and the targets of its links left out; None without a file.
 
     HTML in the Markdown is shown as text.
@@ -39,7 +40,7 @@ def parse(text: str) -> Conventions:
     heading = _spans(tokens, "heading")[:3]
     prose = [token for token in tokens if not any(token is other for other in (*inside, *heading))]
     rows: list[list[Markup]] = []
-    for token, following in zip(inside, inside[1:], strict=False):
+    for token, following in pairwise(inside):
         if token.type == "tr_open":
             rows.append([])
         elif token.type in ("th_open", "td_open"):
@@ -59,4 +60,4 @@ def _spans(tokens: Sequence[Token], kind: str) -> list[Token]:
 
 
 def _html(tokens: Sequence[Token]) -> Markup:
-    return Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))  # noqa: S704 - the renderer escapes
+    return Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,12 +33,13 @@ LIMIT = 8_000_000
 """Bytes of the page: what mail and a phone still take."""
 
 MODEL_FIGURES = {
-    3: "The scaling model: rates of injection and dissipation over scale, for weak, balanced and excessive dissipation",
-    4: "The scaling model: injection over dissipation, for weak, balanced and excessive dissipation",
+    "fig03_rates": "The scaling model: rates of injection and dissipation over scale, for weak, balanced and excessive"
+    " dissipation",
+    "fig04_ratio": "The scaling model: injection over dissipation, for weak, balanced and excessive dissipation",
 }
 PHRASES = {"lam": "adaptive lam", "test_loss": "test loss", "gap": "gap, test minus train loss"}
 
-Claim = Mapping[str, Any]
+Claim = dict[str, Any]
 """A judged claim, as `experiments.claims` writes it."""
 
 
@@ -89,12 +90,13 @@ def build(source: str, tasks: str | None = None) -> str:
         Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
     ]
     if generic:
-        before.append(Section("generic", "Claims for any surrogate and law", {"claims": generic, "drawn": drawn}))
+        facts = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
+        before.append(Section("generic", "Claims for any surrogate and law", facts))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
     command = f"python -m experiments figures {shlex.quote(source)}"
     before.append(Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command}))
     after = theory()
-    if found := conventions.read():
+    if found := conventions.read(conventions.DOCUMENT):
         after.append(Section("conventions", "Where this differs from, or completes, the paper", found))
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
@@ -135,16 +137,16 @@ def render(title: str, sections: Sequence[Section], scripts: Mapping[str, str]) 
         scripts=scripts.items(),
         symbols=SYMBOLS,
         needed=f"{', '.join(grid.SURROGATES)} under {', '.join(grid.REGIMES)}",
-        style=Markup((HERE / "style.css").read_text()),  # noqa: S704 - our own file, as is the next
-        script=Markup((HERE / "explorer.js").read_text()),  # noqa: S704
+        style=Markup((HERE / "style.css").read_text()),
+        script=Markup((HERE / "explorer.js").read_text()),
     )
 
 
 # --- the data of the sections ---------------------------------------------------------------------------------------
 
 
-def judgements(source: str) -> dict[str, list[Claim]]:
-    """Return the judged claims of a store: the paper's under `claims`, and those for any surrogate under `generic`.
+def judgements(source: str) -> dict[str, Any]:
+    """Return what claims.json says of a store: the paper's claims under `claims`, those of any surrogate in `generic`.
 
     Raises:
         ConfigError: If the store was not judged.
@@ -199,7 +201,7 @@ def matrix(claims: Sequence[Claim], elsewhere: Sequence[Claim] = ()) -> dict[str
     judged = {(claim["id"], claim["task"]): claim["verdict"] for claim in (*elsewhere, *claims)}
     tasks = list(dict.fromkeys(claim["task"] for claim in (*claims, *elsewhere)))
     says = {claim["id"]: claim["says"] for claim in (*elsewhere, *claims)}
-    rows = [(id, text, [judged.get((id, task)) for task in tasks]) for id, text in says.items()]
+    rows = [(claim, text, [judged.get((claim, task)) for task in tasks]) for claim, text in says.items()]
     supported = [sum(verdict == "SUPPORTED" for (_, on), verdict in judged.items() if on == task) for task in tasks]
     return {"tasks": tasks, "rows": rows, "supported": supported}
 
@@ -218,20 +220,20 @@ def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Clai
         for stem in sorted(stems, key=lambda stem: (stem not in numbers, numbers.get(stem, 0), stem)):
             number = numbers.get(stem)
             own = tuple(claim for claim in claims if number and (claim["task"], claim["figure"]) == (task, number))
-            title = words.get(number or stem) or (stem[6:] if number else stem).replace("_", " ")
+            title = words.get(stem.removesuffix("_seeds")) or (stem[6:] if number else stem).replace("_", " ")
             title = f"{title}; task {task}" if len(grids) > 1 else title
-            id = slug("figure", task, number or stem)
-            found.setdefault(id, Picture(id, title, image(paths[stem]), task, number, own))
+            place = slug("figure", task, number or stem)
+            found.setdefault(place, Picture(place, title, image(paths[stem]), task, number, own))
     return list(found.values())
 
 
-def titles(one: xr.Dataset) -> dict[int | str, str]:
-    """Return what a figure draws, in words: by its number, and by the stem of its files."""
+def titles(one: xr.Dataset) -> dict[str, str]:
+    """Return what each figure that a grid may have draws, in words, by the stem of its files."""
     surrogates, regimes = one["surrogate"].to_numpy(), one["regime"].to_numpy()
     over_lam = {f"{s}_{column}": over(s, None, column) for s in surrogates for column in COLUMNS}
     over_epochs = {f"{s}_{r}_{column}": over(s, r, column) for s in surrogates for r in regimes for column in COLUMNS}
-    paper = {row.number: over(row.surrogate, row.regime, row.column) for row in FIGURES}
-    return {**over_epochs, **over_lam, **paper, **MODEL_FIGURES}
+    paper = {row.stem: over(row.surrogate, row.regime, row.column) for row in FIGURES}
+    return over_epochs | over_lam | paper | MODEL_FIGURES
 
 
 def over(surrogate: str, regime: str | None, column: str) -> str:
@@ -250,16 +252,16 @@ def theory() -> list[Section]:
     found = []
     if (path := THEORY / "gates.json").exists():
         gates = json.loads(path.read_text())
-        shown: dict[str, list[str]] = {}
+        statements: dict[str, list[str]] = {}
         for gate in gates:
-            shown.setdefault(gate["figure"], []).append(gate["statement"])
-        captions = {stem: "; ".join(dict.fromkeys(statements)) for stem, statements in shown.items()}
-        data = {"gates": gates, "pictures": theory_figures(captions)}
-        found.append(Section("theory", "The theory, gate by gate", data))
+            statements.setdefault(gate["figure"], []).append(gate["statement"])
+        captions = {stem: "; ".join(dict.fromkeys(those)) for stem, those in statements.items()}
+        shown_gates = {"gates": gates, "pictures": theory_figures(captions)}
+        found.append(Section("theory", "The theory, gate by gate", shown_gates))
     if (path := THEORY / "studies.json").exists():
         studies = json.loads(path.read_text()).values()
-        data = [{"tables": each["tables"], "pictures": theory_figures(each["figures"])} for each in studies]
-        found.append(Section("studies", "The theory on real runs", data))
+        shown_studies = [{"tables": each["tables"], "pictures": theory_figures(each["figures"])} for each in studies]
+        found.append(Section("studies", "The theory on real runs", shown_studies))
     return found
 
 
