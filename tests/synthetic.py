@@ -73,16 +73,17 @@ def _bases(overrides: tuple[str, ...]) -> list[RunConfig]:
 
 
 def claim(id: str = "22", verdict: str = "SUPPORTED", **facts: Any) -> dict[str, Any]:
-    """Return a judged claim, as experiments.claims writes it."""
+    """Return a judged claim, as `python -m experiments claims` writes it."""
     estimate = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 4}
-    part = {"text": "late slope", "p": 0.0004, "sense": ">", "bound": 0.0, "verdict": verdict}
-    measured = estimate | {"parts": [estimate | part]}
+    part = {"text": "late slope"} | estimate | {"p": 0.0004, "sense": ">", "bound": 0.0, "verdict": verdict}
     figure = int(id) if id.isdigit() else None
     words = {"says": f"what the paper says of {id}", "sentence": f"What was found of {id}."}
-    return {"task": "gaussian_mixture", "id": id, "figure": figure, "verdict": verdict} | words | measured | facts
+    said = {"task": "gaussian_mixture", "id": id, "figure": figure, "verdict": verdict}
+    return said | words | estimate | {"parts": [part]} | facts
 
 
-def judge(folder: Path, *claims: dict[str, Any]) -> None:
-    """Write a store's claims.json."""
+def judge(folder: Path, *claims: dict[str, Any], generic: Sequence[dict[str, Any]] = ()) -> None:
+    """Write a store's claims.json: the paper's claims, and those of any surrogate and law."""
     head = {"store": str(folder), "resamples": 100, "confidence": 0.95}
-    (folder / "claims.json").write_text(json.dumps(head | {"claims": claims}))
+    lists = {"claims": claims, "generic": generic, "lacking": []}
+    (folder / "claims.json").write_text(json.dumps(head | lists))

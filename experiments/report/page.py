@@ -89,7 +89,7 @@ def build(source: str, tasks: str | None = None) -> str:
         Section("against", "Where the data differ from the paper", {"judged": bool(claims), "claims": failing}),
         Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
     ]
-    if generic:
+    if generic or judged.get("lacking"):
         facts = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
         before.append(Section("generic", "Claims for any surrogate and law", facts))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]

@@ -56,8 +56,8 @@ def test_claims_for_any_surrogate_are_a_section_and_the_papers_say_what_they_nee
     assert "&lt;script&gt;alert(1)&lt;/script&gt; is effective" in table
     assert "Claims for any surrogate and law, judged" in table
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt; has no runs at lam = 0</li>" in table
-    for anchor in ("verdicts", "against"):
-        needed = "they need softmax, variance, logdet under fixed, thermostat, rl_thermostat."
+    for anchor in ("verdicts", "against", "tasks"):
+        needed = "they need every run of softmax, variance, logdet under fixed, thermostat, rl_thermostat."
         assert needed in section(shown, anchor)
     assert 'id="generic"' not in page
 
@@ -76,6 +76,10 @@ def test_claims_of_both_kinds_stand_on_one_page(folder, claims, judge, tmp_path)
     assert section(page, "generic").count("<tr id=") == 1
     assert "effective logdet" not in section(page, "verdicts")
     assert "What could not be judged" not in page
+    judge(both, *claims, lacking=["no run at lam = 0"])
+    lacking = section(report.build(str(both)), "generic")
+    assert "<li>no run at lam = 0</li>" in lacking
+    assert "<table" not in lacking
 
 
 def test_figures_of_any_name_are_shown_after_the_papers_and_say_what_they_draw(shown, own, draw):
