@@ -90,8 +90,8 @@ def build(source: str, tasks: str | None = None) -> str:
         Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
     ]
     if generic or judged.get("lacking"):
-        facts = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
-        before.append(Section("generic", "Claims for any surrogate and law", facts))
+        shown = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
+        before.append(Section("generic", "Claims for any surrogate and law", shown))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
     command = f"python -m experiments figures {shlex.quote(source)}"
     before.append(Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command}))
