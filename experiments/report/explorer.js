@@ -3,7 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 const AXES = ["surrogate", "regime", "lam0"];
-const UNDEFINED = 65535, ZERO = 65534, LEVELS = 65533; // as in report.py
+const UNDEFINED = 65535, ZERO = 65534, LEVELS = 65533; // as in explore.py
 const LATE = 5; // epochs whose mean is a final value
 
 // --- zoom ---
@@ -28,7 +28,7 @@ async function inflate(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Return a column [surrogate, regime, lam0, seed, epoch], flat: the inverse of `pack` in report.py. */
+/** Return a column [surrogate, regime, lam0, seed, epoch], flat: the inverse of `pack` in explore.py. */
 async function decode(grid, name) {
   const { low, high, log, codes } = grid.columns[name];
   const bytes = await inflate(codes);
@@ -69,9 +69,14 @@ function curves(grid, values, chosen) {
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = matchMedia("(max-width: 48rem)"); // the legend goes below
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
-const MARKERS = ["circle", "square", "triangle-up", "x", "diamond"];
-const CATEGORIES = { light: ["#0072B2", "#D55E00", "#009E73"], dark: ["#56B4E9", "#FF9A5C", "#3FCF9F"] };
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "12px,3px,3px,3px,3px,3px"];
+const MARKERS = ["circle", "square", "triangle-up", "x", "diamond", "cross", "star", "pentagon", "triangle-down"];
+const CATEGORIES = {
+  light: ["#0072B2", "#D55E00", "#009E73", "#AA3377", "#B07D00", "#3F51C9"],
+  dark: ["#56B4E9", "#FF9A5C", "#3FCF9F", "#F0A3CB", "#F0C24B", "#A9B4FF"],
+};
+const GOLDEN_ANGLE = 137.508; // degrees
+const FEW = 3; // more values of lam than this are a scale from light to dark
 const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137],
   [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
 
@@ -83,13 +88,19 @@ function sequential(i, n) {
   return `rgb(${VIRIDIS[k].map((c, j) => Math.round(c + (VIRIDIS[k + 1][j] - c) * (at - k))).join(",")})`;
 }
 
+/** Return the colour of a surrogate or a regime: of the palette, and beyond its end hues as far apart as they can be. */
+function categorical(i) {
+  const palette = CATEGORIES[dark.matches ? "dark" : "light"];
+  return palette[i] ?? `hsl(${Math.round(GOLDEN_ANGLE * i) % 360}, 60%, ${dark.matches ? 70 : 35}%)`;
+}
+
 function looks(chosen) {
   const [first, second, third] = [...AXES].reverse().sort((a, b) => chosen[b].length - chosen[a].length);
-  const categories = CATEGORIES[dark.matches ? "dark" : "light"];
+  const n = chosen[first].length;
+  const ordered = first === "lam0" && n > FEW;
   return (place) => {
     const at = (axis) => chosen[axis].indexOf(place[axis]);
-    const n = chosen[first].length;
-    const inOrder = n > categories.length ? sequential(at(first), n) : categories[at(first)];
+    const inOrder = ordered ? sequential(at(first), n) : categorical(at(first));
     const color = place[first] === 0 ? css("--text") : inOrder; // lam 0 is apart, as in the figures
     const look = { mode: "lines", line: { color, width: 2, dash: DASHES[at(second) % DASHES.length] } };
     if (chosen[third].length > 1) {
@@ -101,6 +112,9 @@ function looks(chosen) {
 }
 
 const label = (place) => `${place.surrogate} / ${place.regime}, lam ${place.lam0}`;
+
+/** Return a text as Plotly has it, which reads some tags of HTML in the names of curves. */
+const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 // --- the explorer ---
 
@@ -125,7 +139,7 @@ async function explore() {
     form.seed.value = wanted.get("seed");
     if (!form.seed.value) form.seed.value = "mean";
     for (const axis of AXES) {
-      const chosen = (wanted.get(axis) ?? "").split(",");
+      const chosen = wanted.getAll(axis);
       const known = grid()[axis].map(String).filter((value) => chosen.includes(value));
       form.querySelector(`[data-axis=${axis}]`).replaceChildren(...grid()[axis].map((value) => {
         const box = Object.assign(document.createElement("input"), { type: "checkbox", name: axis, value });
@@ -147,7 +161,8 @@ async function explore() {
     return chosen;
   }
 
-  const address = (chosen) => new URLSearchParams(Object.entries(chosen).map(([key, value]) => [key, String(value)]));
+  const address = (chosen) =>
+    new URLSearchParams(Object.entries(chosen).flatMap(([key, value]) => [value].flat().map((one) => [key, one])));
 
   let turns = 0;
   async function draw() {
@@ -159,7 +174,7 @@ async function explore() {
     const look = looks(chosen);
     const x = grid().epoch;
     const traces = found.flatMap(({ place, runs, mean }) => {
-      const style = look(place), name = label(place), legendgroup = name;
+      const style = look(place), name = plain(label(place)), legendgroup = name;
       const line = { ...style.line, width: 0.7 };
       const thin = { mode: "lines", line, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
       const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];

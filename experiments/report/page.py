@@ -1,0 +1,310 @@
+"""What stands on the page of a store: plain data for template.html.jinja, from the store's runs, claims and figures."""
+
+import json
+import re
+import shlex
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+import xarray as xr
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from experiments import grid
+from experiments.estimate import Estimate
+from experiments.figures import FIGURES, LOOKS
+from experiments.report import conventions
+from experiments.report.explore import LEVELS, compressed, fit
+from experiments.verdicts import SYMBOLS
+from experiments.verdicts import read as load
+from hclm_runner import store
+from hclm_runner.config import ConfigError
+from hclm_runner.records import COLUMNS
+
+HERE = Path(__file__).parent
+THEORY = store.OUTPUTS / "theory"
+"""Where `make verify` writes gates.json and its figures, and `make theory` studies.json and its own."""
+LIMIT = 8_000_000
+"""Bytes of the page: what mail and a phone still take."""
+
+MODEL_FIGURES = {
+    "fig03_rates": "The scaling model: rates of injection and dissipation over scale, for weak, balanced and excessive"
+    " dissipation",
+    "fig04_ratio": "The scaling model: injection over dissipation, for weak, balanced and excessive dissipation",
+}
+PHRASES = {"lam": "adaptive lam", "test_loss": "test loss", "gap": "gap, test minus train loss"}
+
+Claim = dict[str, Any]
+"""A judged claim, as `experiments.claims` writes it."""
+
+
+class Section(NamedTuple):
+    """A section of the page: its anchor, its heading, and the data of its macro in the template."""
+
+    id: str
+    heading: str
+    data: Any
+
+
+class Picture(NamedTuple):
+    """A figure that was drawn, or one of the theory's."""
+
+    anchor: str
+    title: str
+    svg: str
+    """As the address of an image."""
+    task: str = ""
+    number: int | None = None
+    """Of the paper's figures."""
+    claims: tuple[Claim, ...] = ()
+
+
+def build(source: str, tasks: str | None = None) -> str:
+    """Return the page of a store.
+
+    Args:
+        source: The store, by name or path.
+        tasks: A store of several tasks, whose verdicts join the matrix of claims and tasks.
+
+    Raises:
+        ConfigError: If a store or its verdicts are not there.
+    """
+    grids = grid.load(source)
+    folder = store.locate(source)
+    judged = judgements(source)
+    claims, generic = judged["claims"], judged["generic"]
+    elsewhere = judgements(tasks)["claims"] if tasks else []
+    pictures = figures(folder / "figures", grids, claims)
+    drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
+    failing = [claim for verdict in ("REFUTED", "COLLAPSE", "INCONCLUSIVE") for claim in claims
+               if claim["verdict"] == verdict]  # fmt: skip
+    before = [
+        Section("runs-of-this-page", "What was run", run_facts(grids, store.load(source)[1], folder)),
+        Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn}),
+        Section("against", "Where the data differ from the paper", {"judged": bool(claims), "claims": failing}),
+        Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
+    ]
+    if generic or judged.get("lacking"):
+        shown = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
+        before.append(Section("generic", "Claims for any surrogate and law", shown))
+    missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
+    command = f"python -m experiments figures {shlex.quote(source)}"
+    before.append(Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command}))
+    after = theory()
+    if found := conventions.read(conventions.DOCUMENT):
+        after.append(Section("conventions", "Where this differs from, or completes, the paper", found))
+
+    done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
+    of = max(one.sizes["seed"] for one in grids.values())
+    library = compressed(get_plotlyjs().encode())
+
+    def page(packed: Markup, seeds: int) -> str:
+        explorer = Section("explorer", "Explorer", {"seeds": seeds, "of": of, "levels": LEVELS})
+        return render(
+            title=f"Does an entropy regulariser help? {done} runs against the paper",
+            sections=[*before, explorer, *after],
+            scripts={"plotly": library, "runs": packed} if seeds else {},
+        )
+
+    return page(*fit(grids, room=LIMIT - len(page(Markup(), 1).encode())))
+
+
+def render(title: str, sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
+    """Return the page. All data are escaped, except what is Markup.
+
+    Args:
+        title: Its title.
+        sections: Its sections, in their order.
+        scripts: The id of an element of data -> its content.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"anchor": anchor, "name": name, "number": number, "estimate": estimate}
+    return environment.get_template("template.html.jinja").render(
+        title=title,
+        sections=sections,
+        scripts=scripts.items(),
+        symbols=SYMBOLS,
+        needed=f"{', '.join(grid.SURROGATES)} under {', '.join(grid.REGIMES)}",
+        style=Markup((HERE / "style.css").read_text()),
+        script=Markup((HERE / "explorer.js").read_text()),
+    )
+
+
+# --- the data of the sections ---------------------------------------------------------------------------------------
+
+
+def judgements(source: str) -> dict[str, Any]:
+    """Return what claims.json says of a store: the paper's claims under `claims`, those of any surrogate in `generic`.
+
+    Raises:
+        ConfigError: If the store was not judged.
+    """
+    judged = load(source)
+    if judged is None:
+        command = f"python -m experiments claims {shlex.quote(source)}"
+        raise ConfigError("store", source, f"verdicts in it; they come from {command}")
+    return judged
+
+
+def run_facts(grids: Mapping[str, xr.Dataset], runs: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
+    """Return what was run, where, from which code, how long it took and when: pairs of a name and a text."""
+    facts: list[tuple[str, str]] = []
+    for task, one in grids.items():
+        config = one.attrs["config"]
+        axes = {name: ", ".join(f"{value:g}" if name == "lam0" else str(value) for value in one[name].to_numpy())
+                for name in grid.AXES}  # fmt: skip
+        problems = [f"{len(one.attrs[what])} {what}" for what in ("missing", "diverged") if one.attrs[what]]
+        product = "; ".join(f"{name} {values}" for name, values in axes.items())
+        facts += [
+            (f"Task {task}", options(config["task"])),
+            ("Grid", f"{product}; {', '.join(problems) or 'every run finished'}"),
+            ("Epochs", f"{one.sizes['epoch'] - 1}, measured before the first and after each"),
+            (
+                "Training",
+                "; ".join(f"{config[key]['name']} ({options(config[key])})" for key in ("model", "optimizer")),
+            ),
+        ]
+    seconds = runs["wall_time"].sum()
+    written = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in (folder / "runs").glob("*.parquet")]
+    versions = {f"{name} {version}" for text in set(runs["versions"]) for name, version in json.loads(text).items()}
+    return [
+        *facts,
+        ("Command", "; ".join(sorted(set(runs["command"])))),
+        ("Commit", ", ".join(sorted(runs["commit"].fillna("none recorded").unique()))),
+        ("Versions", ", ".join(sorted(versions))),
+        ("Device", ", ".join(sorted(set(runs["device"])))),
+        ("Wall time", f"{seconds / 60:.1f} minutes, summed over processes: {seconds / len(runs):.2f} s a run"),
+        ("Written", f"{min(written):%d %B %Y, %H:%M} to {max(written):%H:%M} UTC, by the files' dates"),
+        ("Store", str(folder)),
+    ]
+
+
+def matrix(claims: Sequence[Claim], elsewhere: Sequence[Claim] = ()) -> dict[str, Any]:
+    """Return the verdicts of each claim on each task; where both lists judge a task, the first counts.
+
+    Returns:
+        `tasks`; `rows` of a claim's id, its words and its verdict on each task, None where it was not judged; and
+        `supported`, how many claims each task supports.
+    """
+    judged = {(claim["id"], claim["task"]): claim["verdict"] for claim in (*elsewhere, *claims)}
+    tasks = list(dict.fromkeys(claim["task"] for claim in (*claims, *elsewhere)))
+    says = {claim["id"]: claim["says"] for claim in (*elsewhere, *claims)}
+    rows = [(claim, text, [judged.get((claim, task)) for task in tasks]) for claim, text in says.items()]
+    supported = [sum(verdict == "SUPPORTED" for (_, on), verdict in judged.items() if on == task) for task in tasks]
+    return {"tasks": tasks, "rows": rows, "supported": supported}
+
+
+def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Claim] = ()) -> list[Picture]:
+    """Return the figures there are, task by task, the paper's first; a task has a folder of its own among several.
+
+    A figure that shows its seeds too (stem_seeds.svg) is left out where there is one without them (stem.svg).
+    """
+    found: dict[str, Picture] = {}
+    for task, one in grids.items():
+        paths = {path.stem: path for path in (folder / task if len(grids) > 1 else folder).glob("*.svg")}
+        stems = sorted(stem for stem in paths if stem.removesuffix("_seeds") == stem or stem[:-6] not in paths)
+        numbers = {stem: int(stem[3:5]) for stem in stems if re.match(r"fig\d\d_", stem)}
+        words = titles(one)
+        for stem in sorted(stems, key=lambda stem: (stem not in numbers, numbers.get(stem, 0), stem)):
+            number = numbers.get(stem)
+            own = tuple(claim for claim in claims if number and (claim["task"], claim["figure"]) == (task, number))
+            title = words.get(stem.removesuffix("_seeds")) or (stem[6:] if number else stem).replace("_", " ")
+            title = f"{title}; task {task}" if len(grids) > 1 else title
+            place = slug("figure", task, number or stem)
+            found.setdefault(place, Picture(place, title, image(paths[stem]), task, number, own))
+    return list(found.values())
+
+
+def titles(one: xr.Dataset) -> dict[str, str]:
+    """Return what each figure that a grid may have draws, in words, by the stem of its files."""
+    surrogates, regimes = one["surrogate"].to_numpy(), one["regime"].to_numpy()
+    over_lam = {f"{s}_{column}": over(s, None, column) for s in surrogates for column in COLUMNS}
+    over_epochs = {f"{s}_{r}_{column}": over(s, r, column) for s in surrogates for r in regimes for column in COLUMNS}
+    paper = {row.stem: over(row.surrogate, row.regime, row.column) for row in FIGURES}
+    return over_epochs | over_lam | paper | MODEL_FIGURES
+
+
+def over(surrogate: str, regime: str | None, column: str) -> str:
+    """Return what a figure of one column draws: a regime over epochs, or, for None, all of them over the base lam."""
+    what = PHRASES.get(column, column)
+    if regime is None:
+        drawn = f"{surrogate}: {what} over the base lam, a curve for each regime"
+    else:
+        law = LOOKS[regime].name if regime in LOOKS else regime
+        drawn = f"{surrogate}, {law}: {what} over epochs, a curve for each base lam"
+    return f"{drawn}; mean over seeds, 95% interval"
+
+
+def theory() -> list[Section]:
+    """Return the sections of the theory for which `make verify` and `make theory` were run."""
+    found = []
+    if (path := THEORY / "gates.json").exists():
+        gates = json.loads(path.read_text())
+        statements: dict[str, list[str]] = {}
+        for gate in gates:
+            statements.setdefault(gate["figure"], []).append(gate["statement"])
+        captions = {stem: "; ".join(dict.fromkeys(those)) for stem, those in statements.items()}
+        shown_gates = {"gates": gates, "pictures": theory_figures(captions)}
+        found.append(Section("theory", "The theory, gate by gate", shown_gates))
+    if (path := THEORY / "studies.json").exists():
+        studies = json.loads(path.read_text()).values()
+        shown_studies = [{"tables": each["tables"], "pictures": theory_figures(each["figures"])} for each in studies]
+        found.append(Section("studies", "The theory on real runs", shown_studies))
+    return found
+
+
+def theory_figures(captions: Mapping[str, str]) -> list[Picture]:
+    """Return the figures of the theory that were drawn, by the stems of their files."""
+    paths = ((stem, caption, THEORY / f"{stem}.svg") for stem, caption in captions.items())
+    return [Picture(f"theory-{stem}", caption, image(path)) for stem, caption, path in paths if path.exists()]
+
+
+# --- words and addresses --------------------------------------------------------------------------------------------
+
+
+def name(claim: Claim) -> str:
+    """Return what a claim is called on the page."""
+    return f"Figure {claim['figure']}" if claim["figure"] else str(claim["id"])
+
+
+def anchor(claim: Claim) -> str:
+    """Return the id of a claim's row."""
+    return slug("claim", claim["task"], claim["id"])
+
+
+def slug(*parts: object) -> str:
+    """Return the id of an element: letters, digits, and - for a space or between parts; ~ holds other signs' codes."""
+    words = (re.sub(r"[^\w ]", lambda sign: f"~{ord(sign[0]):x}~", str(part)) for part in parts)
+    return "-".join(words).replace(" ", "-")
+
+
+def number(value: float | None) -> str:
+    """Return a number to three digits; a dash if there is none."""
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+
+
+def estimate(row: Mapping[str, Any]) -> str:
+    """Return "value [low, high]" of a claim or of a part of one; see `Estimate`."""
+    return f"{Estimate.of_dict(row):.3g}".replace("-", "−")
+
+
+def options(config: Mapping[str, Any]) -> str:
+    """Return the options of a configuration's group, in words."""
+    return ", ".join(f"{key} {value}" for key, value in config.items() if key not in ("name", "_target_"))
+
+
+def image(path: Path) -> str:
+    """Return an SVG file as the address of an image."""
+    return "data:image/svg+xml," + urllib.parse.quote(path.read_text(), safe=" <>=:/;,()'*+.!?&@$[]{}|^~-_")

@@ -1,0 +1,203 @@
+"""The page as a browser shows it."""
+
+import html
+
+import numpy as np
+import pytest
+from browser import EXECUTABLE, Browser
+from outline import Outline
+from synthetic import LAMS, claim, write
+
+from experiments import grid
+from experiments.report import explore
+from experiments.report import page as report
+from hclm_runner.records import COLUMNS
+
+pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no chromium or google-chrome on PATH")
+DRAWN = "document.getElementById('plot')?.data"
+TRACES = "document.getElementById('plot').data.map(({ name, y }) => [name, y])"
+STATUS = "document.getElementById('status').textContent"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    one = Browser(tmp_path_factory.mktemp("profile"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def opened(browser, page, tmp_path):
+    """The page, opened from disk at its default choice, on a desktop."""
+    path = tmp_path / "report.html"
+    path.write_text(page)
+    browser.emulate(1280, 900, "light")
+    browser.open(path.as_uri())
+    browser.wait(DRAWN)
+    yield browser
+    assert browser.problems() == []
+    assert browser.requests() == [path.as_uri()]
+
+
+def test_it_opens_from_disk_without_errors_and_without_the_network(opened, claims):
+    assert opened.evaluate("document.querySelectorAll('#verdicts tbody tr').length") == len(claims)
+    assert opened.evaluate("[...document.images].every((image) => !image.src || image.naturalWidth > 0)")
+
+
+def test_the_page_forbids_itself_the_network(browser, page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page)
+    browser.open(path.as_uri())
+    assert browser.evaluate("fetch('https://example.org').then(() => 'fetched', () => 'refused')") == "refused"
+
+
+def test_another_choice_draws_other_runs(opened, folder):
+    before = opened.evaluate(TRACES)
+    assert [name for name, _ in before] == [f"logdet / fixed, lam {lam:g}" for lam in LAMS]
+    opened.evaluate("document.querySelector('[name=surrogate][value=softmax]').click()")
+    opened.wait(f"{DRAWN}.length === {2 * len(LAMS)}")
+    opened.evaluate("document.querySelector('[name=surrogate][value=logdet]').click()")
+    opened.wait(f"{DRAWN}.length === {len(LAMS)}")
+    after = opened.evaluate(TRACES)
+    assert [name for name, _ in after] == [f"softmax / fixed, lam {lam:g}" for lam in LAMS]
+    force = grid.load(folder)["gaussian_mixture"]["force"]
+    expected = force.sel(surrogate="softmax", regime="fixed").mean("seed")
+    tolerance = float(force.max() - force.min()) / explore.LEVELS
+    np.testing.assert_allclose([y for _, y in after], expected, rtol=0, atol=tolerance)
+    assert "3 curves of force" in opened.evaluate(STATUS)
+
+
+def test_a_store_of_two_tasks_has_both_in_the_verdicts_and_in_the_explorer(browser, judge, tmp_path):
+    store = write(tmp_path / "two")
+    write(store, overrides=["task=wine"], seeds=(5, 6))
+    judge(store, claim("22"), claim("22", "REFUTED", task="wine"))
+    path = tmp_path / "report.html"
+    path.write_text(report.build(str(store)))
+    browser.open(path.as_uri())
+    browser.wait(DRAWN)
+    before = browser.evaluate(TRACES)
+    browser.evaluate(
+        "(() => { const { task } = document.forms.choice; task.value = 'wine';"
+        " task.dispatchEvent(new Event('change', { bubbles: true })) })()"
+    )
+    browser.wait(f"{STATUS}.includes('task wine')")
+    after = browser.evaluate(TRACES)
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert after != before
+    seeds = browser.evaluate("[...document.forms.choice.seed.options].map((each) => each.value)")
+    assert seeds == ["mean", "all", "5", "6"]
+
+
+def test_surrogates_and_laws_of_a_users_own_are_drawn_under_their_names(browser, folder, renamed, judge, tmp_path):
+    names = {"softmax": "<script>alert(1)</script>", "variance": "<b>a, b</b> &amp;", "logdet": "renyi"}
+    laws = {"fixed": "fixed", "thermostat": "my 'law'"}
+    store = renamed(folder, tmp_path / "own", names, laws)
+    judge(store, generic=[claim("effective renyi")])
+    path = tmp_path / "report.html"
+    path.write_text(report.build(str(store)))
+    Outline(path.read_text())
+    browser.emulate(1280, 900, "light")
+    browser.open(path.as_uri())
+    browser.wait(DRAWN)
+    traces = browser.evaluate(TRACES)
+    ours = sorted(names.values())
+    assert [html.unescape(name) for name, _ in traces] == [f"{s} / fixed, lam {lam:g}" for s in ours for lam in LAMS]
+    runs = grid.load(store)["gaussian_mixture"]["force"]
+    expected = runs.sel(regime="fixed").mean("seed").to_numpy().reshape(len(traces), -1)
+    tolerance = float(runs.max() - runs.min()) / explore.LEVELS
+    np.testing.assert_allclose([y for _, y in traces], expected, rtol=0, atol=tolerance)
+    legend = browser.evaluate("[...document.querySelectorAll('#plot .legendtext')].map((each) => each.textContent)")
+    assert [text.split(" / ")[0] for text in legend[:: len(LAMS)]] == ours
+    cells = browser.evaluate("[...document.querySelectorAll('#numbers tbody th')].map((each) => each.textContent)")
+    assert [text.split(" / ")[0] for text in cells[:: len(LAMS)]] == ours
+    boxes = "[...document.querySelectorAll('[name=surrogate]')]"
+    assert browser.evaluate(f"{boxes}.map((each) => each.parentElement.textContent.trim())") == ours
+    browser.evaluate(f"{boxes}[0].click()")
+    browser.wait(f"{DRAWN}.length === {2 * len(LAMS)}")
+    browser.open(browser.evaluate("location.href"))
+    browser.wait(DRAWN)
+    kept = [html.unescape(name).split(" / ")[0] for name, _ in browser.evaluate(TRACES)]
+    assert kept[:: len(LAMS)] == ours[1:]
+    assert browser.problems() == []
+
+
+def test_any_number_of_surrogates_have_colours_of_their_own(opened):
+    for scheme in ("light", "dark"):
+        opened.emulate(1280, 900, scheme)
+        assert opened.evaluate("new Set(Array.from({ length: 20 }, (_, i) => categorical(i))).size") == 20
+    chosen = "{ surrogate: [...'abcdefgh'], regime: ['r', 's'], lam0: [0.1] }"
+    place = "{ surrogate, regime: 's', lam0: 0.1 }"
+    colours = opened.evaluate(
+        f"(() => {{ const chosen = {chosen}, look = looks(chosen);"
+        f" return chosen.surrogate.map((surrogate) => look({place}).line.color) }})()"
+    )
+    assert len(set(colours)) == 8
+
+
+def test_seeds_are_drawn_alone_or_all_with_their_mean(opened):
+    choose = "(f.seed.value = '{}', f.dispatchEvent(new Event('change', {{ bubbles: true }})))"
+    for value, traces in (("all", 5 * len(LAMS)), ("2", len(LAMS))):
+        opened.evaluate(f"(() => {{ const f = document.forms.choice; {choose.format(value)} }})()")
+        opened.wait(f"{DRAWN}.length === {traces}")
+    assert "seed 2" in opened.evaluate(STATUS)
+
+
+def test_numbers_in_the_page_are_those_of_the_records_within_the_rounding_it_states(opened, folder):
+    runs = grid.load(folder)["gaussian_mixture"].transpose(*grid.AXES, "epoch")
+    here = "JSON.parse(byId('runs').textContent).gaussian_mixture"
+    logarithmic = set(opened.evaluate(f"Object.entries({here}.columns).filter(([, {{ log }}]) => log).map(([n]) => n)"))
+    assert {"train_loss", "dissipation"} <= logarithmic < set(COLUMNS)
+    for column in COLUMNS:
+        exact = runs[column].to_numpy().ravel()
+        decoded = opened.evaluate(f"decode({here}, '{column}').then((values) => Array.from(values))")
+        shown = np.array([np.nan if value is None else value for value in decoded])
+        np.testing.assert_array_equal(np.isnan(shown), np.isnan(exact), column)
+        if column in logarithmic:
+            np.testing.assert_array_equal(shown == 0, exact == 0, column)
+            positive = exact > 0
+            shown, exact = np.log(shown[positive]), np.log(exact[positive])
+        rounding = (np.nanmax(exact) - np.nanmin(exact)) / explore.LEVELS / 2
+        np.testing.assert_allclose(shown, exact, rtol=0, atol=rounding * (1 + 1e-6) + 1e-12, err_msg=column)
+
+
+def test_the_address_keeps_the_choice(opened):
+    opened.evaluate("document.querySelector('[name=regime][value=thermostat]').click()")
+    opened.wait(f"{DRAWN}.length === {2 * len(LAMS)}")
+    address = opened.evaluate("location.href")
+    assert "#explorer?" in address
+    opened.open(address)
+    opened.wait(DRAWN)
+    assert len(opened.evaluate(TRACES)) == 2 * len(LAMS)
+
+
+def test_a_figure_opens_large_and_escape_closes_it(opened):
+    opened.evaluate("document.querySelector('.zoom').focus()")
+    opened.press("Enter", 13, text="\r")
+    opened.wait("document.getElementById('large').open")
+    opened.press("Escape", 27)
+    opened.wait("!document.getElementById('large').open")
+    source = opened.evaluate("[document.querySelector('#large img').src, document.querySelector('.zoom img').src]")
+    assert source[0] == source[1]
+
+
+def test_the_page_is_as_wide_as_the_screen_and_wide_tables_scroll_in_their_box(opened):
+    for width in (320, 390, 768, 1280):
+        opened.emulate(width, 800, "light")
+        opened.wait(f"document.documentElement.scrollWidth <= {width}", seconds=10)
+        opened.wait(f"byId('plot').querySelector('.main-svg').clientWidth <= {width}", seconds=10)
+        boxes = "[...document.querySelectorAll('#verdicts .scroll')].map((box) => box.scrollWidth > box.clientWidth)"
+        assert opened.evaluate(boxes) == [width < 800]
+
+
+def test_dark_mode_reaches_the_plot_and_leaves_figures_on_white(opened):
+    colour = "document.getElementById('plot').layout.font.color"
+    before = opened.evaluate(colour)
+    opened.emulate(1280, 900, "dark")
+    opened.wait(f"{colour} !== '{before}'")
+    assert opened.evaluate("getComputedStyle(document.querySelector('.zoom')).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_every_control_has_a_name(opened):
+    unnamed = "[...document.querySelectorAll('select, input')].filter((each) => !each.labels.length).length"
+    assert opened.evaluate(unnamed) == 0
+    assert opened.evaluate("[...document.querySelectorAll('#numbers th')].every((cell) => cell.scope)")
