@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from hclm_runner.config import configure
-from hclm_runner.training.problem import Problem, flatten
 from hclm_runner.surrogates import logdet
+from hclm_runner.training.problem import flatten
 from hclm_runner.training.trainer import gradients, train
 
 BATCHES = (1, 8, 80, 240)

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from hclm_runner import picture, store
-from hclm_runner.refusal import ConfigError
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE
+from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import track
 
 Array = NDArray[np.float64]

@@ -11,9 +11,9 @@ import pytest
 
 from experiments import grid
 from hclm_runner import configure, store
-from hclm_runner.refusal import ConfigError
 from hclm_runner.config import RunConfig
 from hclm_runner.records import COLUMNS, Records, describe
+from hclm_runner.refusal import ConfigError
 
 EPOCHS = 7
 LAMS, SEEDS = (0.0, 0.3, 10.0), (0, 2, 11)  # neither 10 before 2 nor "11" before "2"

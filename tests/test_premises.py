@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from hclm_runner.refusal import ConfigError
 from hclm_runner.config import configure
 from hclm_runner.physics.premises import LANCZOS, force_premise, next_step, smoothness
 from hclm_runner.records import ON_REQUEST
+from hclm_runner.refusal import ConfigError
 from hclm_runner.training.trainer import train
 
 SMALL = ["epochs=4", "task.train=64", "task.feedback=16", "task.test=16", "model.hidden=[5]", "model.representation=3"]

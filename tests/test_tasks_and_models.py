@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hclm_runner.refusal import ConfigError
 from hclm_runner.config import configure
+from hclm_runner.refusal import ConfigError
 from hclm_runner.streams import PURPOSES, stream
 from hclm_runner.tasks import Task
 

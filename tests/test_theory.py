@@ -11,8 +11,8 @@ import torch
 
 from experiments.theory import __main__, dynamics, information
 from experiments.theory.gate import Gate, Measured, run
-from hclm_runner.physics import observables, premises
 from hclm_runner import surrogates
+from hclm_runner.physics import observables, premises
 
 GATES = [gate for module in __main__.MODULES for gate in module.GATES]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hclm_runner.refusal import ConfigError
 from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, Records
+from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Fixed, Seen, State, Thermostat
 from hclm_runner.training.trainer import train
 

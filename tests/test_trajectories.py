@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from experiments.theory import sweeps, trajectories
-from hclm_runner.refusal import ConfigError
 from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, Records, describe
+from hclm_runner.refusal import ConfigError
 from hclm_runner.store import prepare, write
 
 AXES = ("optimizer", "regime", "surrogate", "lam0", "seed")

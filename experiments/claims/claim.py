@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experiments import grid
 from experiments.claims import judge
 from experiments.claims.statistics import Array
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 MARGIN = 0.05
 """The least effect that counts, as a share of what it is compared with."""

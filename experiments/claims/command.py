@@ -12,7 +12,7 @@ from experiments.claims import generic, paper, record
 from experiments.claims.claim import Claim, Data
 from experiments.claims.judge import RESAMPLES
 from hclm_runner import terminal
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

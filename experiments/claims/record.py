@@ -20,7 +20,7 @@ from experiments.claims.claim import Claim
 from experiments.claims.judge import Verdict
 from experiments.estimate import CONFIDENCE, Estimate
 from hclm_runner import store
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE": "⊘"}
 """Verdict -> the sign that stands beside its name."""

@@ -16,15 +16,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from experiments import grid
+from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
 from experiments.figures import FIGURES, LOOKS
 from experiments.report import conventions
 from experiments.report.explore import LEVELS, compressed, fit
-from experiments.verdicts import SYMBOLS
-from experiments.verdicts import read as load
 from hclm_runner import store
-from hclm_runner.config import ConfigError
 from hclm_runner.records import COLUMNS
+from hclm_runner.refusal import ConfigError
 
 HERE = Path(__file__).parent
 THEORY = store.OUTPUTS / "theory"

@@ -27,11 +27,11 @@ from experiments.estimate import Estimate, of_seeds
 from experiments.statements.generalisation import expression
 from hclm_runner import tasks, terminal
 from hclm_runner.config import RunConfig, configure
-from hclm_runner.physics import Physics
 from hclm_runner.ranges import Count, Whole
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
-from hclm_runner.trainer import train
+from hclm_runner.training.problem import Problem
+from hclm_runner.training.trainer import train
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -81,22 +81,19 @@ def pairs(run: RunConfig) -> tuple[Array, Integers, Integers]:
     return x, y, U
 
 
-def predictions(runs: Sequence[RunConfig], theta: Tensor, x: Array, classes: int) -> Integers:
+def predictions(runs: Sequence[RunConfig], theta: Tensor, x: Array) -> Integers:
     """Return the class that each run gives to each sample x [n, 2, features], without noise, [R, n, 2].
 
     Args:
         runs: R runs of one model.
         theta: Their parameters, [R, p].
         x: What all of them are asked.
-        classes: K.
     """
-    run = runs[0]
-    with torch.random.fork_rng(devices=[]):
-        physics = Physics(run, run.model.load()(x.shape[-1], classes, **run.model.options), classes)
+    problem = Problem.of(runs[0])
 
     def decide(theta: Tensor, x: Tensor) -> Tensor:
-        parameters = physics.parameters(theta)
-        return physics.read(parameters, physics.encode(parameters, x)).argmax(-1)
+        parameters = problem.parameters(theta)
+        return problem.read(parameters, problem.encode(parameters, x)).argmax(-1)
 
     flat = torch.as_tensor(x.reshape(-1, x.shape[-1]), dtype=theta.dtype)
     decided: Integers = vmap(decide, (0, None))(theta, flat).numpy().reshape(len(runs), *x.shape[:2])
@@ -251,7 +248,7 @@ def _trained(runs: Sequence[RunConfig]) -> dict[str, float]:
     records = train(runs)
     x, y, _ = pairs(runs[0])
     U = np.stack([pairs(run)[2] for run in runs])
-    F = predictions(runs, torch.as_tensor(records.theta), x, runs[0].task.options["mixture"]["classes"])
+    F = predictions(runs, torch.as_tensor(records.theta), x)
     ended = records.diverged < 0
     rates = records.columns["logdet_rate"][ended, -1]
     return estimates(F, U, y) | {

@@ -21,15 +21,15 @@ from torch.func import vmap
 
 from experiments.theory.gate import Gate, Measured, panel
 from hclm_runner.config import RunConfig, configure
-from hclm_runner.physics.energy import asymmetric_cost, group_sparsity
 from hclm_runner.models import mlp
+from hclm_runner.physics.energy import asymmetric_cost, group_sparsity
 from hclm_runner.physics.observables import forces
-from hclm_runner.training.problem import Problem, flatten
-from hclm_runner.training.batch import build
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 from hclm_runner.physics.premises import force_premise, smoothness
+from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 from hclm_runner.regimes import Seen
 from hclm_runner.streams import stream
+from hclm_runner.training.batch import build
+from hclm_runner.training.problem import flatten
 from hclm_runner.training.trainer import gradients, train
 
 FIGURE = "dynamics"

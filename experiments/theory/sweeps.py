@@ -16,8 +16,8 @@ import xarray as xr
 from experiments import grid
 from hclm_runner import store
 from hclm_runner.config import EXECUTION
-from hclm_runner.refusal import ConfigError
 from hclm_runner.records import COLUMNS
+from hclm_runner.refusal import ConfigError
 
 
 def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:

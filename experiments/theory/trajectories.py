@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 
 from experiments import grid
 from experiments.theory import sweeps
-from hclm_runner.refusal import ConfigError
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.refusal import ConfigError
 
 AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
 """What the experiments vary beside surrogate, lam and seed."""

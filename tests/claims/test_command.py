@@ -18,7 +18,7 @@ from experiments.claims import command, generic, paper, record
 from experiments.claims.claim import Data
 from experiments.claims.judge import INCONCLUSIVE
 from hclm_runner import store
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SWEEP = ["-m", "experiment=quick", "seed=range(6)", "epochs=8", "name=small", "batch_size=16"]

@@ -12,7 +12,7 @@ from experiments.claims.claim import Claim, Data
 from experiments.claims.generic import Cell, cells, collapses, effective, lowers_test_loss, of_grid, steadier
 from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Verdict
 from hclm_runner.analysis import effectiveness
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 OWN = Cell("renyi", "my_law")
 FIXED = Cell("renyi", "fixed")

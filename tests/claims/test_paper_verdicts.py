@@ -12,7 +12,8 @@ from experiments import grid
 from experiments.claims import paper
 from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED
 from hclm_runner import store
-from hclm_runner.config import SCHEMA_VERSION, ConfigError
+from hclm_runner.config import SCHEMA_VERSION
+from hclm_runner.refusal import ConfigError
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: f"{one.claim}-{one.verdict}-{one.why}".replace(" ", "_"))

@@ -12,7 +12,7 @@ from synthetic import EPOCHS, LAMS, claim
 
 from experiments.report import main
 from experiments.report import page as report
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 def verdicts(text: str) -> list[str]:

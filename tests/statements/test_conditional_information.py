@@ -19,7 +19,7 @@ from experiments.statements.conditional_information import (
 )
 from hclm_runner.config import configure
 from hclm_runner.streams import stream
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 # --- the estimate of information ------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ def test_predictions_are_those_of_the_trained_parameters():
     own = runs(seeds=4, overrides=("epochs=30",))
     records = train(own)
     x, y, _ = pairs(own[0])
-    F = predictions(own, torch.as_tensor(records.theta), x, 4)
+    F = predictions(own, torch.as_tensor(records.theta), x)
     for k, run in enumerate(own):
         U = pairs(run)[2]
         right = F[k] == y

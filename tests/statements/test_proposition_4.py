@@ -11,8 +11,9 @@ from scipy import stats
 from experiments.estimate import Estimate
 from experiments.statements import proposition_4, theorem_3
 from experiments.statements.proposition_4 import Truth, exponent, fit, studies, with_exact_rates
-from hclm_runner.config import ConfigError, configure
+from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, Records, describe
+from hclm_runner.refusal import ConfigError
 from hclm_runner.store import prepare, write
 
 SURROGATES, LAMS, SEEDS = ("softmax", "variance", "logdet"), (0.0, 0.01, 0.1), range(4)

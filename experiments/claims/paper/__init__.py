@@ -13,7 +13,7 @@ import xarray as xr
 from experiments import grid
 from experiments.claims.claim import Claim, Data
 from experiments.claims.paper import across, logdet, softmax, variance
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 CLAIMS = tuple(
     claim
