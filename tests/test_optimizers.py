@@ -24,6 +24,16 @@ ADAM_OPTIONS = [
 ]
 
 
+pytestmark = pytest.mark.kernels
+
+ROUNDING = 2.0**-53
+"""Of float64, relative."""
+TOLERANCE = STEPS * 16 * ROUNDING
+"""Of paths along given gradients, relative to the largest step and start: a step rounds about a dozen times, memories decay, so
+that what is lost adds up over the steps and is never amplified. (Along the gradients of a function it is: by up to lr times its
+curvature over Adam's eps at each step.)"""
+
+
 def quadratic(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return A > 0, b and a start of 1/2 theta A theta - b theta."""
     rng = np.random.default_rng(seed)
@@ -31,21 +41,28 @@ def quadratic(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.from_numpy(x) for x in (M @ M.T / P + 0.1 * np.eye(P), rng.standard_normal(P), rng.random(P)))
 
 
+def given(seed: int) -> tuple[Tensor, Tensor]:
+    """Return a start [P] and the gradients of so many steps [STEPS, P], of sizes from 1e-3 to 1e3."""
+    rng = np.random.default_rng(seed)
+    gradients = rng.standard_normal((STEPS, P)) * 10.0 ** rng.uniform(-3, 3, (STEPS, P))
+    return torch.from_numpy(rng.random(P)), torch.from_numpy(gradients)
+
+
 def path(rule: SGD | Adam, seed: int) -> Tensor:
-    A, b, theta = quadratic(seed)
+    theta, gradients = given(seed)
     memory, thetas = rule.init(theta), []
-    for _ in range(STEPS):
-        theta, memory = rule.update(theta, A @ theta - b, memory)
+    for g in gradients:
+        theta, memory = rule.update(theta, g, memory)
         thetas.append(theta)
     return torch.stack(thetas)
 
 
 def path_of_torch(optimizer: type, seed: int, **options) -> Tensor:
-    A, b, start = quadratic(seed)
+    start, gradients = given(seed)
     theta = torch.nn.Parameter(start.clone())
     stepper, thetas = optimizer([theta], **options), []
-    for _ in range(STEPS):
-        theta.grad = A @ theta.detach() - b
+    for g in gradients:
+        theta.grad = g.clone()
         stepper.step()
         thetas.append(theta.detach().clone())
     return torch.stack(thetas)
@@ -64,7 +81,7 @@ def as_tensors(options: dict[str, float]) -> dict[str, Tensor]:
 def test_sgd_equals_torch(options, given_as):
     torchs = path_of_torch(torch.optim.SGD, 0, **options)
     assert (torchs[-1] - torchs[0]).norm() > 0.1  # it went somewhere
-    assert error(path(SGD(**given_as(options)), 0), torchs) < 1e-12
+    assert error(path(SGD(**given_as(options)), 0), torchs) < TOLERANCE
 
 
 @pytest.mark.parametrize("given_as", [as_tensors, dict])
@@ -73,18 +90,22 @@ def test_adam_equals_torch(options, given_as):
     torchs = path_of_torch(
         torch.optim.Adam, 0, lr=options["lr"], betas=(options["beta1"], options["beta2"]), eps=options["eps"]
     )
-    assert (torchs[-1] - torchs[0]).norm() > 0.1
-    assert error(path(Adam(**given_as(options)), 0), torchs) < 1e-12
+    assert (torchs[-1] - torchs[0]).norm() > 0.01
+    assert error(path(Adam(**given_as(options)), 0), torchs) < TOLERANCE
 
 
 def test_sgd_without_momentum_is_the_linear_map_of_gradient_descent():
-    A, b, start = (x.numpy() for x in quadratic(1))
+    A, b, theta = quadratic(1)
     lr, weight_decay = 0.05, 0.2
-    decayed = A + weight_decay * np.eye(P)
-    optimum = np.linalg.solve(decayed, b)
-    expected = optimum + np.linalg.matrix_power(np.eye(P) - lr * decayed, STEPS) @ (start - optimum)
+    decayed = A.numpy() + weight_decay * np.eye(P)
+    optimum = np.linalg.solve(decayed, b.numpy())
+    expected = optimum + np.linalg.matrix_power(np.eye(P) - lr * decayed, STEPS) @ (theta.numpy() - optimum)
     rule = SGD(**as_tensors({"lr": lr, "momentum": 0.0, "weight_decay": weight_decay}))
-    np.testing.assert_allclose(path(rule, 1)[-1].numpy(), expected, rtol=1e-11)
+    memory = rule.init(theta)
+    for _ in range(STEPS):
+        theta, memory = rule.update(theta, A @ theta - b, memory)
+    # The map contracts: what a step loses in P products is not amplified; the solve loses the condition number of A, below 100.
+    np.testing.assert_allclose(theta.numpy(), expected, rtol=0, atol=(STEPS * P + 100) * ROUNDING * np.abs(expected).max())
 
 
 def test_first_step_of_adam_has_length_lr_in_every_coordinate():
@@ -98,16 +119,16 @@ def test_first_step_of_adam_has_length_lr_in_every_coordinate():
 def test_runs_with_options_of_their_own_step_side_by_side_as_each_alone(rule, options):
     runs = range(len(options))
     own = {key: torch.tensor([o[key] for o in options], dtype=torch.float64) for key in options[0]}
-    A, b, theta = (torch.stack(parts) for parts in zip(*(quadratic(k) for k in runs), strict=True))
+    theta, gradients = (torch.stack(parts) for parts in zip(*(given(k) for k in runs), strict=True))
 
     def update(own, theta, g, memory):
         return rule(**own).update(theta, g, memory)
 
     memory = vmap(lambda own, theta: rule(**own).init(theta))(own, theta)
-    for _ in range(STEPS):
-        theta, memory = vmap(update)(own, theta, (A @ theta.unsqueeze(-1)).squeeze(-1) - b, memory)
+    for t in range(STEPS):
+        theta, memory = vmap(update)(own, theta, gradients[:, t], memory)
     for k in runs:
-        assert error(theta[k], path(rule(**as_tensors(options[k])), k)[-1]) < 1e-12
+        assert error(theta[k], path(rule(**as_tensors(options[k])), k)[-1]) < TOLERANCE
 
 
 @pytest.mark.parametrize("rule", [partial(SGD, **SGD_OPTIONS[3]), partial(Adam, **ADAM_OPTIONS[0])])
