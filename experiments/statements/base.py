@@ -78,6 +78,13 @@ class Statement(NamedTuple):
     """The experiments, files of conf/experiment/, whose stores `on_runs` reads."""
     on_runs: Callable[[Path], Found] | None = None
     """Asks the statement of those stores, drawing into a folder."""
+    findings: str = ""
+    """Markdown: what was found, for the page."""
+
+
+def title(statement: Statement, gate: Gate) -> str:
+    """Return which part of which statement a gate checks: Theorem 1, adaptive lam."""
+    return f"{statement.name}, {gate.part}" if gate.part else statement.name
 
 
 def run(statement: Statement, gate: Gate) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def run(statement: Statement, gate: Gate) -> dict[str, Any]:
     checked, control = gate.check(), gate.control()
     fails = bool(control.value > control.limit)
     return {
-        "statement": ", ".join(filter(None, (statement.name, gate.part))),
+        "statement": title(statement, gate),
         "says": gate.says,
         "measured": checked.text,
         "value": checked.value,
