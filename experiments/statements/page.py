@@ -14,16 +14,16 @@ PICTURES = Path(__file__).parents[1] / "pictures"
 HEAD = """# The paper's statements, checked
 
 `python -m experiments verify` (`make verify`) runs the gates, in under a minute; with `--slow` the statistical ones
-too, in four. A gate is a number, its tolerance, and a control that must fail. Each statement is a module of this folder,
-with its mathematics, its assumptions and its gates. `python -m experiments theory` then asks real runs of what the
-statements assume and conclude; `make theory` trains those runs first.
+too, in four. A gate is a number, its tolerance, and a control that must fail. Each statement is a module of this
+folder, with its mathematics, its assumptions and its gates. `python -m experiments theory` then asks real runs what
+the statements assume and conclude; `make theory` trains those runs first.
 
 `python -m experiments statements` writes this page from the modules: change those, not the page.
 
 ## Four inconsistencies
 
-1. **Theorem 3 and Corollary 1 are no bounds** for an encoder that was learnt. The gap exceeds the printed expression for
-   a nearest-neighbour memoriser (0.50 against 0.02), and in every run we trained.
+1. **Theorem 3 and Corollary 1 are no bounds** for an encoder that was learnt. The gap exceeds the printed expression
+   for a nearest-neighbour memoriser (0.50 against 0.02), and in every run we trained.
 2. **Theorem 1 covers a constant lam only.** With a controller its work, the sum over t of (lam_{t+1} − lam_t)⁺ S_{t+1},
    comes to E_0 − E_inf; without it the bound is false, for bounded lam too.
 3. **Proposition 1 needs a lower bound on the loss's force.** Where ‖∇L‖ vanishes too, a vanishing F is not small

@@ -50,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table."""
+    """Print a table, its cells without spaces about ±: ten columns then fit in 80 characters."""
     rich = RichTable(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in table.head:
         rich.add_column(name, overflow="fold")
     for row in table.rows:
-        rich.add_row(*row)
+        rich.add_row(*(cell.replace(" ± ", "±") for cell in row))
     Console(highlight=False, markup=False).print(rich)
 
 
