@@ -41,8 +41,8 @@ RUNS = """
 ## On real runs
 
 2240 runs of the reference task, 10 seeds; ± is half a 95% interval over seeds. What is counted was fixed before the
-outcome was seen (but for two counts, changed on review), and is said in each module. Where the theorems speak, of
-descent without noise, they hold.
+outcome was seen (except for two counts, which a review changed), and is said in each module. The theorems hold where
+they speak: of descent without noise.
 """
 
 

@@ -151,7 +151,7 @@ def on_runs(folder: Path) -> Found:
     Raises:
         ConfigError: If a store lacks what that needs.
     """
-    return trajectories.found(
+    return trajectories.study(
         folder / "proposition_3_on_runs",
         "Proposition 3",
         along_runs,

@@ -295,6 +295,7 @@ STATEMENT = Statement(
 With minibatches and noise, plain SGD at lr = 0.05 keeps the premise lr beta ≤ 1, and yet 10-18% of its steps do not
 lower E as the theorem says; a quarter of the runs with log-det and variance break the bound (the least ‖∇E‖² is up to
 2.0 times it): noise is not in it. With momentum lr / (1 − 0.9) = 0.5 is beyond 1/beta in half of the epochs and more,
-and three quarters of the runs with log-det break the bound, up to sevenfold, and all with variance. As printed, without
-the controller's work but with E_inf = 0, it is kept and broken by the same runs; only plain SGD keeps it in all.""",
+and three quarters of the runs with log-det break the bound, up to sevenfold, and all with variance. As printed
+(without the controller's work, but with E_inf = 0) the same runs keep and break it, except that plain SGD always keeps
+it.""",
 )

@@ -111,7 +111,7 @@ def on_runs(folder: Path) -> Found:
     Raises:
         ConfigError: If a store lacks what that needs.
     """
-    return trajectories.found(
+    return trajectories.study(
         folder / "theorem_1_on_runs",
         "Theorem 1",
         along_runs,

@@ -48,12 +48,12 @@ Measure = Callable[[xr.Dataset], Mapping[str, xr.DataArray]]
 """What is counted: runs -> its numbers by name, each over optimizer, regime, surrogate, lam0 and seed."""
 
 
-def found(
+def study(
     stem: Path,
     statement: str,
     measure: Measure,
     note: str,
-    drawn: Callable[[xr.Dataset], Figure],
+    draw: Callable[[xr.Dataset], Figure],
     caption: str,
     of_runs: Collection[str] = (),
 ) -> Found:
@@ -64,7 +64,7 @@ def found(
         statement: Its name.
         measure: What is counted.
         note: What the numbers are.
-        drawn: The figure.
+        draw: Returns the figure.
         caption: What it shows.
         of_runs: The numbers that some runs of a seed do not have; see `estimates`.
 
@@ -83,7 +83,7 @@ def found(
         {key: value.as_dict() if isinstance(value, Estimate) else value for key, value in row.items()} for row in rows
     ]
     with mpl.rc_context(STYLE):
-        paths = save(drawn(runs), stem, ("pdf", "svg", "png"))
+        paths = save(draw(runs), stem, ("pdf", "svg", "png"))
     return Found(numbers, [table], {stem.name: caption}, paths)
 
 

@@ -1,5 +1,7 @@
 """A store over what its sweep varied: a key is an axis, and what is not one whole experiment is refused."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,10 @@ def test_a_store_is_read_once_until_it_changes(tmp_path, monkeypatch):
     store_of(folder, ["task.train=256"])
     assert sweeps.over(folder, n="task.train").sizes["n"] == 3
     assert len(read) == 3
+    shard = next((folder / "records").iterdir())
+    os.utime(shard, ns=(0, shard.stat().st_mtime_ns + 1))  # the same runs, trained again
+    sweeps.over(folder, n="task.train")
+    assert len(read) == 4
 
 
 def test_what_is_not_whole_or_not_one_experiment_is_refused(tmp_path):
