@@ -82,11 +82,6 @@ class Statement(NamedTuple):
     """Markdown: what was found, for the page."""
 
 
-def title(statement: Statement, gate: Gate) -> str:
-    """Return which part of which statement a gate checks: Theorem 1, adaptive lam."""
-    return f"{statement.name}, {gate.part}" if gate.part else statement.name
-
-
 def run(statement: Statement, gate: Gate) -> dict[str, Any]:
     """Run a gate: it passes if its check passes and its control does not; a control that is NaN shows nothing."""
     start = time.perf_counter()
@@ -104,6 +99,11 @@ def run(statement: Statement, gate: Gate) -> dict[str, Any]:
         "passes": checked.passes and fails,
         "seconds": time.perf_counter() - start,
     }
+
+
+def title(statement: Statement, gate: Gate) -> str:
+    """Return which part of which statement a gate checks: Theorem 1, adaptive lam."""
+    return f"{statement.name}, {gate.part}" if gate.part else statement.name
 
 
 def panel(axes: Axes, title: str, columns: int = 2) -> None:
