@@ -88,7 +88,7 @@ def run(statement: Statement, gate: Gate) -> dict[str, Any]:
     checked, control = gate.check(), gate.control()
     fails = bool(control.value > control.limit)
     return {
-        "statement": ", ".join(filter(None, (statement.name, gate.part))),
+        "statement": title(statement, gate),
         "says": gate.says,
         "measured": checked.text,
         "value": checked.value,
@@ -99,6 +99,11 @@ def run(statement: Statement, gate: Gate) -> dict[str, Any]:
         "passes": checked.passes and fails,
         "seconds": time.perf_counter() - start,
     }
+
+
+def title(statement: Statement, gate: Gate) -> str:
+    """Return which part of which statement a gate checks: Theorem 1, adaptive lam."""
+    return f"{statement.name}, {gate.part}" if gate.part else statement.name
 
 
 def panel(axes: Axes, title: str, columns: int = 2) -> None:

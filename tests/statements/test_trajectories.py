@@ -2,19 +2,15 @@
 
 import functools
 import itertools
-import json
 import operator
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
+from small_stores import store_of
 
-from experiments.theory import sweeps, trajectories
-from hclm_runner.config import configure
-from hclm_runner.records import COLUMNS, Records, describe
-from hclm_runner.refusal import ConfigError
-from hclm_runner.store import prepare, write
+from experiments.statements import proposition_3, theorem_1_on_runs, theorem_2, trajectories
+from hclm_runner.config import ConfigError
 
 AXES = ("optimizer", "regime", "surrogate", "lam0", "seed")
 H_S, H_L = np.diag([1.0, 0.1]), np.diag([0.2, 1.0])
@@ -57,16 +53,16 @@ def chatter(t: int) -> float:
 
 def test_the_slope_of_the_energy_follows_from_the_columns():
     runs = dataset(descend(0.3, lambda t: 0.1 + 0.05 * t), lr=0.3)
-    np.testing.assert_allclose(trajectories.slopes_squared(runs), runs["gg"], rtol=1e-12)
+    np.testing.assert_allclose(theorem_1_on_runs.slopes_squared(runs), runs["gg"], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     "lam_of", [lambda _: 0.5, chatter, lambda t: 1.0 / (1 + t)], ids=["fixed", "chatter", "falling"]
 )
 def test_theorem_1_holds_of_gradient_descent_with_the_controllers_work_counted(lam_of):
-    found = trajectories.theorem_1(dataset(descend(0.3, lam_of), lr=0.3))
+    found = theorem_1_on_runs.along_runs(dataset(descend(0.3, lam_of), lr=0.3))
     assert found["lr beta <= 1"].item() == found["descends"].item() == 1
-    bound = trajectories.stationarity(dataset(descend(0.3, lam_of), lr=0.3))
+    bound = theorem_1_on_runs.stationarity(dataset(descend(0.3, lam_of), lr=0.3))
     assert bound["epoch"].to_numpy().tolist() == list(range(1, 31))
     assert (bound <= 1).all()
 
@@ -80,24 +76,24 @@ def test_the_bound_is_what_its_sum_says():
             max(lam[t - 1] - lam[t], 0) * S[t] for t in range(1, T)
         )  # what a falling lam gave, and none counts
         expected = min(path["gg"][:T]) / (2 * spent / (0.3 * T))
-        found = trajectories.stationarity(dataset(path, lr=0.3)).sel(epoch=T).item()
+        found = theorem_1_on_runs.stationarity(dataset(path, lr=0.3)).sel(epoch=T).item()
         assert found == pytest.approx(expected, rel=1e-12), T
 
 
 def test_without_the_work_a_chattering_lam_breaks_the_bound():
     # No loss to fall: what descent takes out, the controller puts in again.
-    found = trajectories.theorem_1(dataset(descend(0.3, chatter, T=4000), lr=0.3))
+    found = theorem_1_on_runs.along_runs(dataset(descend(0.3, chatter, T=4000), lr=0.3))
     assert (found["bound"].item(), found["as printed"].item()) == (1, 0)
 
 
 @pytest.mark.parametrize("lr", [2.0, 2.5, 3.0])
 def test_too_large_a_step_breaks_the_descent_and_the_bound_though_energy_then_rises(lr):
-    large = trajectories.theorem_1(dataset(descend(lr, lambda _: 0.5, T=8), lr=lr))
+    large = theorem_1_on_runs.along_runs(dataset(descend(lr, lambda _: 0.5, T=8), lr=lr))
     assert large["lr beta <= 1"].item() == large["descends"].item() == large["bound"].item() == 0
 
 
 def test_adam_has_no_lr_and_its_steps_are_judged_all_the_same():
-    found = trajectories.theorem_1(dataset(descend(0.3, chatter), lr=np.nan))
+    found = theorem_1_on_runs.along_runs(dataset(descend(0.3, chatter), lr=np.nan))
     assert np.isnan(found["lr beta <= 1"]).all()
     assert np.isnan(found["bound"]).all()
     assert found["descends"].item() == 1
@@ -105,61 +101,61 @@ def test_adam_has_no_lr_and_its_steps_are_judged_all_the_same():
 
 def test_the_balance_closes_to_the_second_order_and_what_does_not_follow_the_flow_is_told_apart():
     path = descend(0.01, lambda _: 0.5)
-    found = trajectories.theorem_2(dataset(path, lr=0.01))
+    found = theorem_2.along_runs(dataset(path, lr=0.01))
     assert found["closure"].item() == pytest.approx(found["length"].item(), rel=1e-9)
     assert found["closure"].item() < 0.05
     assert found["direction"].item() == pytest.approx(0, abs=1e-12)
     aside = path | {"step_drift": [0.0] * 31, "step_entropy": [0.0, *path["step_entropy"][1:]]}
-    found = trajectories.theorem_2(dataset(aside, lr=0.01))
+    found = theorem_2.along_runs(dataset(aside, lr=0.01))
     assert found["length"].item() == pytest.approx(1)
     assert found["direction"].item() > 0.5
 
 
 def test_late_the_balance_says_what_the_flow_did():
-    found = trajectories.theorem_2(dataset(descend(0.001, lambda _: 0.5, T=100), lr=0.001))
+    found = theorem_2.along_runs(dataset(descend(0.001, lambda _: 0.5, T=100), lr=0.001))
     assert found["late, said"].item() == pytest.approx(found["late, done"].item(), rel=0.01)
 
 
 def test_proposition_3_counts_positive_curvature_and_where_the_force_ends():
     path = descend(0.3, lambda _: 0.5)
-    found = trajectories.proposition_3(dataset(path, lr=0.3))
+    found = proposition_3.along_runs(dataset(path, lr=0.3))
     assert [found[name].item() for name in ("mu > 0", "throughout", "starts inside", "ends inside")] == [1, 1, 0, 1]
     dented = path | {"curvature": [-1.0] * 10 + [np.nan] * 11 + [1.0] * 10}
-    found = trajectories.proposition_3(dataset(dented, lr=0.3))
+    found = proposition_3.along_runs(dataset(dented, lr=0.3))
     assert (found["mu > 0"].item(), found["throughout"].item()) == (0.5, 0)
     assert np.isnan(found["ends inside"]).all()
-    found = trajectories.proposition_3(dataset(path | {"force": [0.1, *path["force"][1:-1], 1e3]}, lr=0.3))
+    found = proposition_3.along_runs(dataset(path | {"force": [0.1, *path["force"][1:-1], 1e3]}, lr=0.3))
     assert (found["starts inside"].item(), found["ends inside"].item()) == (1, 0)
 
 
 def test_a_row_has_the_seeds_mean_and_interval_and_nothing_where_nothing_was_measured():
     runs = dataset(descend(0.3, chatter), descend(0.2, chatter), lr=0.3)
     both = xr.concat([runs, runs.assign_coords(surrogate=["softmax"]) * np.nan], "surrogate")
-    found = trajectories.rows(both)
-    assert [(row["statement"], row["surrogate"]) for row in found] == [
-        ("Proposition 3", "logdet"), ("Theorem 1", "logdet"), ("Theorem 2", "logdet")
-    ]  # fmt: skip
-    per_seed = trajectories.theorem_2(runs)["closure"].to_numpy().ravel()
-    closure = found[2]["closure"]
-    assert closure["value"] == pytest.approx(per_seed.mean())
-    assert closure["high"] - closure["low"] == pytest.approx(2 * 12.7062 * per_seed.std(ddof=1) / 2**0.5, rel=1e-5)
-    json.dumps(found, allow_nan=False)
+    for measure in (proposition_3.along_runs, theorem_1_on_runs.along_runs, theorem_2.along_runs):
+        (row,) = trajectories.estimates(both, measure)
+        assert (row["surrogate"], row["seeds"]) == ("logdet", 2)
+    per_seed = theorem_2.along_runs(runs)["closure"].to_numpy().ravel()
+    closure = row["closure"]
+    assert closure.n == 2
+    assert closure.value == pytest.approx(per_seed.mean())
+    assert closure.high - closure.low == pytest.approx(2 * 12.7062 * per_seed.std(ddof=1) / 2**0.5, rel=1e-5)
+    assert all(type(part) in (int, float) for part in vars(closure).values())  # so that JSON has them
 
 
-# --- the reader -----------------------------------------------------------------------------------------------------
+def test_what_only_some_runs_have_is_their_share_without_an_interval():
+    inside, outside = (descend(0.3, lambda _: 0.5) for _ in range(2))
+    outside["force"][-1] = 1e3
+    undefined = inside | {"curvature": [-1.0] * 31}
+    runs = dataset(inside, inside, outside, undefined, lr=0.3)
+    (row,) = trajectories.estimates(runs, proposition_3.along_runs, proposition_3.INSIDE)
+    assert row["throughout"].value == 3 / 4
+    assert row["ends inside"].value == 2 / 3
+    assert row["ends inside"].n == 3
+    assert np.isnan([row["ends inside"].low, row["ends inside"].high]).all()
+    assert format(row["ends inside"], "±.2f") == "0.67"
 
-SMALL = ["epochs=3", "task.train=64"]
 
-
-def store_of(folder, *overrides: list[str], seeds=range(4)):
-    prepare(folder)
-    for given in overrides:
-        one = configure([*SMALL, *given])
-        runs = [one.model_copy(update={"seed": seed}) for seed in seeds]
-        table = {name: np.arange(4.0 * len(runs)).reshape(-1, 4) for name in COLUMNS}
-        records = Records(runs, table, np.full(len(runs), -1))
-        write(folder, records.frame(), describe(records, "cpu", 1.0))
-    return folder
+# --- the stores -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +174,27 @@ def stores(tmp_path_factory):
 
 def test_the_stores_are_read_with_the_learning_rates_and_steps_of_their_optimisers(stores):
     runs = trajectories.load(*map(str, stores))
-    assert runs["optimizer"].to_numpy().tolist() == ["adam", "plain", "sgd", "descent"]
-    np.testing.assert_allclose(runs["lr"], [np.nan, 0.05, 0.5, 0.05])
-    assert runs["steps"].to_numpy().tolist() == [1, 1, 1, 2]
+    assert runs["optimizer"].to_numpy().tolist() == ["descent", "plain", "sgd", "adam"]
+    assert runs["surrogate"].to_numpy().tolist() == ["softmax", "variance", "logdet"]
+    np.testing.assert_allclose(runs["lr"], [0.05, 0.05, 0.5, np.nan])
+    assert runs["steps"].to_numpy().tolist() == [2, 1, 1, 1]
     own = runs.sel(optimizer="descent", surrogate="logdet", seed=1)["force"]
     assert own.isel(regime=0, lam0=0).to_numpy().tolist() == [4, 5, 6, 7]
 
 
-def test_what_the_figures_cannot_do_without_is_asked_for_at_once(stores, tmp_path):
+def test_what_a_user_ran_too_has_rows_of_its_own_after_the_papers(stores, tmp_path):
+    own = ["optimizer=adam", "optimizer.name=aaa", "premises=true"]
+    named = [[*own, f"surrogate={s}", f"regime={r}", f"lam={lam}"]
+             for s, r, lam in itertools.product(("logdet", "variance"), ("fixed", "thermostat"), trajectories.LAMS)]  # fmt: skip
+    named += [[*each, "surrogate.name=aab"] for each in named if "surrogate=variance" in each]
+    runs = trajectories.load(*map(str, stores), str(store_of(tmp_path / "own", *named)))
+    assert runs["optimizer"].to_numpy().tolist() == ["descent", "plain", "sgd", "adam", "aaa"]
+    assert runs["surrogate"].to_numpy().tolist() == ["softmax", "variance", "logdet", "aab"]
+    rows = trajectories.estimates(runs, theorem_2.along_runs)
+    assert [row["surrogate"] for row in rows if row["optimizer"] == "aaa"] == ["variance", "logdet", "aab"]
+
+
+def test_what_the_statements_cannot_do_without_is_asked_for_at_once(stores, tmp_path):
     with pytest.raises(ConfigError, match="runs at optimizer = descent too"):
         trajectories.load(str(stores[0]))
     few = store_of(tmp_path / "few", ["premises=true", "regime=fixed", "lam=0.03"])
@@ -193,9 +202,6 @@ def test_what_the_figures_cannot_do_without_is_asked_for_at_once(stores, tmp_pat
         trajectories.load(str(few))
     with pytest.raises(ConfigError, match="premises=true, omega=0 and rho=0"):
         trajectories.load(str(store_of(tmp_path / "plain", ["lam=0.03"])))
-    lone = sweeps.over(store_of(tmp_path / "lone", ["lam=0.03"], seeds=[0, 1]), n="task.train")
-    with pytest.raises(ConfigError, match="at least 4 seeds, for intervals, got 2"):
-        sweeps.require("lone", lone, {})
 
 
 def test_a_seed_of_which_a_run_diverged_does_not_enter(stores):
@@ -203,38 +209,9 @@ def test_a_seed_of_which_a_run_diverged_does_not_enter(stores):
     where = {"optimizer": "sgd", "surrogate": "variance", "regime": "fixed", "lam0": 0.3, "seed": 2}
     died = functools.reduce(operator.and_, (runs[name] == at for name, at in where.items()))
     cut = runs.where(~(died & (runs["epoch"] >= 2)))
-    whole, rest = ({(row["statement"], row["optimizer"], row["surrogate"]): row for row in trajectories.rows(each)}
+    whole, rest = ({(row["optimizer"], row["surrogate"]): row for row in trajectories.estimates(each, theorem_2.along_runs)}
                    for each in (runs.sel(seed=[0, 1, 3]), cut))  # fmt: skip
-    key = ("Theorem 2", "sgd", "variance")
+    key = ("sgd", "variance")
     assert (whole[key]["seeds"], rest[key]["seeds"]) == (3, 3)
-    assert rest[key]["closure"] == pytest.approx(whole[key]["closure"])
-    assert rest[("Theorem 2", "adam", "variance")]["seeds"] == 4
-
-
-def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):
-    folder = store_of(tmp_path / "a", ["model.hidden=[8]"], ["model.hidden=[4]"])
-    runs = sweeps.over(folder, width="model.hidden")
-    assert runs["width"].to_numpy().tolist() == [4, 8]
-    assert dict(runs.sizes) == {"width": 2, "surrogate": 1, "lam0": 1, "seed": 4, "epoch": 4}
-    assert runs.attrs["configs"]["width"][8]["model"]["hidden"] == [8]
-
-
-def test_what_is_not_whole_or_not_one_experiment_is_refused(tmp_path):
-    folder = store_of(tmp_path / "a", ["task.train=64", "lam=0.1"], ["task.train=128", "lam=0.1"], ["lam=0.2"])
-    with pytest.raises(ConfigError, match="n x surrogate x lam0 x seed, 16 in all, got 12"):
-        sweeps.over(folder, n="task.train")
-    with pytest.raises(ConfigError, match=r"runs that differ in task\.train, surrogate, lam, seed alone"):
-        sweeps.over(store_of(tmp_path / "b", ["task.train=64"], ["task.train=128", "sigma=2"]), n="task.train")
-    lacking = store_of(tmp_path / "c", ["task.train=64"], ["task.train=128"])
-    next((lacking / "records").iterdir()).unlink()
-    with pytest.raises(ConfigError, match="the records of every run, but 4 lack theirs"):
-        sweeps.over(lacking, n="task.train")
-    next((lacking / "records").iterdir()).write_bytes(b"torn")
-    with pytest.raises(ConfigError, match="records that can be read"):
-        sweeps.over(lacking, n="task.train")
-    for path in (folder / "runs").iterdir():
-        pd.read_parquet(path).assign(schema=1).to_parquet(path)
-    with pytest.raises(ConfigError, match="records of version"):
-        sweeps.over(folder, n="task.train")
-    with pytest.raises(ConfigError, match="a store of runs"):
-        sweeps.over(tmp_path / "none", n="task.train")
+    assert vars(rest[key]["closure"]) == pytest.approx(vars(whole[key]["closure"]))
+    assert rest[("adam", "variance")]["seeds"] == 4

@@ -1,4 +1,4 @@
-"""Runs of a store over something that its sweep varied: what the studies on real runs are functions of.
+"""Runs of a store over something that its sweep varied: what the statements are asked of on real runs.
 
 Imports neither torch nor hydra.
 """
@@ -8,6 +8,8 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +25,8 @@ from hclm_runner.refusal import ConfigError
 def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
     """Return what a store's runs measured, over `axes` and over surrogate, lam0, seed and epoch.
 
+    A store that did not change is read once in a process: several statements are asked of the same runs.
+
     Args:
         source: The store, by its name under outputs/ or by its path.
         axes: Dimension -> the key of the configuration that varies along it, as in n="task.train"; a list becomes its
@@ -36,7 +40,15 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
         ConfigError: If there is no such store, it cannot be read, another version of this package wrote it, runs are
             missing, or they differ in more than the axes.
     """
-    records, runs = _finished(source)
+    where = grid.locate(source).resolve()
+    shards = tuple((path, path.stat().st_mtime_ns) for path in sorted(where.glob("*/*.parquet")))
+    return _over(os.fspath(source), where, shards, **axes).copy()
+
+
+@lru_cache(maxsize=4)
+def _over(source: str, where: Path, shards: object, **axes: str) -> xr.Dataset:  # noqa: ARG001 - what was read
+    """Return what `over` does, of a store at a folder that has these shards."""
+    records, runs = _finished(source, where)
     configs = [json.loads(text) for text in runs["config"]]
     names = ["surrogate", "lam0", "seed"]
     values = {name: [_value(config, key) for config in configs] for name, key in axes.items()}
@@ -44,10 +56,10 @@ def over(source: str | os.PathLike[str], **axes: str) -> xr.Dataset:
     dimensions = [*axes, *names]
     if (full := math.prod(labels[name].nunique() for name in dimensions)) != len(labels):
         wanted = f"one run of each of {' x '.join(dimensions)}, {full} in all, got {len(labels)}"
-        raise ConfigError("store", os.fspath(source), wanted)
+        raise ConfigError("store", source, wanted)
     if len({json.dumps(_without(config, axes.values())) for config in configs}) > 1:
         wanted = f"runs that differ in {', '.join([*axes.values(), 'surrogate', 'lam', 'seed'])} alone"
-        raise ConfigError("store", os.fspath(source), wanted)
+        raise ConfigError("store", source, wanted)
     table = records[["run_id", "epoch", *COLUMNS]].merge(labels, on="run_id")
     found = table.set_index([*dimensions, "epoch"])[list(COLUMNS)].to_xarray()
     return found.assign_attrs(configs={name: dict(zip(own, configs, strict=True)) for name, own in values.items()})
@@ -66,19 +78,18 @@ def require(source: str, runs: xr.Dataset, places: Mapping[str, Sequence[Any]]) 
         raise ConfigError("store", source, f"runs of at least 4 seeds, for intervals, got {runs.sizes['seed']}")
 
 
-def _finished(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    where = grid.locate(source)
+def _finished(source: str, where: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     try:
         records, runs = store.load(where)
     except (OSError, ValueError) as error:  # a torn file is pyarrow's ValueError
-        raise ConfigError("store", os.fspath(source), f"records that can be read, got {error}") from error
+        raise ConfigError("store", source, f"records that can be read, got {error}") from error
     runs = runs[runs["status"].isin(store.DONE)]
     if runs.empty:
-        raise ConfigError("store", os.fspath(source), "finished runs")
+        raise ConfigError("store", source, "finished runs")
     grid.check_version(source, runs)
     rows = records.groupby("run_id").size().reindex(runs["run_id"], fill_value=0)
     if lacking := int((rows.to_numpy() != runs["rows"].to_numpy()).sum()):
-        raise ConfigError("store", os.fspath(source), f"the records of every run, but {lacking} lack theirs")
+        raise ConfigError("store", source, f"the records of every run, but {lacking} lack theirs")
     return records, runs
 
 

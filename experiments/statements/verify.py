@@ -1,4 +1,4 @@
-"""Run the gates and draw their figures: python -m experiments.theory [--slow] [--only TEXT] [--out DIR]."""
+"""Run the gates and draw their figures: python -m experiments verify [--slow] [--only TEXT] [--out DIR]."""
 
 import argparse
 import json
@@ -12,42 +12,56 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from experiments.theory import dynamics, fokker_planck, information, memory
-from experiments.theory.gate import run
+from experiments.statements import STATEMENTS
+from experiments.statements.base import run, title
 from hclm_runner import store, terminal
-
-MODULES = (dynamics, information, fokker_planck, memory)
-FIGURES = (dynamics.draw, information.draw, fokker_planck.draw, memory.draw)
+from hclm_runner.config import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the gates, print their table, write gates.json, draw the figures unless only some gates are asked for.
 
-    Exits with 1 if a gate fails, 2 if none is asked for.
+    Exits with 1 if a gate fails.
+
+    Raises:
+        ConfigError: If no gate is asked for.
+        OSError: If the disk refuses.
     """
-    parser = argparse.ArgumentParser(prog="python -m experiments.theory", description="Check the paper's theorems.")
+    parser = argparse.ArgumentParser(prog="python -m experiments verify", description="Check the paper's theorems.")
     parser.add_argument("--slow", action="store_true", help="the slow gates too")
     parser.add_argument("--only", default="", metavar="TEXT", help="the gates whose statement contains TEXT")
     parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", help="folder of gates.json")
     given = parser.parse_args(arguments)
-    named = [gate for module in MODULES for gate in module.GATES if given.only.lower() in gate.statement.lower()]
-    gates = [gate for gate in named if given.slow or not gate.slow]
-    if not gates:
-        reason = "those are slow: --slow runs them" if named else "no statement contains that"
-        print(f"error: --only {given.only}: {reason}", file=sys.stderr)
-        sys.exit(2)
+    named = [
+        (name, statement, gate)
+        for name, statement in STATEMENTS.items()
+        for gate in statement.gates
+        if given.only.lower() in title(statement, gate).lower()
+    ]
+    if not named:
+        raise ConfigError(
+            "--only", given.only, f"text in one of {', '.join(each.name for each in STATEMENTS.values())}"
+        )
+    chosen = [each for each in named if given.slow or not each[-1].slow]
+    if not chosen:
+        raise ConfigError("--only", given.only, "gates that are not slow; --slow runs those too")
     torch.set_num_threads(1)  # the tensors are too small to share
-    rows = [run(gate) for gate in terminal.track(gates, "checking the theorems")]
     given.out.mkdir(parents=True, exist_ok=True)
+    rows = [
+        run(statement, gate) | {"figure": name if statement.draw else ""}
+        for name, statement, gate in terminal.track(chosen, "checking the theorems")
+    ]
     path = given.out / "gates.json"
     text = json.dumps([{key: _plain(value) for key, value in row.items()} for row in rows], indent=1)
     store.atomically(path, lambda temporary: Path(temporary).write_text(text))
     _show(rows)
-    for draw in terminal.track(() if given.only else FIGURES, "drawing"):
+    figures = [statement.draw for statement in STATEMENTS.values() if statement.draw]
+    for draw in terminal.track([] if given.only else figures, "drawing"):
         print("\n".join(f"  {drawn}" for drawn in draw(given.out)))
-    left = sum(gate.slow for gate in named) if not given.slow else 0
+    left = len(named) - len(chosen)
     print(f"  {path}" + (f"  ({left} slow, with --slow)" if left else ""))
-    sys.exit(not all(row["passes"] for row in rows))
+    if not all(row["passes"] for row in rows):
+        sys.exit(1)
 
 
 def _plain(value: Any) -> Any:
@@ -57,8 +71,10 @@ def _plain(value: Any) -> Any:
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
     failed = [row["statement"] for row in rows if not row["passes"]]
-    title = f"{len(rows) - len(failed)} of {len(rows)} gates pass" + (f"; FAIL: {', '.join(failed)}" if failed else "")
-    table = Table(title=title, show_lines=True)
+    heading = f"{len(rows) - len(failed)} of {len(rows)} gates pass" + (
+        f"; FAIL: {', '.join(failed)}" if failed else ""
+    )
+    table = Table(title=heading, show_lines=True)
     for name in ("statement", "measured", "value", "tolerance", "control, which must fail", "s", ""):
         table.add_column(name, justify="right" if name in ("value", "tolerance", "s") else "left")
     for row in rows:
@@ -69,7 +85,3 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['statement']}: {row['says']}", row["measured"], *numbers, control, f"{row['seconds']:.1f}", verdict
         )
     Console(highlight=False, markup=False).print(table)
-
-
-if __name__ == "__main__":
-    main()
