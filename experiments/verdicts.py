@@ -28,6 +28,17 @@ def load(source: str | os.PathLike[str]) -> list[Claim] | None:
     return claims
 
 
+def read(source: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what claims.json says of a store, at least `claims` and `generic`; None if it was not judged yet.
+
+    Raises:
+        ConfigError: If there is no store, or its claims.json is not what experiments.claims writes.
+    """
+    if load(source) is None:
+        return None
+    return {"generic": []} | json.loads((grid.locate(source) / "claims.json").read_text())
+
+
 def how(source: str | os.PathLike[str]) -> str:
     """Return the command that judges the claims of a store."""
-    return f"python -m experiments.claims {os.fspath(source)}"
+    return f"python -m experiments claims {os.fspath(source)}"
