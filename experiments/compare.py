@@ -272,7 +272,7 @@ def _distinct(column: pd.Series) -> str:
 
 def _ended(final: xr.Dataset) -> xr.DataArray:
     """Return which runs have final values."""
-    return np.isfinite(final["train_loss"])
+    return final["train_loss"].notnull()  # noqa: PD004 - xarray
 
 
 def _places(one: xr.Dataset) -> set[tuple[Any, ...]]:

@@ -129,10 +129,8 @@ def require(runs: xr.Dataset, source: str | os.PathLike[str], **axes: Iterable[A
     never = set(runs.attrs["missing"]) - set(runs.attrs["unfinished"])
     shape = [chosen.sizes[axis] for axis in AXES]
     tried = np.array([title not in never for title in _titles(_places(chosen))]).reshape(shape)
-    for i, axis in enumerate(AXES):
-        if axis not in wanted:
-            others = tuple(j for j in range(len(AXES)) if j != i)
-            chosen = chosen.isel({axis: tried.any(others)})
+    others = {axis: tuple(j for j in range(len(AXES)) if j != i) for i, axis in enumerate(AXES) if axis not in wanted}
+    chosen = chosen.isel({axis: tried.any(those) for axis, those in others.items()})
     here = set(_titles(_places(chosen)))
     facts = ("missing", "unfinished", "diverged")
     return chosen.assign_attrs({fact: [title for title in runs.attrs[fact] if title in here] for fact in facts})

@@ -40,10 +40,20 @@ class Drawing(NamedTuple):
     stem: str
     """The name of its files."""
     draw: Callable[[], Figure]
-    missing: Sequence[str] = ()
-    """The runs without a result in the grid that it is of."""
-    undefined: bool = False
-    """Whether no run has a value of its column, so that there is nothing to draw."""
+    row: Row | None = None
+    """Of the table; None for the scaling model, which is drawn from no runs."""
+    runs: xr.Dataset | None = None
+    """The grid that it is drawn from."""
+
+    def undefined(self) -> bool:
+        """Return whether no run has a value of its column, so that there is nothing to draw."""
+        if self.row is None or self.runs is None:
+            return False
+        return bool(shown(self.row, self.runs)[self.row.column].isnull().all())
+
+    def incomplete(self) -> bool:
+        """Return whether the grid lacks runs."""
+        return self.runs is not None and bool(self.runs.attrs["missing"])
 
 
 class Figures(NamedTuple):
@@ -87,13 +97,13 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     suffix = "_seeds" if seeds else ""
 
     def drawing(row: Row, of: xr.Dataset) -> Drawing:
-        undefined = bool(shown(row, of)[row.column].isnull().all())
-        return Drawing(row.stem + suffix, partial(draw, row, of[READ], seeds), of.attrs["missing"], undefined)
+        return Drawing(row.stem + suffix, partial(draw, row, of, seeds), row, of)
 
     model = {
         "3": Drawing("fig03_rates", partial(draw_model, ratio=False)),
         "4": Drawing("fig04_ratio", partial(draw_model, ratio=True)),
     }
+    runs = runs[READ]
     paper, lacking = dict[str, Drawing](), None
     try:
         ours = grid.require(runs, source, surrogate=grid.SURROGATES, regime=grid.REGIMES)
@@ -124,13 +134,15 @@ def make(options: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sources = [*(folder / "records").glob("*.parquet"), *CODE]
 
-    defined = {name: drawing for name, drawing in wanted.items() if not drawing.undefined}
+    defined = {name: drawing for name, drawing in wanted.items() if not drawing.undefined()}
     # What figures in another folder, or of an incomplete grid, were drawn from is not known.
     trusted = options.out is None and not options.force
     current = [
         name
         for name, drawing in defined.items()
-        if trusted and not drawing.missing and is_current([out / f"{drawing.stem}.{kind}" for kind in KINDS], sources)
+        if trusted
+        and not drawing.incomplete()
+        and is_current([out / f"{drawing.stem}.{kind}" for kind in KINDS], sources)
     ]
     stale = [name for name in defined if name not in current]
     _write([(defined[name].draw, out / defined[name].stem) for name in stale])
