@@ -154,8 +154,7 @@ def make(options: argparse.Namespace) -> None:
         print(f"Figures 5-32 are not drawn: {known.lacking}")
     if (missing := runs.attrs["missing"]) and any(name in known.general for name in wanted):
         every = runs["train_loss"].isel(epoch=0).size
-        print(f"{len(missing)} of {every} places of the grid have no result, as each figure says of its own:")
-        print(f"  {first(missing, 3)}")
+        print(f"{len(missing)} of {every} runs of the grid have no result: {first(missing, 3)}")
     if not options.only and (more := [name for name in known.beyond if name not in wanted]):
         print(f"{len(more)} more figures, of every surrogate and regime, with --all")
     print(f"  {out}/")
