@@ -1,28 +1,28 @@
-"""A store's runs as the paper's grid: one labelled array a column, over surrogate, regime, lam0, seed and epoch.
+"""A store's runs as a grid: one labelled array a column, over surrogate, regime, lam0, seed and epoch.
 
-What figures, claims and the report are functions of. Imports neither torch nor hydra.
+What figures, claims, comparisons and the report are functions of. Whatever surrogates and regimes a store has are
+there, a user's own as well as the paper's. Imports neither torch nor hydra.
 """
 
 import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import stdtrit
 
 from hclm_runner import store
 from hclm_runner.analysis import LATE
-from hclm_runner.config import EXECUTION, SCHEMA_VERSION
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
 from hclm_runner.records import COLUMNS
-from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first
 
 SURROGATES = ("softmax", "variance", "logdet")
+"""The paper's, in its order; so are the regimes."""
 REGIMES = ("fixed", "thermostat", "rl_thermostat")
 AXES = ["surrogate", "regime", "lam0", "seed"]
 
@@ -31,19 +31,24 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     """Return task -> grid of a store, given by its name under outputs/ or by its path.
 
     A grid has a variable for each measured column, with the dimensions surrogate, regime, lam0, seed and epoch, and NaN
-    where there is no such run, where it diverged and where a quantity is undefined. Its attributes are `missing` (the
-    runs without a result that a full product would have, in words), `diverged` (those that diverged) and `config` (what
-    all its runs share).
+    where there is no such run, where it diverged and where a quantity is undefined. An axis has every value that any
+    run of the task has: the paper's surrogates and regimes first and in its order, then others in alphabetical order.
+
+    Its attributes are, of runs in words: `missing`, the places of the full product of the axes without a result;
+    `unfinished`, those of them that were tried, and failed or were refused; `diverged`, those that diverged, which is a
+    result. And `config`, what all its runs share.
 
     Raises:
-        ConfigError: If there is no store, another version of this package wrote it, none of its runs has a
-            result, or runs of equal place in the grid were configured differently.
+        ConfigError: If there is no store, it cannot be read, another version of this package wrote it, none of its runs
+            has a result, or runs of equal place in the grid were configured differently.
     """
-    records, runs = store.load(locate(source))
-    runs = runs[runs["status"].isin(store.DONE)]
+    try:
+        records, runs = store.load(locate(source))
+    except ValueError as error:  # a torn file is pyarrow's ValueError
+        raise ConfigError("store", os.fspath(source), f"records that can be read, got {_one_line(error)}") from error
     check_version(source, runs)
-    if runs.empty:
-        raise ConfigError("store", os.fspath(source), "finished runs")
+    if not runs["status"].isin(store.DONE).any():
+        raise ConfigError("store", os.fspath(source), f"finished runs, got {len(runs)} without a result")
     return {
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
@@ -92,12 +97,6 @@ def final(grid: xr.Dataset) -> xr.Dataset:
     return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
 
 
-def interval(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the mean over seeds and half the width of its 95% t interval, which is NaN for fewer than two seeds."""
-    n = values.count("seed")
-    return values.mean("seed"), stdtrit(n - 1, 0.975) * values.std("seed", ddof=1) / np.sqrt(n)
-
-
 def complete(grid: xr.Dataset) -> xr.Dataset:
     """Return the grid.
 
@@ -109,41 +108,76 @@ def complete(grid: xr.Dataset) -> xr.Dataset:
     return grid
 
 
-def require(runs: xr.Dataset, source: str, **axes: Iterable[Any]) -> xr.Dataset:
-    """Return the runs at these places of these axes, with `missing` and `diverged` narrowed to them.
+def require(runs: xr.Dataset, source: str | os.PathLike[str], **axes: Iterable[Any]) -> xr.Dataset:
+    """Return the runs of a store's grid at these values of these axes.
+
+    Example:
+        >>> require(runs, "my_store", surrogate=["softmax", "logdet"], regime=["fixed"])  # doctest: +SKIP
+
+    Along the axes that are not named, values at which none of these runs was tried are left out: a base lam at which
+    only another surrogate ran does not count as missing here. `missing`, `unfinished` and `diverged` are narrowed too.
 
     Raises:
-        ConfigError: If the grid lacks a place, naming it.
+        ConfigError: If the grid lacks a value, naming all that it lacks.
     """
-    wanted = {axis: list(places) for axis, places in axes.items()}
-    lacking = {axis: [place for place in places if place not in runs[axis]] for axis, places in wanted.items()}
-    if lacks := [f"{axis} {', '.join(map(str, places))}" for axis, places in lacking.items() if places]:
-        raise ConfigError("store", source, f"runs of {' and of '.join(lacks)}")
+    wanted = {axis: list(values) for axis, values in axes.items()}
+    lacking = {axis: [value for value in values if value not in runs[axis]] for axis, values in wanted.items()}
+    if any(lacking.values()):
+        words = (f"{axis} {', '.join(map(str, values))}" for axis, values in lacking.items() if values)
+        raise ConfigError("store", os.fspath(source), f"runs of {' and of '.join(words)} too")
     chosen = runs.sel(wanted)
-    here = set(_titles(itertools.product(*(chosen[axis].to_numpy().tolist() for axis in AXES))))
-    facts = {name: [title for title in runs.attrs[name] if title in here] for name in ("missing", "diverged")}
-    return chosen.assign_attrs(facts)
+    never = set(runs.attrs["missing"]) - set(runs.attrs["unfinished"])
+    shape = [chosen.sizes[axis] for axis in AXES]
+    tried = np.array([title not in never for title in _titles(_places(chosen))]).reshape(shape)
+    others = {axis: tuple(j for j in range(len(AXES)) if j != i) for i, axis in enumerate(AXES) if axis not in wanted}
+    chosen = chosen.isel({axis: tried.any(those) for axis, those in others.items()})
+    here = set(_titles(_places(chosen)))
+    facts = ("missing", "unfinished", "diverged")
+    return chosen.assign_attrs({fact: [title for title in runs.attrs[fact] if title in here] for fact in facts})
 
 
 def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
-    shared = _shared([json.loads(text) for text in runs["config"]], where)
-    grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray()
-    lams, seeds = (sorted(set(runs[key])) for key in ("lam0", "seed"))
-    have = set(runs[AXES].itertuples(index=False, name=None))
-    surrogates, regimes = (
-        sorted(set(runs[key]), key=lambda name: (ours.index(name) if name in ours else len(ours), name))
-        for key, ours in (("surrogate", SURROGATES), ("regime", REGIMES))
-    )
-    missing = [place for place in itertools.product(surrogates, regimes, lams, seeds) if place not in have]
+    done = runs[runs["status"].isin(store.DONE)]
+    shared = _shared([json.loads(text) for text in (runs if done.empty else done)["config"]], where)
+    if (twice := done.duplicated(AXES)).any():
+        (title, *_) = _titles(done.loc[twice, AXES].itertuples(index=False, name=None))
+        wanted = f"one run of each place, but {title} ran again after a module of your own had changed"
+        raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
+    places = {
+        "surrogate": _in_order(runs["surrogate"], SURROGATES),
+        "regime": _in_order(runs["regime"], REGIMES),
+        "lam0": sorted(set(runs["lam0"])),
+        "seed": sorted(set(runs["seed"])),
+        "epoch": range(shared["epochs"] + 1),  # all of them, even if every run diverged before the end
+    }
+    grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray().reindex(places)
+    have, tried = (set(each[AXES].itertuples(index=False, name=None)) for each in (done, runs))
+    missing = [place for place in _places(grid) if place not in have]
     diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
-    facts = {"missing": _titles(missing), "diverged": _titles(diverged), "config": shared}
-    epochs = range(shared["epochs"] + 1)  # all of them, even if every run diverged before the end
-    places = {"surrogate": surrogates, "regime": regimes, "lam0": lams, "seed": seeds, "epoch": epochs}
-    return grid.reindex(places).assign_attrs(facts)
+    return grid.assign_attrs(
+        missing=_titles(missing),
+        unfinished=_titles(place for place in missing if place in tried),
+        diverged=_titles(diverged),
+        config=shared,
+    )
+
+
+def _places(grid: xr.Dataset) -> list[tuple[Any, ...]]:
+    """Return every (surrogate, regime, lam0, seed) of a grid's axes."""
+    return list(itertools.product(*(grid[axis].to_numpy().tolist() for axis in AXES)))
+
+
+def _in_order(names: Iterable[str], ours: Sequence[str]) -> list[str]:
+    """Return each name once, the paper's first and in its order, then others in alphabetical order."""
+    return sorted(set(names), key=lambda name: (ours.index(name) if name in ours else len(ours), name))
 
 
 def _titles(places: Iterable[tuple[Any, ...]]) -> list[str]:
     return [f"{surrogate} / {regime}, lam0 {lam:g}, seed {seed}" for surrogate, regime, lam, seed in places]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _shared(configs: list[dict[str, Any]], where: str) -> dict[str, Any]:

@@ -1,12 +1,7 @@
-"""Figures 3-32, drawn from a small grid made up here, and read back from the axes and the files."""
+"""Figures 3-32, drawn from a small grid made up here, and read back from the axes."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,80 +10,20 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
+from synthetic_own import BOUNDS, EPOCHS, LAMS, SEEDS, made_up
 
-from experiments import figures, grid
-from hclm_runner import picture, store
-from hclm_runner.config import SCHEMA_VERSION
-from hclm_runner.records import COLUMNS
+from experiments.figures import FIGURES, Row
+from experiments.figures.command import figures
+from experiments.figures.draw import draw
 
-LAMS, SEEDS, EPOCHS = [0.0, 0.1, 3.0], [0, 1, 2], 12
-BOUNDS = {"lam_min": 0.001, "lam_max": 10.0}
-LAWS = {
-    "fixed": {},
-    "thermostat": {"kappa": 0.5, "setpoint": None, **BOUNDS},
-    "rl_thermostat": {"kappa": 0.5, "setpoint": None, **BOUNDS, "lam_max": 20.0},
-}
-
-
-def _made_up() -> xr.Dataset:
-    """Return a grid as `grid.load` gives it: each run's own level in each column, drifting over epochs."""
-    rng = np.random.default_rng(0)
-    axes = {
-        "surrogate": ["softmax", "variance", "logdet"],
-        "regime": list(LAWS),
-        "lam0": LAMS,
-        "seed": SEEDS,
-        "epoch": range(EPOCHS + 1),
-    }
-    shape = [len(values) for values in axes.values()]
-    runs = xr.Dataset({name: (list(axes), rng.uniform(1, 2, shape)) for name in COLUMNS}, axes)
-    runs["force"] *= 10.0 ** -runs["lam0"]  # three decades
-    runs["lam"].loc[{"regime": "fixed"}] = runs["lam0"]
-    runs["force_ratio"] *= runs["lam"]
-    runs["setpoint"] = runs["setpoint"] * 0 + 0.5 * np.log(4)
-    runs["setpoint"].loc[{"regime": "fixed"}] = np.nan
-    shared = {"epochs": EPOCHS} | {f"regime {name}": {"name": name, **law} for name, law in LAWS.items()}
-    return runs.assign_attrs(missing=[], diverged=[], config=shared)
-
-
-RUNS = _made_up()
+RUNS = made_up()
 NUMBERS = range(3, 33)
-ROW = {row.number: row for row in figures.FIGURES}
+ROW = {row.number: row for row in FIGURES}
 
 
 @cache
 def drawn(number: int) -> Figure:
-    return figures.figures(RUNS)[number][1]()
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A store on the disk that holds the same grid."""
-    path = tmp_path / "small"
-    _store(path, RUNS)
-    return path
-
-
-def _store(path: Path, runs: xr.Dataset, drop: int = 0, task: str = "gaussian_mixture") -> None:
-    records = runs.to_dataframe().reset_index()
-    places = ["surrogate", "regime", "lam0", "seed"]
-    records["run_id"] = task + records[places].astype(str).agg("/".join, axis=1)
-    described = records.groupby("run_id", sort=False)[places].first().reset_index()[: -drop or None]
-    records = records[records["run_id"].isin(described["run_id"])].assign(task=task)
-    laws = [{"name": name, **LAWS[name]} for name in described["regime"]]
-    configs = [
-        {"surrogate": {"name": surrogate}, "regime": law, "epochs": EPOCHS}
-        for surrogate, law in zip(described["surrogate"], laws, strict=True)
-    ]
-    described = described.assign(
-        task=task,
-        status="finished",
-        rows=EPOCHS + 1,
-        schema=SCHEMA_VERSION,
-        config=[json.dumps(config) for config in configs],
-    )
-    store.prepare(path)
-    store.write(path, records, described)
+    return figures(RUNS).every()[str(number)].draw()
 
 
 def _curves(axes) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -104,7 +39,7 @@ def _curves(axes) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return found
 
 
-def _final(row: figures.Row, regime: str, column: str) -> np.ndarray:
+def _final(row: Row, regime: str, column: str) -> np.ndarray:
     """Return the mean of the last 5 epochs, [lam0, seed]."""
     values = RUNS[column].sel(surrogate=row.surrogate, regime=regime).to_numpy()
     return values[..., -5:].mean(-1)
@@ -124,11 +59,11 @@ def test_the_table_is_that_of_the_paper():
         **{number: ("logdet", "thermostat", y) for number, y in zip(range(25, 29), adaptive, strict=True)},
         **{number: ("logdet", "rl_thermostat", y) for number, y in zip(range(29, 33), adaptive, strict=True)},
     }
-    assert {row.number: row[1:] for row in figures.FIGURES} == wanted
-    assert [row.number for row in figures.FIGURES] == list(range(5, 33))
+    assert {row.number: row[1:] for row in FIGURES} == wanted
+    assert [row.number for row in FIGURES] == list(range(5, 33))
     assert ROW[5].stem == "fig05_softmax_test_loss"
     assert ROW[22].stem == "fig22_logdet_fixed_test_loss"
-    assert list(figures.figures(RUNS)) == list(NUMBERS)
+    assert [*figures(RUNS).model, *figures(RUNS).paper] == list(map(str, NUMBERS))
 
 
 @pytest.mark.parametrize("number", [5, 6, 8, 9, 10, 13, 18, 20])
@@ -218,7 +153,7 @@ def test_force_is_shown_beside_its_scale_free_ratio_where_surrogates_are_compare
         assert force.get_yscale() == "log"
     assert [len(drawn(number).axes) for number in (5, 23, 26, 30)] == [1, 1, 1, 1]
     narrow = RUNS.assign(force=RUNS["test_loss"])
-    assert figures.draw(ROW[23], narrow).axes[0].get_yscale() == "linear"
+    assert draw(ROW[23], narrow).axes[0].get_yscale() == "linear"
 
 
 def _levels(axes) -> dict[str, float]:
@@ -237,7 +172,7 @@ def test_reference_lines():
         ends = [line.get_ydata()[-1] for line in dotted if np.isfinite(line.get_ydata()).any()]
         assert ends == pytest.approx([0.5 * np.log(4)] * 2)
     own = {**RUNS.attrs["config"], "regime thermostat": {"setpoint": 2.0, "kappa": 1.0, **BOUNDS}}
-    assert _levels(figures.draw(ROW[5], RUNS.assign_attrs(config=own)).axes[0]) == {}  # log K is not known
+    assert _levels(draw(ROW[5], RUNS.assign_attrs(config=own)).axes[0]) == {}  # log K is not known
 
 
 def test_figures_3_and_4_have_the_exponents_of_the_scaling_model():
@@ -251,9 +186,9 @@ def test_figures_3_and_4_have_the_exponents_of_the_scaling_model():
 
 def test_each_seed_on_request():
     for number, curves in ((5, 3), (25, len(LAMS))):
-        plain, with_seeds = (figures.draw(ROW[number], RUNS, seeds).axes[0] for seeds in (False, True))
+        plain, with_seeds = (draw(ROW[number], RUNS, seeds).axes[0] for seeds in (False, True))
         assert len(with_seeds.lines) - len(plain.lines) == curves * len(SEEDS)
-    assert figures.figures(RUNS, seeds=True)[5][0] == "fig05_softmax_test_loss_seeds"
+    assert figures(RUNS, seeds=True).paper["5"].stem == "fig05_softmax_test_loss_seeds"
 
 
 def _ended(runs: xr.Dataset, **place) -> xr.Dataset:
@@ -269,7 +204,7 @@ def test_runs_that_diverged_are_left_out_and_marked():
     for lam, seed in ((3.0, 1), (3.0, 2), (0.1, 0)):
         runs = _ended(runs, surrogate="logdet", regime="fixed", lam0=lam, seed=seed)
 
-    axes = figures.draw(ROW[16], runs).axes[0]
+    axes = draw(ROW[16], runs).axes[0]
     (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
     assert list(cross.get_xdata()) == [0.1, 3.0]
     assert "3 diverged" in [text.get_text() for text in axes.texts]
@@ -277,7 +212,7 @@ def test_runs_that_diverged_are_left_out_and_marked():
     values = _final(ROW[16], "fixed", "test_loss")
     np.testing.assert_allclose(mean, [values[0].mean(), values[1, 1:].mean(), values[2, 0]])
 
-    axes = figures.draw(ROW[22], runs).axes[0]
+    axes = draw(ROW[22], runs).axes[0]
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     assert [list(line.get_xdata()) for line in crosses] == [[7], [7, 7]]
     assert [text.get_text() for text in axes.texts if "diverged" in text.get_text()] == ["1 diverged", "2 diverged"]
@@ -289,104 +224,4 @@ def test_runs_that_diverged_are_left_out_and_marked():
 
     everything = xr.full_like(RUNS, np.nan)
     for number in (7, 9, 16, 23, 27):
-        figures.draw(ROW[number], everything)  # an empty figure, no failure
-
-
-def test_an_incomplete_grid_is_refused_or_marked(folder, tmp_path, capfd):
-    broken = tmp_path / "broken"
-    _store(broken, RUNS, drop=2)
-    assert figures.main([str(broken)]) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert err.startswith("error: ")
-    assert "logdet / rl_thermostat, lam0 3, seed 2" in err
-    assert not list(broken.glob("figures/fig*"))
-
-    assert figures.main([str(broken), "--incomplete", "--only", "17"]) == 0
-    assert "incomplete: 79 of 81 runs" in (broken / "figures" / "fig17_logdet_gap.svg").read_text()
-    assert figures.main([str(folder), "--only", "17"]) == 0
-    assert "incomplete" not in (folder / "figures" / "fig17_logdet_gap.svg").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["--only", "5", "40"], "--only=40: expected numbers from 3 to 32"),
-        (["--task", "digits"], "task=digits: expected one of gaussian_mixture"),
-    ],
-)
-def test_what_does_not_exist_is_refused_in_one_line(folder, arguments, named, capfd):
-    assert figures.main([str(folder), *arguments]) == 2
-    assert capfd.readouterr().err == f"error: {named}\n"
-
-
-def test_a_store_that_does_not_exist(tmp_path, capfd):
-    assert figures.main([str(tmp_path / "nowhere")]) == 2
-    err = capfd.readouterr().err
-    assert err.startswith("error: store=")
-    assert len(err.splitlines()) == 1
-
-
-def test_only_what_is_stale_is_drawn_again(folder, capfd):
-    out = folder / "figures"
-
-    def draw(*options: str) -> list[str]:
-        capfd.readouterr()
-        assert figures.main([str(folder), "--only", *options]) == 0
-        *said, where = capfd.readouterr().out.splitlines()
-        assert where == f"  {out}/"
-        return said
-
-    assert draw("22", "5", "5") == ["2 figures drawn: 5, 22"]
-    stems = ("fig05_softmax_test_loss", "fig22_logdet_fixed_test_loss")
-    assert sorted(path.name for path in out.iterdir()) == [
-        f"{s}.{kind}" for s in stems for kind in ("pdf", "png", "svg")
-    ]
-    assert draw("5", "22") == ["2 figures up to date: 5, 22"]
-    assert draw("5", "--force") == ["1 figure drawn: 5"]
-    (out / f"{stems[0]}.pdf").unlink()
-    assert draw("5", "22") == ["1 figure drawn: 5", "1 figure up to date: 22"]
-    assert draw("5", "--seeds") == ["1 figure drawn: 5"]  # in files of its own
-    assert draw("5", "22", "--incomplete") == ["2 figures up to date: 5, 22"]
-    (shard,) = (folder / "records").iterdir()
-    os.utime(shard)
-    assert draw("5") == ["1 figure drawn: 5"]
-
-
-@pytest.mark.parametrize("module", [figures, grid, picture])
-def test_a_figure_older_than_the_code_that_draws_it_is_stale(tmp_path, module):
-    source, files = Path(module.__file__), [tmp_path / f"fig.{kind}" for kind in figures.KINDS]
-    for path in files:
-        path.touch()
-    assert figures.is_current(files, [source])
-    os.utime(files[1], ns=(0, source.stat().st_mtime_ns))
-    assert not figures.is_current(files, [source])
-
-
-def test_each_task_has_a_folder_of_its_own(folder, capfd):
-    _store(folder, RUNS, task="digits")
-    assert figures.main([str(folder), "--only", "3"]) == 2
-    assert "one of digits, gaussian_mixture" in capfd.readouterr().err
-    assert figures.main([str(folder), "--only", "3", "--task", "digits"]) == 0
-    assert (folder / "figures" / "digits" / "fig03_rates.png").exists()
-
-
-def test_the_store_written_here_is_the_grid_made_up_here(folder):
-    loaded = grid.only(grid.load(folder), None)
-    xr.testing.assert_equal(loaded, RUNS)
-    assert loaded.attrs["missing"] == []
-    assert loaded.attrs["config"].items() >= RUNS.attrs["config"].items()
-
-
-@pytest.mark.slow
-def test_the_command_draws_the_same_bytes_in_another_process(folder, tmp_path):
-    runs = grid.only(grid.load(folder), None)
-    command = [sys.executable, "-m", "experiments.figures", str(folder), "--out", str(tmp_path / "there")]
-    done = subprocess.run([*command, "--only", "3", "7", "24"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    (tmp_path / "here").mkdir()
-    for number in (3, 7, 24):
-        stem, draw = figures.figures(runs)[number]
-        for path in picture.save(draw(), tmp_path / "here" / stem, figures.KINDS, dpi=300):
-            assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
+        draw(ROW[number], everything)  # an empty figure, no failure

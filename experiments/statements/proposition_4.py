@@ -19,7 +19,7 @@ from experiments import grid
 from experiments.estimate import Estimate
 from experiments.statements import proposition_4_figure, proposition_4_on_runs
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
-from experiments.theory import sweeps
+from experiments.statements import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]

@@ -20,7 +20,7 @@ from experiments.statements import conditional_information, generalisation, theo
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
 from experiments.statements.conditional_information import Condition
 from experiments.statements.generalisation import HALF, QUANTITIES, OverSamples, memorise
-from experiments.theory import sweeps
+from experiments.statements import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]

@@ -1,8 +1,8 @@
 """A sweep beside stock Hydra: what a job costs besides training, wall time, memory, and cost as the sweep grows.
 
-    make bench
-    python -m experiments.benchmark_sweep --full     # three rounds, and growth to 7200 long runs: half an hour more
-    python -m experiments.benchmark_sweep --quick    # tiny versions of everything, to see that it works
+    python -m experiments benchmark sweep
+    python -m experiments benchmark sweep --full     # three rounds, and growth to 7200 long runs: half an hour more
+    python -m experiments benchmark sweep --quick    # tiny versions of everything, to see that it works
 
 Stock Hydra is its basic sweeper with its basic or joblib launcher, on the same configuration, with a task of a few
 lines: it does nothing, or trains one run with the same trainer and writes it as our store does, without our pictures
@@ -13,7 +13,6 @@ pages that they share counted once (PSS); that of basic and joblib is the larger
 The numbers go to outputs/benchmark_sweep.json with the machine's description.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from experiments.benchmark import describe_machine
+from experiments.benchmarks.step import describe_machine
 
 FUSED = ["-m", "hclm_runner", "-m"]
 STOCK = ["stock.py", "-m", "hydra/sweeper=basic"]
@@ -237,13 +236,8 @@ def tabulate(rows: Sequence[Row]) -> Table:
     return table
 
 
-def main() -> None:
-    """Measure, print the tables, write the JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--full", dest="scale", action="store_const", const="full", help="growth to 7200 long runs")
-    size.add_argument("--quick", dest="scale", action="store_const", const="quick", help="tiny versions of everything")
-    name = parser.parse_args().scale or "default"
+def measure_and_write(name: str) -> None:
+    """Measure at one of the SCALES, print the tables, write the JSON."""
     scale, machine, console = SCALES[name], describe_machine(), Console()
     costs = measure(scale)
     tables = {
@@ -259,7 +253,3 @@ def main() -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, "scale": name, "tables": tables, "costs": costs}, indent=1))
     console.print(f"  {path}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What a training step costs beside a plain PyTorch loop and its matrix products, and what is measured on request.
 
-    make bench
+    python -m experiments benchmark step
 
 All are timed in turn within each round of one process, so that a slow spell of the machine meets all of them, and a
 ratio is the median over rounds of the ratio within a round. The reference network (40-64-16-4, batch 64) and the
@@ -158,8 +158,8 @@ def describe_machine() -> dict[str, object]:
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def main() -> None:
-    """Measure, print the table, write the JSON."""
+def measure_and_write() -> None:
+    """Measure, print the tables, write the JSON."""
     torch.set_flush_denormal(True)
     steps: dict[int, dict[str, Step]] = {
         runs: {
@@ -188,9 +188,6 @@ def main() -> None:
         table.add_row(name, f"{statistics.median(values):.1f}", f"{epochs:.1f}")
     console.print(table)
     path = Path("outputs/benchmark.json")
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, "results": results, "on_request": asked}, indent=1))
     console.print(f"  {path}")
-
-
-if __name__ == "__main__":
-    main()

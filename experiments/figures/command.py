@@ -1,0 +1,222 @@
+"""The command that draws the figures of a store.
+
+    python -m experiments figures paper
+
+Each figure is written as PDF, SVG and PNG, as wide as one column, and drawn again only when the runs or the drawing
+code are newer than it.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments import estimate, grid
+from experiments.figures.draw import draw, draw_model, shown
+from experiments.figures.table import COLUMNS, FIGURES, Row, covered, general
+from hclm_runner import picture, store
+from hclm_runner.config import ConfigError
+from hclm_runner.terminal import first, track
+
+KINDS = ("pdf", "svg", "png")
+CODE = [*Path(__file__).parent.glob("*.py"), *(Path(str(each.__file__)) for each in (grid, estimate, picture))]
+READ = [*COLUMNS, "train_loss", "force_ratio", "setpoint"]
+"""What drawing reads of a grid; the rest of it need not travel to another process."""
+FEW = 3
+"""So many figures are drawn before two more processes would have started."""
+SHOWN = 6
+"""How many stems are named before the rest are counted."""
+
+
+class Drawing(NamedTuple):
+    """A figure that can be drawn."""
+
+    stem: str
+    """The name of its files."""
+    draw: Callable[[], Figure]
+    row: Row | None = None
+    """Of the table; None for the scaling model, which is drawn from no runs."""
+    runs: xr.Dataset | None = None
+    """The grid that it is drawn from."""
+
+    def undefined(self) -> bool:
+        """Return whether no run has a value of its column, so that there is nothing to draw."""
+        if self.row is None or self.runs is None:
+            return False
+        return bool(shown(self.row, self.runs)[self.row.column].isnull().all())
+
+    def incomplete(self) -> bool:
+        """Return whether the grid lacks runs."""
+        return self.runs is not None and bool(self.runs.attrs["missing"])
+
+
+class Figures(NamedTuple):
+    """The figures of a grid, by what `--only` calls them: the paper's by their numbers, others by their stems."""
+
+    model: dict[str, Drawing]
+    """Figures 3 and 4."""
+    paper: dict[str, Drawing]
+    """Figures 5-32; none where the grid lacks what they need."""
+    general: dict[str, Drawing]
+    """The same of every surrogate and regime of the store."""
+    beyond: list[str]
+    """Those of them that show what the paper's do not."""
+    lacking: ConfigError | None
+    """Why there are no Figures 5-32."""
+
+    def every(self) -> dict[str, Drawing]:
+        """Return all of them, the paper's first."""
+        return self.model | self.paper | self.general
+
+    def chosen(self, only: Sequence[str], everything: bool) -> dict[str, Drawing]:
+        """Return those asked for; without `only` the paper's, or where there are none or `everything`, the rest too.
+
+        Raises:
+            ConfigError: If there is no such figure.
+        """
+        every, numbers = self.every(), {str(row.number) for row in FIGURES}
+        for name in only:
+            if name in numbers and self.lacking:
+                raise self.lacking
+            if name not in every:
+                examples = ", ".join([*self.general][:2])
+                raise ConfigError("--only", name, f"a number from 3 to 32, or names such as {examples}")
+        beyond = self.beyond if everything or self.lacking else []
+        names = set(only) or {*self.model, *self.paper, *beyond}
+        return {name: drawing for name, drawing in every.items() if name in names}
+
+
+def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool = False) -> Figures:
+    """Return the figures of the grid of the store `source`; each seed is a thin line in them, too, if asked for."""
+    suffix = "_seeds" if seeds else ""
+
+    def drawing(row: Row, of: xr.Dataset) -> Drawing:
+        return Drawing(row.stem + suffix, partial(draw, row, of, seeds), row, of)
+
+    model = {
+        "3": Drawing("fig03_rates", partial(draw_model, ratio=False)),
+        "4": Drawing("fig04_ratio", partial(draw_model, ratio=True)),
+    }
+    runs = runs[READ]
+    paper, lacking = dict[str, Drawing](), None
+    try:
+        ours = grid.require(runs, source, surrogate=grid.SURROGATES, regime=grid.REGIMES)
+    except ConfigError as error:
+        lacking = error
+    else:
+        paper = {str(row.number): drawing(row, ours) for row in FIGURES}
+    rows = general(runs)
+    beyond = [row.stem for row in rows if lacking or not covered(row, runs)]
+    return Figures(model, paper, {row.stem: drawing(row, runs) for row in rows}, beyond, lacking)
+
+
+def make(options: argparse.Namespace) -> None:
+    """Draw what was asked for and is not up to date; say what was left out and why, and where the figures are.
+
+    Raises:
+        ConfigError: If there is no such store, task or figure, or the paper's lack runs and that was not allowed.
+        OSError: If the disk refuses.
+    """
+    grids = grid.load(options.store)
+    runs = grid.only(grids, options.task)
+    known = figures(runs, options.store, options.seeds)
+    wanted = known.chosen(options.only, options.all)
+    if not options.incomplete and any(name in known.paper for name in wanted):
+        grid.complete(grid.require(runs, options.store, surrogate=grid.SURROGATES, regime=grid.REGIMES))
+    folder = store.locate(options.store)
+    out = (options.out or folder / "figures") / (options.task if len(grids) > 1 else "")
+    out.mkdir(parents=True, exist_ok=True)
+    sources = [*(folder / "records").glob("*.parquet"), *CODE]
+
+    defined = {name: drawing for name, drawing in wanted.items() if not drawing.undefined()}
+    # What figures in another folder, or of an incomplete grid, were drawn from is not known.
+    trusted = options.out is None and not options.force
+    current = [
+        name
+        for name, drawing in defined.items()
+        if trusted
+        and not drawing.incomplete()
+        and is_current([out / f"{drawing.stem}.{kind}" for kind in KINDS], sources)
+    ]
+    stale = [name for name in defined if name not in current]
+    _write([(defined[name].draw, out / defined[name].stem) for name in stale])
+
+    _say("drawn", stale)
+    _say("up to date", current)
+    _say("left out, because no run has a value to show", [name for name in wanted if name not in defined])
+    if not options.only and known.lacking:
+        print(f"Figures 5-32 are not drawn: {known.lacking}")
+    if (missing := runs.attrs["missing"]) and any(name in known.general for name in wanted):
+        every = runs["train_loss"].isel(epoch=0).size
+        print(f"{len(missing)} of {every} runs of the grid have no result: {first(missing, 3)}")
+    if not options.only and (more := [name for name in known.beyond if name not in wanted]):
+        print(f"{len(more)} more figures, of every surrogate and regime, with --all")
+    print(f"  {out}/")
+
+
+def is_current(paths: Sequence[Path], sources: Sequence[Path]) -> bool:
+    """Return whether all files are there and newer than every source."""
+    if not all(path.exists() for path in paths):
+        return False
+    return min(path.stat().st_mtime_ns for path in paths) > max(path.stat().st_mtime_ns for path in sources)
+
+
+def _say(what: str, names: Sequence[str]) -> None:
+    """Print which figures it is true of: all numbers, and the first few stems."""
+    if names:
+        stems = [name for name in names if not name.isdigit()]
+        named = [name for name in names if name.isdigit()] + stems[:SHOWN]
+        more = f" and {len(stems) - SHOWN} more" if len(stems) > SHOWN else ""
+        print(f"{len(names)} figure{'s' if len(names) > 1 else ''} {what}: {', '.join(named)}{more}")
+
+
+def _write(jobs: Sequence[tuple[Callable[[], Figure], Path]]) -> None:
+    """Draw and write figures, many of them in two processes."""
+    if len(jobs) <= FEW:
+        for job in jobs:
+            _save(*job)
+        return
+    with ProcessPoolExecutor(2) as pool:
+        for done in track([pool.submit(_save, *job) for job in jobs], "figures"):
+            done.result()
+
+
+def _save(figure: Callable[[], Figure], stem: Path) -> None:
+    picture.save(figure(), stem, KINDS, dpi=300)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the figures that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments figures",
+        description="Draw the paper's Figures 3-32 from a finished store of runs, as PDF, SVG and PNG; from one that "
+        "lacks the paper's grid, the same of every surrogate and regime it has.",
+    )
+    add = parser.add_argument
+    add("store", nargs="?", default="paper", help="its name under outputs/, or its path (default: paper)")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="the figures wanted: 18, or my_surrogate_force (default: all)",
+    )
+    add(
+        "--all",
+        action="store_true",
+        help="beside the paper's figures those of every surrogate and regime, your own too",
+    )
+    add("--out", type=Path, metavar="DIR", help="where to, always drawn anew (default: STORE/figures)")
+    add("--task", metavar="NAME", help="which task, of a store that has several; it gets a folder of its own in DIR")
+    add("--seeds", action="store_true", help="show each seed as a thin line, in files named ..._seeds")
+    add(
+        "--incomplete", action="store_true", help="draw the paper's figures though runs are missing, and say so on each"
+    )
+    add("--force", action="store_true", help="draw what is up to date, too")
+    make(parser.parse_args(arguments))

@@ -1,0 +1,282 @@
+"""Drawing: pure functions of a row of the table and a grid of runs, and the scaling model of Figures 3 and 4.
+
+A figure shows the mean over seeds with its 95% t interval: error bars over the base lam, where a value is that of the
+last 5 epochs, and bands over epochs. Runs that diverged are left out of the mean, and counted above the axes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from experiments import grid
+from experiments.estimate import of_seeds
+from experiments.figures.table import LABELS, Look, Row, label, looks
+from hclm_runner.picture import GREY, ORANGE, STYLE
+
+Array = NDArray[np.float64]
+
+CASES = {0.5: ("weak", "#E69F00", "-."), 1.0: ("balanced", "#56B4E9", "--"), 1.5: ("excessive", "#CC79A7", ":")}
+"""Exponent b of the dissipation D0 s^b -> how it looks beside the injection I0 s^a (Proposition 4)."""
+I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
+
+DECADES = ("lam", "force", "force_ratio")
+"""Columns on a log scale where they span a decade."""
+LOSSES = ("test_loss", "gap")
+WIDTH = 3.4
+"""Inches: one column of a paper."""
+
+
+class Panel(NamedTuple):
+    """One pair of axes and what is drawn on it."""
+
+    axes: Axes
+    row: Row
+    column: str
+    runs: xr.Dataset
+    """Those that the figure shows."""
+    styles: Mapping[str, Look]
+    """By regime."""
+    references: Mapping[str, float]
+    """The levels the column is read against, by name."""
+    seeds: bool
+    """Whether each seed is a thin line, too."""
+
+
+def draw(row: Row, runs: xr.Dataset, seeds: bool = False) -> Figure:
+    """Return the figure of a row, entropies and losses in nats.
+
+    A raw force depends on how its surrogate is scaled: where surrogates are compared, the scale-free force_ratio stands
+    in a panel below.
+
+    Args:
+        row: Which figure.
+        runs: The grid, complete or not: of the paper's surrogates and regimes for a row with a number, else the whole
+            grid of a store, so that a regime looks the same in all its figures.
+        seeds: Whether each seed is a thin line, too.
+    """
+    own = runs if row.number else shown(row, runs)
+    styles = looks(runs["regime"].to_numpy().tolist())
+    over, ncols = (_over_lam, 3) if row.regime is None else (_over_epochs, 4)
+    columns = ("force", "force_ratio") if row.column == "force" and row.regime is None else (row.column,)
+    with mpl.rc_context(STYLE):
+        figure, panels = _blank(len(columns))
+        for axes, column in zip(panels, columns, strict=True):
+            axes.set_ylabel(_unit(column, runs))
+            over(Panel(axes, row, column, own, styles, _references(row, column, runs), seeds))
+        panels[-1].set_xlabel("base λ" if row.regime is None else "epoch")
+        title = label(row.surrogate)
+        if row.regime is not None:
+            title += f", {styles[row.regime].name}; base λ"
+        if missing := len(own.attrs["missing"]):
+            every = own["train_loss"].isel(epoch=0).size
+            figure.supxlabel(f"incomplete: {every - missing} of {every} runs", color=ORANGE, fontsize=8)
+        _lay_out(figure, panels[0], title, ncols)
+    return figure
+
+
+def shown(row: Row, runs: xr.Dataset) -> xr.Dataset:
+    """Return the runs of a figure without a number: all of its surrogate that were tried, and of its regime if any."""
+    regime = {} if row.regime is None else {"regime": [row.regime]}
+    return grid.require(runs, row.stem, surrogate=[row.surrogate], **regime)
+
+
+def draw_model(ratio: bool) -> Figure:
+    """Return Figure 3, injection I0 s^a and dissipation D0 s^b over the scale s, or Figure 4, their ratio.
+
+    Dissipation is weak (b < a), balanced (b = a) or excessive (b > a). The exponents and I0, D0 are illustrative values
+    of ours: a = 1, b = 0.5, 1 and 1.5, I0 = 2, D0 = 1.
+    """
+    s = np.geomspace(1, 1000)
+    injection = I0 * s**a
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _blank()
+        if not ratio:
+            axes.plot(s, injection, color="black", label=f"injection, a = {a:g}")
+        for b, (name, colour, line) in CASES.items():
+            dissipation = D0 * s**b
+            y = injection / dissipation if ratio else dissipation
+            axes.plot(s, y, color=colour, linestyle=line, label=f"{name}, b = {b:g}")
+        axes.set(xscale="log", yscale="log", xlabel="scale s", ylabel="injection / dissipation" if ratio else "rate")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+        title = f"(I₀ / D₀) sᵃ⁻ᵇ, a = {a:g}" if ratio else "injection I₀ sᵃ and dissipation D₀ sᵇ"
+        _lay_out(figure, axes, title, 3 if ratio else 2)
+    return figure
+
+
+def diverged(runs: xr.Dataset) -> xr.DataArray:
+    """Return which runs began and did not reach the last epochs."""
+    return runs["train_loss"].isel(epoch=0).notnull() & grid.final(runs)["train_loss"].isnull()
+
+
+def _blank(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, 0.8 + 1.7 * panels))
+    every = list(figure.subplots(panels, sharex=True, squeeze=False)[:, 0])
+    for axes in every:
+        axes.tick_params(labelsize=7)
+    return figure, every
+
+
+def _unit(column: str, runs: xr.Dataset) -> str:
+    """Return what stands at the y axis; a squared error, of a task without classes, is in the units of its target."""
+    without_classes = bool(runs["reward"].isnull().all())
+    return LABELS[column].removesuffix(" (nats)") if without_classes and column in LOSSES else LABELS[column]
+
+
+def _lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
+    """Put the legend above the axes, where it hides no data, and lay the figure out once for all kinds of files.
+
+    The legend has fewer columns than `ncols` where long names would make it wider than the figure.
+    """
+    handles, names = axes.get_legend_handles_labels()
+    for columns in range(ncols, 0, -1):
+        by_row = [i for first in range(columns) for i in range(first, len(names), columns)]
+        legend = figure.legend(
+            [handles[i] for i in by_row],
+            [names[i] for i in by_row],
+            title=title,
+            ncols=columns,
+            loc="outside upper center",
+            fontsize=7,
+            handlelength=1.8,
+            columnspacing=1.2,
+            borderpad=0,
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    for _ in range(2):  # the second time with the ticks that fit what the first left of the axes
+        ConstrainedLayoutEngine().execute(figure)
+
+
+def _over_lam(panel: Panel) -> None:
+    axes, column = panel.axes, panel.column
+    own = panel.runs.sel(surrogate=panel.row.surrogate)
+    final, ended = grid.final(own), diverged(own)
+    estimate = of_seeds(final[column])
+    lam, regimes = own["lam0"].to_numpy(), own["regime"].to_numpy().tolist()
+
+    def broken(values: Array) -> Array:
+        """Let no line lead from lam = 0 to the next: on a log axis there is no distance between them."""
+        return np.insert(values, 1, np.nan, axis=0) if lam[0] == 0 else values
+
+    marks = []
+    for regime, aside in zip(regimes, _aside(len(regimes)), strict=True):
+        look = panel.styles[regime]
+        x = broken(np.where(lam > 0, lam * 1.1**aside, aside * 0.07 * lam[lam > 0].min(initial=lam.max())))
+        if panel.seeds:
+            each = final[column].sel(regime=regime).transpose("lam0", "seed").to_numpy()
+            axes.plot(x, broken(each), color=look.colour, linewidth=0.4, alpha=0.5, marker=".", markersize=1.5)
+        if column == "entropy":
+            target = final["setpoint"].sel(regime=regime).mean("seed").to_numpy()
+            axes.plot(x, broken(target), color=look.colour, linewidth=0.8, linestyle=":", marker="_")
+        y, error = (broken(part.sel(regime=regime).to_numpy()) for part in (estimate.value, estimate.half))
+        style: dict[str, Any] = {"marker": look.marker, "markersize": 3, "linewidth": 1, "capsize": 1.5}
+        axes.errorbar(x, y, error, color=look.colour, label=look.name, **style)
+        died = ended.sel(regime=regime).sum("seed").to_numpy()
+        marks.append((lam[died > 0], died.sum(), look.colour))
+    if column == "entropy" and final["setpoint"].notnull().any():
+        axes.errorbar([], [], color=GREY, linewidth=0.8, linestyle=":", marker="_", label="set point")
+    _finish(panel, [estimate.value, estimate.high, *([final[column]] if panel.seeds else [])], marks)
+    _log(axes.xaxis, lam, lam[:: -(-len(lam) // 9)], lam)
+
+
+def _aside(curves: int) -> Array:
+    """Return by how much each curve stands aside, from -1 to 1, so that equal values stay visible."""
+    middle = (curves - 1) / 2
+    return np.array([(i - middle) / max(middle, 1) for i in range(curves)])
+
+
+def _over_epochs(panel: Panel) -> None:
+    axes, column = panel.axes, panel.column
+    own = panel.runs.sel(surrogate=panel.row.surrogate, regime=panel.row.regime)
+    ended, lasted = diverged(own), own["train_loss"].notnull().sum("epoch")
+    values = own[column].where(~ended)
+    estimate = of_seeds(values)
+    lams, epoch = own["lam0"].to_numpy(), own["epoch"].to_numpy()
+    shades = iter(mpl.colormaps["viridis"](np.linspace(0.87, 0.05, np.count_nonzero(lams))))
+    marks = []
+    for lam in lams:
+        colour = next(shades) if lam else "black"
+        y, error = (part.sel(lam0=lam).to_numpy() for part in (estimate.value, estimate.half))
+        if panel.seeds:
+            each = values.sel(lam0=lam).transpose("epoch", "seed").to_numpy()
+            axes.plot(epoch, each, color=colour, linewidth=0.3, alpha=0.5)
+        axes.fill_between(epoch, y - error, y + error, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(epoch, y, color=colour, linewidth=1, linestyle="-" if lam else "--", label=f"{lam:g}")
+        died = lasted.sel(lam0=lam).to_numpy()[ended.sel(lam0=lam)]
+        marks.append((died, died.size, colour))
+    _finish(panel, [estimate.value, estimate.high, *([values] if panel.seeds else [])], marks)
+    axes.margins(x=0.02)
+
+
+def _finish(panel: Panel, values: list[Any], marks: list[Any]) -> None:
+    """Add the reference lines, a log scale where one is due, and marks of the runs that diverged.
+
+    Args:
+        panel: Where.
+        values: What must be in sight.
+        marks: The places on the x axis where runs diverged, how many, and the colour of their curve.
+    """
+    axes = panel.axes
+    for name, level in panel.references.items():
+        axes.axhline(level, color=GREY, linewidth=0.7, zorder=1)
+        axes.text(1.01, level, name, transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=GREY)
+    numbers = np.concatenate([*values, list(panel.references.values())], axis=None)
+    positive = numbers[numbers > 0]
+    if panel.column in DECADES and positive.size and positive.max() >= 10 * positive.min():
+        decades = 10 ** np.arange(np.ceil(np.log10(positive.min())), np.floor(np.log10(positive.max())) + 1)
+        ticks = np.outer([0.3, 1, 3], decades) if len(decades) < 3 else decades[:: -(-len(decades) // 6)]
+        _log(axes.yaxis, numbers, ticks, np.outer(range(2, 10), [decades[0] / 10, *decades]))
+    for i, (x, count, colour) in enumerate(mark for mark in marks if mark[1]):
+        above = ScaledTranslation(0, (6 + 8 * i) / 72, axes.figure.dpi_scale_trans)
+        style: dict[str, Any] = {"color": colour, "clip_on": False}
+        axes.plot(x, np.ones(len(x)), "x", markersize=4, transform=axes.get_xaxis_transform() + above, **style)
+        axes.text(1.01, 1, f"{count} diverged", transform=axes.transAxes + above, va="center", fontsize=7, **style)
+
+
+def _references(row: Row, column: str, runs: xr.Dataset) -> dict[str, float]:
+    """Return the levels a column is read against, by name: no gap, the bounds of lam, chance."""
+    config, regimes = runs.attrs["config"], runs["regime"].to_numpy().tolist()
+    if column == "gap":
+        return {"": 0.0}
+    if column == "lam":
+        law = config.get(f"regime {row.regime or 'thermostat'}", {})
+        return {name: law[key] for name, key in (("λ min", "lam_min"), ("λ max", "lam_max")) if key in law}
+    law = config.get("regime thermostat", {}) if "thermostat" in regimes else {}
+    if column == "test_loss" and law.get("setpoint", 0) is None:  # then its set point is kappa log K
+        return {"log K": runs["setpoint"].sel(regime="thermostat").mean().item() / law["kappa"]}
+    return {}
+
+
+def _log(axis: XAxis | YAxis, values: Array, ticks: Array, minor: Array) -> None:
+    """Make an axis logarithmic; a 0 among the values has its own place, beyond a visible break."""
+    axes, x_or_y = axis.axes, axis.axis_name
+    positive = values[values > 0]
+    if not positive.size:
+        return
+    low, high = positive.min(), positive.max()
+    zero = bool((values == 0).any())
+    # With a 0 the axis is linear up to the least positive value: nothing lies between, so the break fits there.
+    scale: dict[str, Any] = {"value": "symlog", "linthresh": low, "linscale": 0.5} if zero else {"value": "log"}
+    getattr(axes, f"set_{x_or_y}scale")(**scale)
+    getattr(axes, f"set_{x_or_y}lim")(-0.25 * low if zero else low / 1.25, high * 1.25)
+    ticks = np.union1d(ticks[(low <= ticks) & (ticks <= high)], [0.0] if zero else [])
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks(minor[(low <= minor) & (minor <= high)], minor=True)
+    if zero:
+        along, across = [0.4 * low, 0.6 * low], [0, 0]
+        x, y, slash = (along, across, [(-1, -2), (1, 2)]) if x_or_y == "x" else (across, along, [(-2, -1), (2, 1)])
+        frame = axes.get_xaxis_transform() if x_or_y == "x" else axes.get_yaxis_transform()
+        style: dict[str, Any] = {"transform": frame, "clip_on": False, "zorder": 3}
+        axes.plot(x, y, **style, color="white", linewidth=2)
+        axes.plot(x, y, **style, color="black", linestyle="", marker=slash, markersize=5, markeredgewidth=0.8)

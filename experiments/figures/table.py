@@ -1,0 +1,137 @@
+"""Which figures there are: rows of a table, the paper's and those of any surrogate and regime, and how each looks."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import xarray as xr
+
+from experiments import grid
+from hclm_runner.config import ConfigError
+from hclm_runner.picture import BLUE, ORANGE
+
+
+class Row(NamedTuple):
+    """One figure of one column: of all regimes over base lam, or of one regime's base lams over epochs."""
+
+    number: int | None
+    """The paper's; None for a figure that the paper does not have."""
+    surrogate: str
+    regime: str | None
+    """The regime whose epochs are shown; None for the final values of all regimes over base lam."""
+    column: str
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, as in fig22_logdet_fixed_test_loss; without a number, logdet_fixed_test_loss."""
+        number = None if self.number is None else f"fig{self.number:02}"
+        return "_".join(filter(None, [number, self.surrogate, self.regime, self.column])).replace("/", "-")
+
+
+FIGURES = (
+    Row(5, "softmax", None, "test_loss"),
+    Row(6, "softmax", None, "gap"),
+    Row(7, "softmax", None, "force"),
+    Row(8, "softmax", None, "entropy"),
+    Row(9, "softmax", None, "lam"),
+    Row(10, "softmax", None, "reward"),
+    Row(11, "variance", None, "test_loss"),
+    Row(12, "variance", None, "gap"),
+    Row(13, "variance", None, "force"),
+    Row(14, "variance", None, "lam"),
+    Row(15, "variance", None, "reward"),
+    Row(16, "logdet", None, "test_loss"),
+    Row(17, "logdet", None, "gap"),
+    Row(18, "logdet", None, "force"),
+    Row(19, "logdet", None, "entropy"),
+    Row(20, "logdet", None, "lam"),
+    Row(21, "logdet", None, "reward"),
+    Row(22, "logdet", "fixed", "test_loss"),
+    Row(23, "logdet", "fixed", "force"),
+    Row(24, "logdet", "fixed", "entropy"),
+    Row(25, "logdet", "thermostat", "test_loss"),
+    Row(26, "logdet", "thermostat", "force"),
+    Row(27, "logdet", "thermostat", "lam"),
+    Row(28, "logdet", "thermostat", "reward"),
+    Row(29, "logdet", "rl_thermostat", "test_loss"),
+    Row(30, "logdet", "rl_thermostat", "force"),
+    Row(31, "logdet", "rl_thermostat", "lam"),
+    Row(32, "logdet", "rl_thermostat", "reward"),
+)
+
+COLUMNS = ("force", "entropy", "gap", "reward", "test_loss", "lam")
+"""Drawn for every surrogate and regime; a force over base lam with the force_ratio in a panel below."""
+
+LABELS = {
+    "test_loss": "test loss (nats)",
+    "gap": "gap, test − train (nats)",
+    "force": "force ‖∇S‖\n(nats per unit of θ)",
+    "force_ratio": "force ratio\nλ‖∇S‖ / ‖∇L‖",
+    "entropy": "entropy S (nats)",
+    "lam": "adaptive λ",
+    "reward": "reward",
+}
+"""With units. Plain text, no TeX, which would take a second font: embedding fonts is most of the time of a PDF."""
+
+
+class Look(NamedTuple):
+    """How a regime looks, in every figure of a store."""
+
+    name: str
+    colour: str
+    marker: str
+
+
+LOOKS = {
+    "fixed": Look("fixed", BLUE, "o"),
+    "thermostat": Look("thermostat", ORANGE, "s"),
+    "rl_thermostat": Look("RL thermostat", "#009E73", "^"),
+}
+COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "black", "#F0E442")
+"""What the paper's regimes leave of the palette of Okabe & Ito; yellow, which is faint on white, last."""
+MARKERS = ("D", "v", "P", "X", "<", ">", "p")
+"""Seven, so that with the five colours the first 35 regimes differ in one or the other."""
+
+
+def looks(regimes: Iterable[str]) -> dict[str, Look]:
+    """Return regime -> how it looks: the paper's as in LOOKS, others by their names, each in its own way."""
+    regimes = list(regimes)
+    own = [regime for regime in regimes if regime not in LOOKS]
+    styles = {
+        regime: Look(label(regime), COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        for i, regime in enumerate(own)
+    }
+    return {regime: (LOOKS | styles)[regime] for regime in regimes}
+
+
+def label(name: str) -> str:
+    """Return a name that matplotlib shows as it is: it hides one that begins with _, and reads TeX between two $."""
+    return (f" {name}" if name.startswith("_") else name).replace("$", r"\$")
+
+
+def general(runs: xr.Dataset) -> list[Row]:
+    """Return the figures of every surrogate and regime that were tried: over base lam, then over epochs.
+
+    Raises:
+        ConfigError: If two of them would have the same file name, as surrogate a_b and surrogate a under regime b.
+    """
+    regimes = {
+        surrogate: grid.require(runs, "", surrogate=[surrogate])["regime"].to_numpy().tolist()
+        for surrogate in runs["surrogate"].to_numpy().tolist()
+    }
+    places: list[tuple[str, str | None]] = [(surrogate, None) for surrogate in regimes]
+    places += [(surrogate, regime) for surrogate, own in regimes.items() for regime in own]
+    rows = [Row(None, surrogate, regime, column) for surrogate, regime in places for column in COLUMNS]
+    stems: dict[str, Row] = {}
+    for row in rows:
+        if (other := stems.setdefault(row.stem, row)) != row:
+            both = f"{other.surrogate} / {other.regime or 'all regimes'} and {row.surrogate} / {row.regime}"
+            raise ConfigError("surrogate", row.surrogate, f"names whose figures differ, but {row.stem} is of {both}")
+    return rows
+
+
+def covered(row: Row, runs: xr.Dataset) -> bool:
+    """Return whether a figure of the paper shows all that this one would, in a store that has the paper's grid."""
+    if (row.surrogate, row.regime, row.column) not in {each[1:] for each in FIGURES}:
+        return False
+    shown = grid.require(runs, "", surrogate=[row.surrogate])["regime"].to_numpy()
+    return row.regime is not None or set(shown) <= set(grid.REGIMES)
