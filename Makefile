@@ -4,10 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks compare run verify theory test test-all lint bench clean
+.PHONY: help figures figure tasks compare run verify theory test test-kernels test-all lint bench clean
 
 help:  ## this list
-	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv: $(BIN)/.installed  ## the environment, in .venv/
 
@@ -18,43 +18,51 @@ $(BIN)/.installed: pyproject.toml
 	@touch $@
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
-SOURCES := pyproject.toml README.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js')
+SOURCES := pyproject.toml docs/conventions.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js' -o -name '*.jinja')
 RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json outputs/theory/studies.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 
 outputs/paper/report.html: $(BIN)/.installed $(SOURCES) $(RESULTS)
 	$(BIN)/python -m hclm_runner -m experiment=paper || test $$? -eq 1  # 1: a run diverged, and the figures mark it
-	$(BIN)/python -m experiments.figures paper
-	$(BIN)/python -m experiments.claims paper
-	$(BIN)/python -m experiments.report paper $(if $(wildcard outputs/tasks/claims.json),--tasks tasks)
+	$(BIN)/python -m experiments figures paper
+	$(BIN)/python -m experiments claims paper
+	$(BIN)/python -m experiments report paper $(if $(wildcard outputs/tasks/claims.json),--tasks tasks)
 
 figure: .venv  ## one figure, of a store that has its runs: make figure N=18
-	$(BIN)/python -m experiments.figures paper --only $(N) --force
+	$(BIN)/python -m experiments figures paper --only $(N) --force
 
 tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the matrix claims x tasks
 	$(BIN)/python -m hclm_runner -m experiment=tasks || test $$? -eq 1
-	$(BIN)/python -m experiments.claims tasks
+	$(BIN)/python -m experiments claims tasks
 
 compare: .venv  ## two stores, paired: make compare A=paper B=other
-	$(BIN)/python -m experiments.compare $(A) $(B)
+	$(BIN)/python -m experiments compare $(A) $(B)
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
-	$(BIN)/python -m experiments.theory
+	$(BIN)/python -m experiments verify
 
 theory: .venv  ## the theorems on real runs: what they assume, Theorem 3 over samples, Proposition 4 (2240 runs)
-	for name in premises descent samples width; do \
+	for name in $$($(BIN)/python -m experiments statements --sweeps); do \
 		$(BIN)/python -m hclm_runner -m experiment=$$name || test $$? -eq 1 || exit 2; \
 	done
-	$(BIN)/python -m experiments.theory.studies
+	$(BIN)/python -m experiments theory
 
 run: .venv  ## one run: the log-det surrogate held by a thermostat; make run ARGS="task=digits lam=0.3"
 	$(BIN)/python -m hclm_runner surrogate=logdet regime=thermostat $(ARGS)
 
-test: .venv  ## the fast tests
-	$(BIN)/python -m pytest
+# How a library chooses its kernels on other processors than this one.
+KERNELS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=2
+WITH_EACH := printf '%s\n' $(KERNELS) | xargs -P 2 -I{} sh -c 'env {} $(BIN)/python -m pytest
 
-test-all: .venv  ## all tests, the slow ones too
+test: .venv  ## the fast tests, and equalities and tolerances with the kernels of other processors
+	$(BIN)/python -m pytest
+	$(WITH_EACH) -n 0 -m "kernels and not slow" && echo "passed with {}"'
+
+test-kernels: .venv  ## all the fast tests with the kernels of other processors, one kind after the other
+	for setting in $(KERNELS); do echo "== $$setting"; env $$setting $(BIN)/python -m pytest || exit 1; done
+
+test-all: test-kernels  ## all tests, the slow ones too, and the fast ones with the kernels of other processors
 	$(BIN)/python -m pytest -m ''
 
 lint: .venv  ## ruff and mypy
@@ -63,8 +71,7 @@ lint: .venv  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: .venv  ## a training step beside a plain PyTorch loop, and a sweep beside stock Hydra, as paired ratios
-	$(BIN)/python -m experiments.benchmark
-	$(BIN)/python -m experiments.benchmark_sweep
+	$(BIN)/python -m experiments benchmark
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

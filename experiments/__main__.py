@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 class Verb(NamedTuple):

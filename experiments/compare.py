@@ -25,7 +25,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from experiments import grid, verdicts
+from experiments import grid
+from experiments.claims import record
 from experiments.estimate import CONFIDENCE, Estimate, of_seeds
 from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
@@ -76,7 +77,7 @@ def compare(a: str, b: str) -> dict[str, Any]:
     """
     grids_a, grids_b = grid.load(a), grid.load(b)
     pairs = _tasks(list(grids_a), list(grids_b))
-    judged_a, judged_b = verdicts.read(a), verdicts.read(b)
+    judged_a, judged_b = record.load(a), record.load(b)
     found: dict[str, Any] = {"a": a, "b": b, "confidence": CONFIDENCE, "configuration": provenance(a, b)}
     found |= {"values_only_in_a": [f"task {task}" for task in grids_a if task not in pairs]}
     found |= {"values_only_in_b": [f"task {task}" for task in grids_b if task not in pairs.values()]}
@@ -159,9 +160,7 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> tuple[list[Difference], list[str]]:
     return rows, undefined
 
 
-def flips(
-    a: list[verdicts.Claim], b: list[verdicts.Claim], tasks: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], int]:
+def flips(a: list[record.Row], b: list[record.Row], tasks: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
     """Return the claims that both stores judged, and not alike, and how many only one of them judged.
 
     `tasks` says which task of A is which of B.
@@ -201,7 +200,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     chance, distinct = (1 - CONFIDENCE) * len(rows), sum(row["distinct"] for row in rows)
     console.print(f"* the interval leaves out 0: {distinct} of {len(rows)}; where nothing differs, {chance:.0f} would.")
     if found["unjudged"]:
-        commands = " and ".join(map(verdicts.how, found["unjudged"]))
+        commands = " and ".join(map(record.command, found["unjudged"]))
         console.print(f"Verdicts are not compared; first: {commands}", markup=False)
     elif found["flips"]:
         flipped = ([flip["task"], flip["id"], flip["says"], flip["a"], flip["b"]] for flip in found["flips"])

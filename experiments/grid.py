@@ -17,8 +17,9 @@ import xarray as xr
 
 from hclm_runner import store
 from hclm_runner.analysis import LATE
-from hclm_runner.config import EXECUTION, SCHEMA_VERSION, ConfigError
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION
 from hclm_runner.records import COLUMNS
+from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first
 
 SURROGATES = ("softmax", "variance", "logdet")

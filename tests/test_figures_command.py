@@ -14,7 +14,7 @@ from synthetic_own import made_up, without, write
 from experiments import estimate, grid
 from experiments.figures import FIGURES, command, draw, table
 from hclm_runner import picture
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 RUNS = made_up()
 

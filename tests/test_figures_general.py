@@ -13,7 +13,7 @@ from experiments.figures import LOOKS, Row
 from experiments.figures.command import figures
 from experiments.figures.draw import draw
 from experiments.figures.table import COLUMNS, FIGURES, covered, general, looks
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 OURS = grid.SURROGATES
 RUNS = made_up([*OURS, "renyi"], [*grid.REGIMES, "my_law"])

@@ -105,7 +105,9 @@ def test_sgd_without_momentum_is_the_linear_map_of_gradient_descent():
     for _ in range(STEPS):
         theta, memory = rule.update(theta, A @ theta - b, memory)
     # The map contracts: what a step loses in P products is not amplified; the solve loses the condition number of A, below 100.
-    np.testing.assert_allclose(theta.numpy(), expected, rtol=0, atol=(STEPS * P + 100) * ROUNDING * np.abs(expected).max())
+    np.testing.assert_allclose(
+        theta.numpy(), expected, rtol=0, atol=(STEPS * P + 100) * ROUNDING * np.abs(expected).max()
+    )
 
 
 def test_first_step_of_adam_has_length_lr_in_every_coordinate():

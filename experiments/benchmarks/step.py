@@ -30,7 +30,7 @@ from torch.func import vmap
 
 from hclm_runner.config import configure
 from hclm_runner.surrogates import logdet
-from hclm_runner.training.problem import flatten
+from hclm_runner.training.problem import Problem, flatten
 from hclm_runner.training.trainer import gradients, train
 
 BATCHES = (1, 8, 80, 240)
@@ -69,15 +69,14 @@ def build_model() -> nn.ModuleDict:
 def this_trainer(runs: int, compile: bool) -> Step:
     """Return one step of `hclm_runner.training.trainer.train` for as many runs."""
     config = configure()
-    model = build_model()
-    physics = Physics(config, model, CLASSES)
-    parts: list[Callable[..., Any]] = [vmap(physics.energy), vmap(physics.update)]
+    problem = Problem.of(config)
+    parts: list[Callable[..., Any]] = [vmap(problem.energy), vmap(problem.update)]
     energy, update = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-    numbers = physics.numbers([config] * runs, torch.float32, "cpu")
+    numbers = problem.numbers([config] * runs, torch.float32, "cpu")
     lam = torch.full((runs,), 0.1)
     x, y, xi = torch.randn(runs, BATCH, IN), torch.randint(CLASSES, (runs, BATCH)), torch.randn(runs, BATCH, D)
-    theta = flatten(model).repeat(runs, 1)
-    memory = vmap(physics.start)(theta, numbers)
+    theta = flatten(problem.model).repeat(runs, 1)
+    memory = vmap(problem.start)(theta, numbers)
 
     def step() -> None:
         nonlocal theta, memory

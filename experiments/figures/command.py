@@ -21,7 +21,7 @@ from experiments import estimate, grid
 from experiments.figures.draw import draw, draw_model, shown
 from experiments.figures.table import COLUMNS, FIGURES, Row, covered, general
 from hclm_runner import picture, store
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first, track
 
 KINDS = ("pdf", "svg", "png")

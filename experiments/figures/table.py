@@ -6,8 +6,8 @@ from typing import NamedTuple
 import xarray as xr
 
 from experiments import grid
-from hclm_runner.config import ConfigError
 from hclm_runner.picture import BLUE, ORANGE
+from hclm_runner.refusal import ConfigError
 
 
 class Row(NamedTuple):

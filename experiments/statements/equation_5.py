@@ -1,4 +1,4 @@
-"""Equation 5: the force in a metric G. `hclm_runner.metric` computes it, and `tests/test_metric.py` checks it."""
+"""Equation 5: the force in a metric G. `hclm_runner.physics.metric` computes it, `tests/test_metric.py` checks it."""
 
 from experiments.statements.base import Statement
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import SURROGATES, Array, System, config, grad, largest, slope
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
-from hclm_runner.trainer import train
+from hclm_runner.training.trainer import train
 
 
 def nothing(Z: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def fade(lam_of_F: Callable[[float], float]) -> Fading:
     """Scale Z by t -> 0 (last layer times t): the softmax entropy loses its force, and the loss does not."""
     system, eta, rows = System("surrogate=softmax"), 0.05, []
     for t in np.logspace(-7, -1, 7):
-        parameters = system.physics.parameters(system.theta)
+        parameters = system.problem.parameters(system.theta)
         scaled = {name: p * t if name.startswith("encoder.2.") else p for name, p in parameters.items()}
         theta = torch.cat([p.flatten() for p in scaled.values()])
         F, gL = grad(system.entropy, theta).norm(), grad(system.loss, theta)

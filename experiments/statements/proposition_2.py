@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import MARKS, SURROGATES, System, grad, largest, number
-from hclm_runner.observables import forces
+from hclm_runner.physics.observables import forces
 from hclm_runner.picture import BLUE, GREY, STYLE, save
 
 

@@ -15,8 +15,8 @@ from experiments.statements.base import Found, Gate, Measured, Statement, panel
 from experiments.statements.systems import Array, System, grad, largest, linear
 from experiments.statements.trajectories import LAMS, LINES, band, measured, share
 from hclm_runner.models import mlp
+from hclm_runner.physics.premises import force_premise
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
-from hclm_runner.premises import force_premise
 
 
 def force_path(system: System, lam: float, T: int) -> tuple[Array, Array, Array]:

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.estimate import Estimate
-from experiments.statements import proposition_4_figure, proposition_4_on_runs
+from experiments.statements import proposition_4_figure, proposition_4_on_runs, sweeps
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
-from experiments.statements import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]

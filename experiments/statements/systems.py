@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hclm_runner.config import RunConfig, configure
-from hclm_runner.energy import asymmetric_cost, group_sparsity
-from hclm_runner.physics import Physics, flatten
-from hclm_runner.streams import stream
-from hclm_runner.trainer import gradients
+from hclm_runner.physics.energy import asymmetric_cost, group_sparsity
+from hclm_runner.training.problem import Problem, draw_task, flatten
+from hclm_runner.training.trainer import gradients
 
 SURROGATES = ("logdet", "variance", "softmax")
 
@@ -54,18 +53,18 @@ class System:
     def __init__(self, *overrides: str, model: Callable[[int, int], nn.Module] = smooth) -> None:
         """Draw the data and the weights of the run from its seed."""
         self.config = config(*overrides)
-        task = self.config.task.load()(stream(self.config.seed, "data"), **self.config.task.options)
+        task = draw_task(self.config)
         self.x, self.y = (torch.as_tensor(part) for part in task.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             module = model(self.x.shape[1], task.classes).double()
-        self.physics, self.theta = Physics(self.config, module, task.classes), flatten(module)
+        self.problem, self.theta = Problem(self.config, module, task), flatten(module)
         self.classes: int = task.classes
-        self.numbers = _first(self.physics.numbers([self.config], torch.float64, "cpu"))
+        self.numbers = _first(self.problem.numbers([self.config], torch.float64, "cpu"))
 
     def entropy(self, theta: Tensor) -> Tensor:
         """Entropy of the training set, nats."""
-        return self.physics.entropy(self._encode(theta), self.numbers)
+        return self.problem.entropy(self._encode(theta), self.numbers)
 
     def loss(self, theta: Tensor) -> Tensor:
         """Loss on the training set, nats: the energy without its other terms."""
@@ -73,29 +72,29 @@ class System:
 
     def structure(self, theta: Tensor) -> Tensor:
         """Structural penalty."""
-        return group_sparsity(self.physics.parameters(theta))
+        return group_sparsity(self.problem.parameters(theta))
 
     def risk(self, theta: Tensor) -> Tensor:
         """Decision risk."""
-        logits = self.physics.read(self.physics.parameters(theta), self._encode(theta))
+        logits = self.problem.read(self.problem.parameters(theta), self._encode(theta))
         return asymmetric_cost(logits, self.y, **self.config.risk.options)
 
     def energy(self, theta: Tensor, lam: float | Tensor, **weights: float) -> Tensor:
         """Energy, Eq 2; `weights` replace the run's omega and rho."""
         xi = self.x.new_zeros(len(self.x), 1)
-        return self.physics.energy(theta, self.x, self.y, xi, number(lam), self.numbers | weights)
+        return self.problem.energy(theta, self.x, self.y, xi, number(lam), self.numbers | weights)
 
     def step(self, theta: Tensor, g: Tensor, eta: float) -> Tensor:
         """Return theta after one step of the project's optimiser."""
         numbers = self.numbers | {"optimizer": self.numbers["optimizer"] | {"lr": number(eta)}}
-        return self.physics.update(theta, g, self.physics.start(theta, numbers), numbers)[0]
+        return self.problem.update(theta, g, self.problem.start(theta, numbers), numbers)[0]
 
     def at(self, lam: float | Tensor) -> Scalar:
         """Return theta -> E at this lam."""
         return lambda theta: self.energy(theta, lam)
 
     def _encode(self, theta: Tensor) -> Tensor:
-        return self.physics.encode(self.physics.parameters(theta), self.x)
+        return self.problem.encode(self.problem.parameters(theta), self.x)
 
 
 def number(value: float | Tensor) -> Tensor:

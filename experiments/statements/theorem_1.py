@@ -20,10 +20,10 @@ from experiments.statements import trajectories
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import SURROGATES, Array, System, grad, largest, linear, number, value_and_grad
 from experiments.statements.theorem_1_on_runs import on_runs
-from hclm_runner.physics import build
+from hclm_runner.physics.premises import smoothness
 from hclm_runner.picture import BLUE, ORANGE, STYLE, save
-from hclm_runner.premises import smoothness
 from hclm_runner.regimes import Seen
+from hclm_runner.training.batch import build
 
 ROUNDING = 1e-12
 """What float64 leaves of a difference of energies near 1 nat."""

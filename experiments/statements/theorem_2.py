@@ -15,7 +15,7 @@ from experiments.statements import trajectories
 from experiments.statements.base import Found, Gate, Measured, Statement, panel
 from experiments.statements.systems import MARKS, SURROGATES, Array, System, grad, largest, number, slope
 from experiments.statements.trajectories import LAMS, OPTIMIZERS, band, measured
-from hclm_runner.observables import forces
+from hclm_runner.physics.observables import forces
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 SIGNS = (1, -1, -1, -1)

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.estimate import Estimate
-from experiments.statements import conditional_information, generalisation, theorem_3_figure
+from experiments.statements import conditional_information, generalisation, sweeps, theorem_3_figure
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
 from experiments.statements.conditional_information import Condition
 from experiments.statements.generalisation import HALF, QUANTITIES, OverSamples, memorise
-from experiments.statements import sweeps
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]

@@ -25,8 +25,8 @@ from experiments import grid
 from experiments.estimate import Estimate, of_seeds
 from experiments.statements import sweeps
 from experiments.statements.base import Found, Table
-from hclm_runner.config import ConfigError
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.refusal import ConfigError
 
 SWEEPS = ("premises", "descent")
 """The experiments, whose stores have their names."""

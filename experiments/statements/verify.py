@@ -15,7 +15,7 @@ from rich.table import Table
 from experiments.statements import STATEMENTS
 from experiments.statements.base import run, title
 from hclm_runner import store, terminal
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,8 +9,9 @@ import pytest
 from experiments.estimate import Estimate
 from experiments.statements import studies
 from experiments.statements.base import Table
-from hclm_runner.config import ConfigError, configure
+from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS, ON_REQUEST, Records, describe
+from hclm_runner.refusal import ConfigError
 from hclm_runner.store import prepare, write
 
 REGIMES, LAMS, SEEDS = ("fixed", "thermostat"), (0.03, 0.3), (0, 1, 2, 3)

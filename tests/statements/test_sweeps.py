@@ -9,7 +9,7 @@ from small_stores import store_of
 
 from experiments.statements import sweeps
 from hclm_runner import store
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 def test_a_key_is_an_axis_and_a_list_is_its_first_entry(tmp_path):

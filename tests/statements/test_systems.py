@@ -9,7 +9,7 @@ import torch
 
 from experiments.statements import proposition_1, proposition_2, proposition_3, theorem_1, theorem_2
 from experiments.statements.systems import SURROGATES, System, slope
-from hclm_runner import premises
+from hclm_runner.physics import premises
 
 
 def test_the_hessian_vector_product_is_the_hessian_s():

@@ -10,7 +10,7 @@ import xarray as xr
 from small_stores import store_of
 
 from experiments.statements import proposition_3, theorem_1_on_runs, theorem_2, trajectories
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 AXES = ("optimizer", "regime", "surrogate", "lam0", "seed")
 H_S, H_L = np.diag([1.0, 0.1]), np.diag([0.2, 1.0])

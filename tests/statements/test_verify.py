@@ -11,8 +11,9 @@ import pytest
 from experiments import statements
 from experiments.statements import NAMES, STATEMENTS, proposition_2, theorem_2, verify
 from experiments.statements.base import Gate, Measured, Statement, run, title
-from hclm_runner import observables, surrogates
-from hclm_runner.config import ConfigError
+from hclm_runner import surrogates
+from hclm_runner.physics import observables
+from hclm_runner.refusal import ConfigError
 
 GATES = [(statement, gate) for statement in STATEMENTS.values() for gate in statement.gates]
 DRAWN = [name for name, statement in STATEMENTS.items() if statement.draw]
