@@ -43,8 +43,9 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
         ConfigError: If there is no store, it cannot be read, another version of this package wrote it, none of its runs
             has a result, or runs of equal place in the grid were configured differently.
     """
+    folder = locate(source)
     try:
-        records, runs = store.load(locate(source))
+        records, runs = store.load(folder)
     except ValueError as error:  # a torn file is pyarrow's ValueError
         raise ConfigError("store", os.fspath(source), f"records that can be read, got {_one_line(error)}") from error
     check_version(source, runs)
