@@ -54,6 +54,7 @@ class System:
         """Draw the data and the weights of the run from its seed."""
         self.config = config(*overrides)
         task = draw_task(self.config)
+        assert task.classes is not None
         self.x, self.y = (torch.as_tensor(part) for part in task.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
