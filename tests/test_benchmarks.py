@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
-from experiments.benchmark_sweep import SCALES, Cost, family, growth, memory, overhead, wall_times
+from experiments.benchmarks import command
+from experiments.benchmarks.sweep import SCALES, Cost, family, growth, memory, overhead, wall_times
 
 
 @pytest.mark.slow
 def test_the_quick_benchmark_measures_everything(tmp_path):
-    command = [sys.executable, "-m", "experiments.benchmark_sweep", "--quick"]
+    command = [sys.executable, "-m", "experiments", "benchmark", "sweep", "--quick"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "basic / fused" in done.stdout
@@ -59,3 +60,10 @@ def test_memory_is_that_of_the_whole_family():
         assert 0.25 < sum(map(memory, family(process.pid))) < 0.4
     finally:
         process.communicate(b"\n")
+
+
+def test_a_size_is_of_a_sweep_and_is_refused_for_a_step(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["step", "--quick"])
+    assert stop.value.code == 2
+    assert "--quick is of the benchmark of a sweep" in capsys.readouterr().err
