@@ -99,7 +99,7 @@ class Runs:
         """Return what grid.load would, if no runs are missing."""
         named = (list(map(self.name, names)) for names in (grid.SURROGATES, grid.REGIMES))
         coordinates = dict(zip(AXES, (*named, LAMS, range(SEEDS), T), strict=True))
-        facts = {"missing": [], "diverged": [], "config": self.config()}
+        facts = {"missing": [], "unfinished": [], "diverged": [], "config": self.config()}
         return xr.Dataset({name: (AXES, values) for name, values in self.columns.items()}, coordinates, facts)
 
     def store(self, folder: Path) -> Path:
