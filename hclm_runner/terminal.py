@@ -1,6 +1,5 @@
 """What a person at a terminal sees: progress, summaries, the paths of what was written."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from rich.text import Text
 
 from hclm_runner.analysis import LATE, effectiveness, final
 from hclm_runner.config import RunConfig
-from hclm_runner.refusal import ConfigError
 
 T = TypeVar("T")
 Row = Mapping[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
@@ -62,21 +60,6 @@ def set_aside(paths: Sequence[Path]) -> None:
 def first(titles: Sequence[str], most: int) -> str:
     """Return the first few titles, and how many more there are."""
     return "; ".join(titles[:most]) + (f"; and {len(titles) - most} more" if len(titles) > most else "")
-
-
-@contextmanager
-def refusing(out: Path | None) -> Iterator[None]:
-    """Exit with 2 and one line on standard error if what the command was asked for, or its file `out`, is refused."""
-    try:
-        yield
-    except ConfigError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = str(error if out is None else ConfigError("--out", out, f"a file that can be written, got {error}"))
-    else:
-        return
-    print(f"error: {reason}", file=sys.stderr)
-    sys.exit(2)
 
 
 def summary(config: RunConfig, records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:

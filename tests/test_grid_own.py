@@ -10,7 +10,7 @@ from synthetic_own import EPOCHS, LAMS, SEEDS, made_up, without, write
 
 from experiments import grid
 from hclm_runner import store
-from hclm_runner.config import ConfigError
+from hclm_runner.refusal import ConfigError
 
 
 def load(folder, task=None):

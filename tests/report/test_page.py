@@ -10,6 +10,7 @@ import pytest
 from outline import Outline, section
 from synthetic import EPOCHS, LAMS, claim
 
+from experiments.__main__ import main as experiments_command
 from experiments.report import main
 from experiments.report import page as report
 from hclm_runner.refusal import ConfigError
@@ -192,7 +193,7 @@ def test_the_command_writes_the_page_and_refuses_in_one_line(folder, page, tmp_p
         report.build(str(unjudged))
     for arguments in (["none"], [str(unjudged)], [str(folder), "--out", str(tmp_path / "no" / "such")]):
         with pytest.raises(SystemExit) as stop:
-            main(arguments)
+            experiments_command(["report", *arguments])
         error = capsys.readouterr().err
         assert stop.value.code == 2
         assert error.startswith("error: ")

@@ -30,10 +30,8 @@ def read(runs: xr.Dataset, source: str) -> Data:
         ConfigError: If the grid lacks a surrogate, a regime or a run; if it has no lam = 0, or fewer than two lam
             above it; or if the set point was given in nats, which leaves nothing to read log K from.
     """
-    runs = grid.require(runs, source, surrogate=grid.SURROGATES, regime=grid.REGIMES)
-    there = runs["train_loss"].notnull().any(("surrogate", "regime", "epoch"))  # not where a user's own ran alone
-    lams, seeds = (there[axis].to_numpy()[there.any(other)] for axis, other in (("lam0", "seed"), ("seed", "lam0")))
-    runs = grid.complete(grid.require(runs, source, lam0=lams, seed=seeds))
+    runs = grid.complete(grid.require(runs, source, surrogate=grid.SURROGATES, regime=grid.REGIMES))
+    lams = runs["lam0"].to_numpy()
     if (setpoint := runs.attrs["config"]["regime thermostat"]["setpoint"]) is not None:
         raise ConfigError("regime.setpoint", setpoint, "null in all runs: log K is read from the set point")
     if len(lams) < 3 or lams[0] != 0:

@@ -1,0 +1,101 @@
+"""What a sweep will do: sizes that are asked of task and model, bundles by work, a budget of memory."""
+
+import pandas as pd
+import pytest
+
+from hclm_runner.config import configure
+from hclm_runner.sweep.plan import LARGEST, SMALLEST, make_plan, size_of
+
+KNOWN = pd.DataFrame({"run_id": [], "status": []})
+
+
+def grid(*overrides, seeds=10, **varied):
+    base = configure(["device=cpu", *overrides])
+    runs = [base.model_copy(update={"seed": seed, **varied}) for seed in range(seeds)]
+    return {run.run_id: run for run in runs}
+
+
+def plan(configs, **options):
+    first = next(iter(configs.values()))
+    first = first.model_copy(update={"sweep": first.sweep.model_copy(update=options)})
+    return make_plan(configs, KNOWN, first)
+
+
+def test_every_run_that_the_store_lacks_is_in_one_bundle_of_runs_that_may_train_together():
+    configs = grid() | grid("surrogate=softmax") | grid("model.hidden=[8]")
+    known = pd.DataFrame({"run_id": list(configs)[:3], "status": ["finished", "diverged", "failed"]})
+    made = make_plan(configs, known, next(iter(configs.values())))
+    planned = [run.run_id for bundle in made.bundles for run in bundle]
+    assert sorted(planned) == sorted(set(configs) - {*list(configs)[:2]})
+    assert made.stored == 2
+    assert len(made.diverged) == 1
+    assert all(len({run.shape_key for run in bundle}) == 1 for bundle in made.bundles)
+
+
+def test_the_bundle_with_the_most_work_starts_first_whatever_its_number_of_runs():
+    few_and_long, many_and_short = grid("task.train=8192", seeds=4), grid("task.train=64", seeds=20)
+    made = plan(many_and_short | few_and_long, workers=2)
+    work = [made.work(bundle) for bundle in made.bundles]
+    assert work == sorted(work, reverse=True)
+    assert made.bundles[0][0].task.options["train"] == 8192
+    assert len(made.bundles[0]) < len(made.bundles[-1])
+
+
+def test_work_grows_with_samples_epochs_and_parameters_and_with_what_is_measured_on_request():
+    small = size_of(configure(["task.train=64"]))
+    for more in (["task.train=128"], ["task.train=64", "epochs=240"], ["task.train=64", "model.hidden=[128]"],
+                 ["task.train=64", "premises=true"]):  # fmt: skip
+        assert size_of(configure(more)).seconds > small.seconds, more
+    assert size_of(configure(["epochs=240"])).seconds == pytest.approx(2 * size_of(configure(["epochs=120"])).seconds)
+
+
+def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
+    narrow, wide = (size_of(configure(["model=custom", f"model._target_={__name__}.hidden_under_another_name",
+                                       f"+model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
+    assert wide.bytes > 10 * narrow.bytes
+    digits = size_of(configure(["task=digits"]))  # its test split is the rest: no option says how many
+    samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
+    assert digits.bytes == 4.0 * samples * 4 * floats
+    assert size_of(configure(["task=digits", "dtype=float64"])).bytes == 2 * digits.bytes
+
+
+def hidden_under_another_name(in_features: int, out_features: int, *, breadth: int):
+    from torch import nn
+
+    encoder = nn.Sequential(nn.Linear(in_features, breadth), nn.Tanh(), nn.Linear(breadth, 4))
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(4, out_features)})
+
+
+def test_a_bundle_keeps_to_the_memory_and_is_never_larger_than_it_pays():
+    configs = grid(seeds=200)
+    one = size_of(next(iter(configs.values()))).bytes / 2**30
+    made = plan(configs, workers=2, memory=20.5 * one * 2)
+    assert max(map(len, made.bundles)) <= 20
+    assert made.gigabytes <= 20.5 * one * 2
+    free = plan(configs, workers=1, memory=1e3)
+    assert max(map(len, free.bundles)) <= LARGEST
+    assert max(map(len, plan(configs, bundle=7, memory=1e3).bundles)) <= 7
+
+
+def test_bundles_are_divided_until_every_worker_has_as_many_but_not_into_crumbs():
+    made = plan(grid(seeds=81), workers=2, memory=1e3)
+    assert len(made.bundles) == 2
+    made = plan(grid(seeds=SMALLEST), workers=2, memory=1e3)
+    assert len(made.bundles) == 1
+    assert made.workers == 1
+
+
+def broken(rng):
+    raise RuntimeError("no data")
+
+
+def test_a_part_that_cannot_be_made_does_not_stop_the_plan():
+    configs = grid() | grid("task=custom", f"task._target_={__name__}.broken")
+    made = plan(configs)
+    assert made.runs == 20
+    assert made.bundles[-1][0].task.target.endswith("broken")
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # what joblib, which asks cgroups too, takes as a limit
+    assert plan(grid(seeds=100) | grid("surrogate=softmax", seeds=100), workers="auto").workers == 1
