@@ -239,10 +239,8 @@ def measure(config, theta, splits):
         if name == "train":
             S = entropy(config, Z)
             row["entropy"] = float(S.detach())
-            row["effective_rank"], row["logdet_rate"] = (
-                effective_rank(Z.detach()),
-                logdet_rate(Z.detach(), config.sigma),
-            )
+            row["effective_rank"] = effective_rank(Z.detach())
+            row["logdet_rate"] = logdet_rate(Z.detach(), config.sigma)
             gS, gL = gradient(S, theta), gradient(L, theta)
     return row, gS, gL
 
@@ -316,9 +314,8 @@ def joined(parts):
 def dense_hessian(value, theta):
     first = torch.autograd.grad(value, theta, allow_unused=True, create_graph=True)
     first = joined([torch.zeros_like(p) if g is None else g for p, g in zip(theta, first, strict=True)])
-    return torch.stack(
-        [joined(gradient(entry, theta)) if entry.requires_grad else 0 * first.detach() for entry in first]
-    )
+    flat = torch.zeros_like(first)  # of an entry that is constant
+    return torch.stack([joined(gradient(entry, theta)) if entry.requires_grad else flat for entry in first])
 
 
 # --- the simulated human --------------------------------------------------------------------------------------------
