@@ -1,0 +1,107 @@
+"""A sweep that is killed, interrupted or not alone on its store."""
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+from sweeps import GRID, SMALL, spawn, table
+
+from hclm_runner import store
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the files of a store that its readers see."""
+    return [path for path in folder.rglob("*.parquet") if not path.name.startswith(".")]
+
+
+def test_sigkill_and_restart_end_in_the_same_table(cli, tmp_path, clean):
+    driver = spawn(tmp_path, *GRID, "sweep.bundle=1", "sweep.workers=1")
+    while driver.poll() is None and not shards(tmp_path / "outputs/default/runs"):
+        time.sleep(0.001)
+    os.killpg(driver.pid, signal.SIGKILL)
+    _, err = driver.communicate()
+    assert driver.returncode == -signal.SIGKILL, err
+    for path in shards(tmp_path):
+        pd.read_parquet(path)
+    last = cli(*GRID)
+    assert last.code == 0
+    trained, stored = map(int, re.search(r"(\d+) runs to train in .*; (\d+) in the store", last.err).groups())
+    assert trained + stored == 16
+    assert 1 <= stored < 16, "it was killed in between"
+    pd.testing.assert_frame_equal(table(), table(clean))
+
+
+@pytest.mark.slow
+def test_sigkill_at_twenty_moments(tmp_path, clean):
+    for moment in range(20):
+        driver = spawn(tmp_path, *GRID, "sweep.bundle=2")
+        time.sleep(0.5 + 0.3 * moment)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+        for path in shards(tmp_path):
+            pd.read_parquet(path)
+    assert spawn(tmp_path, *GRID).wait(120) == 0
+    pd.testing.assert_frame_equal(table(tmp_path / "outputs/default"), table(clean))
+
+
+def test_two_drivers_at_once_share_one_store(cli, tmp_path, clean):
+    store.prepare(tmp_path / "outputs/default")
+    with FileLock(tmp_path / "outputs/default/.lock"):
+        other = spawn(tmp_path, *GRID, "sweep.bundle=2")
+        assert other.stderr is not None
+        assert other.stderr.readline().startswith("waiting for another command")
+    mine = cli(*GRID, "sweep.bundle=2")
+    _, others = other.communicate(timeout=120)
+    assert (mine.code, other.returncode) == (0, 0), (mine.err, others)
+    assert sorted("16 runs to train" in err for err in (mine.err, others)) == [False, True]
+    pd.testing.assert_frame_equal(table(), table(clean))
+
+
+def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
+    ended = threading.Event()
+
+    def press() -> None:
+        """Send SIGINT to this process once something is written, while the next bundle trains for minutes."""
+        while not ended.wait(0.01):
+            if shards(Path("outputs/default/runs")):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    finger = threading.Thread(target=press)
+    finger.start()
+    stopped = cli("-m", *SMALL, "epochs=3,400000", "seed=0,1", "sweep.workers=1")
+    ended.set()
+    finger.join()
+    assert stopped.code == 130
+    assert stopped.err.count("stopping") == 1
+    assert "Traceback" not in stopped.err
+    assert re.search(r"finished\W+2\b", stopped.out)
+    assert re.search(r"not reached\W+2\b", stopped.out)
+    records, runs = store.load("default")
+    assert list(runs["status"]) == ["finished"] * 2
+    assert len(records) == 2 * 4
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    driver = spawn(tmp_path, "-m", "lam=0,0.1", *SMALL, "epochs=400000", "sweep.workers=1")
+    assert driver.stderr is not None
+    seen = [driver.stderr.readline()]
+    while "to train" not in seen[-1]:
+        seen.append(driver.stderr.readline())
+        assert seen[-1], seen
+    driver.send_signal(signal.SIGINT)
+    while "stopping" not in seen[-1]:
+        seen.append(driver.stderr.readline())
+        assert seen[-1], seen
+    driver.send_signal(signal.SIGINT)
+    _, rest = driver.communicate(timeout=60)
+    code, err = driver.returncode, "".join(seen) + rest
+    assert code in (130, -signal.SIGINT), "a shell calls both 130"
+    assert "Traceback" not in err
