@@ -1,10 +1,13 @@
 """A sweep that is killed, interrupted or not alone on its store."""
 
+import io
 import os
 import re
+import shutil
 import signal
 import threading
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pandas as pd
@@ -50,17 +53,44 @@ def test_sigkill_at_twenty_moments(tmp_path, clean):
     pd.testing.assert_frame_equal(table(tmp_path / "outputs/default"), table(clean))
 
 
-def test_two_drivers_at_once_share_one_store(cli, tmp_path, clean):
+def test_a_sweep_waits_for_another_command_and_then_trains_only_what_that_has_left(cli, clean):
+    folder, ended, said = Path("outputs/default"), threading.Event(), io.StringIO()
+    store.prepare(folder)
+    lock = FileLock(folder / ".lock", thread_local=False)
+    lock.acquire()
+
+    def another_command() -> None:
+        """Hold the store until the sweep says that it waits; leave it as a finished sweep of the same grid does."""
+        while "waiting for another command" not in said.getvalue() and not ended.wait(0.01):
+            pass
+        shutil.copytree(clean, folder, dirs_exist_ok=True)
+        lock.release()
+
+    other = threading.Thread(target=another_command)
+    other.start()
+    with redirect_stderr(said):
+        mine = cli(*GRID)
+    ended.set()
+    other.join()
+    assert mine.code == 0
+    assert said.getvalue().count("waiting for another command") == 1
+    assert "to train" not in said.getvalue()
+    assert re.search(r"reused from the store\W+16\b", mine.out)
+    pd.testing.assert_frame_equal(table(), table(clean))
+
+
+@pytest.mark.slow
+def test_two_drivers_at_once_share_one_store(tmp_path, clean):
     store.prepare(tmp_path / "outputs/default")
     with FileLock(tmp_path / "outputs/default/.lock"):
-        other = spawn(tmp_path, *GRID, "sweep.bundle=2")
-        assert other.stderr is not None
-        assert other.stderr.readline().startswith("waiting for another command")
-    mine = cli(*GRID, "sweep.bundle=2")
-    _, others = other.communicate(timeout=120)
-    assert (mine.code, other.returncode) == (0, 0), (mine.err, others)
-    assert sorted("16 runs to train" in err for err in (mine.err, others)) == [False, True]
-    pd.testing.assert_frame_equal(table(), table(clean))
+        both = [spawn(tmp_path, *GRID, "sweep.bundle=2") for _ in range(2)]
+        for driver in both:
+            assert driver.stderr is not None
+            assert driver.stderr.readline().startswith("waiting for another command")
+    ended = [driver.communicate(timeout=120) for driver in both]
+    assert [driver.returncode for driver in both] == [0, 0], ended
+    pd.testing.assert_frame_equal(table(tmp_path / "outputs/default"), table(clean))
+    assert sum("16 runs to train" in err for _, err in ended) == 1
 
 
 def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
