@@ -245,7 +245,7 @@ def test_a_terminal_shows_a_progress_line(cli, monkeypatch):
             while piece := os.read(screen, 2**16):
                 shown.append(piece)
 
-    eye = threading.Thread(target=watch)
+    eye = threading.Thread(target=watch, daemon=True)
     eye.start()
     monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(keyboard, "w") as terminal, redirect_stdout(terminal), redirect_stderr(terminal):

@@ -54,20 +54,21 @@ def test_sigkill_at_twenty_moments(tmp_path, clean):
 
 
 def test_a_sweep_waits_for_another_command_and_then_trains_only_what_that_has_left(cli, clean):
-    folder, ended, said = Path("outputs/default"), threading.Event(), io.StringIO()
+    folder, said = Path("outputs/default"), io.StringIO()
+    held, ended = threading.Event(), threading.Event()
     store.prepare(folder)
-    lock = FileLock(folder / ".lock", thread_local=False)
-    lock.acquire()
 
     def another_command() -> None:
         """Hold the store until the sweep says that it waits; leave it as a finished sweep of the same grid does."""
-        while "waiting for another command" not in said.getvalue() and not ended.wait(0.01):
-            pass
-        shutil.copytree(clean, folder, dirs_exist_ok=True)
-        lock.release()
+        with FileLock(folder / ".lock"):
+            held.set()
+            while "waiting for another command" not in said.getvalue() and not ended.wait(0.01):
+                pass
+            shutil.copytree(clean, folder, dirs_exist_ok=True)
 
-    other = threading.Thread(target=another_command)
+    other = threading.Thread(target=another_command, daemon=True)
     other.start()
+    held.wait()
     with redirect_stderr(said):
         mine = cli(*GRID)
     ended.set()
@@ -103,7 +104,7 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
-    finger = threading.Thread(target=press)
+    finger = threading.Thread(target=press, daemon=True)
     finger.start()
     stopped = cli("-m", *SMALL, "epochs=3,400000", "seed=0,1", "sweep.workers=1")
     ended.set()
