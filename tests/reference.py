@@ -24,11 +24,10 @@ COLUMNS = [
 def reference_run(config) -> dict[str, list[float]]:
     """Train one run; return each column's value at epochs 0..T, NaN where undefined."""
     task = config.task.load()(stream(config.seed, "data"), **config.task.options)
-    splits = {"train": as_tensors(task.train), "feedback": as_tensors(task.feedback), "test": as_tensors(task.test)}
+    splits = {"train": as_tensors(*task.train), "feedback": as_tensors(*task.feedback), "test": as_tensors(*task.test)}
     x, y = splits["train"]
     n, B = len(x), config.batch_size
     theta = initial_weights(config, x.shape[1], task.classes or y.shape[1])
-    d = theta[-2].shape[1]
     optimizer = {"sgd": SGD, "adam": Adam}[config.optimizer.name](theta, **config.optimizer.options)
     R = math.log(task.classes) if task.classes else NAN
     law = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat}[config.regime.name](
@@ -41,7 +40,7 @@ def reference_run(config) -> dict[str, list[float]]:
     for t in range(config.epochs + 1):
         if t > 0:
             for k in range(n // B):  # the last, incomplete batch is dropped
-                theta = step(config, optimizer, theta, x, y, law.lam, d, t, k)
+                theta = step(config, optimizer, theta, x, y, law.lam, t, k)
 
         row, gS, gL = measure(config, theta, splits)
 
@@ -63,7 +62,7 @@ def reference_run(config) -> dict[str, list[float]]:
         due = t % config.measure_every == 0 or t == config.epochs
         row["metric_force"] = metric_force(config, theta, x, y, gS) if due and config.metric_force else NAN
         if due and config.premises:
-            moved = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, d, t + 1, 0)
+            moved = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, t + 1, 0)
             row.update(premises(config, theta, moved, x, y, law.lam))
         row["critical_lam"] = -inner / F**2 if F > 0 else NAN
         for name in COLUMNS:
@@ -71,11 +70,11 @@ def reference_run(config) -> dict[str, list[float]]:
     return columns
 
 
-def step(config, optimizer, theta, x, y, lam, d, t, k):
+def step(config, optimizer, theta, x, y, lam, t, k):
     """Take the k-th step of epoch t."""
     n, B = len(x), config.batch_size
     batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
-    noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, d)))
+    noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, theta[-2].shape[1])))
     E = energy(config, theta, x[batch], y[batch], noise[k], lam)
     return optimizer.step(theta, gradient(E, theta))
 
@@ -87,8 +86,7 @@ def stream(seed, purpose, epoch=0):
     return np.random.default_rng([seed, PURPOSES.index(purpose), epoch])
 
 
-def as_tensors(split):
-    x, y = split
+def as_tensors(x, y):
     return torch.tensor(x, dtype=torch.float64), torch.tensor(y)
 
 
@@ -239,10 +237,8 @@ def measure(config, theta, splits):
         if name == "train":
             S = entropy(config, Z)
             row["entropy"] = float(S.detach())
-            row["effective_rank"], row["logdet_rate"] = (
-                effective_rank(Z.detach()),
-                logdet_rate(Z.detach(), config.sigma),
-            )
+            row["effective_rank"] = effective_rank(Z.detach())
+            row["logdet_rate"] = logdet_rate(Z.detach(), config.sigma)
             gS, gL = gradient(S, theta), gradient(L, theta)
     return row, gS, gL
 
@@ -316,9 +312,8 @@ def joined(parts):
 def dense_hessian(value, theta):
     first = torch.autograd.grad(value, theta, allow_unused=True, create_graph=True)
     first = joined([torch.zeros_like(p) if g is None else g for p, g in zip(theta, first, strict=True)])
-    return torch.stack(
-        [joined(gradient(entry, theta)) if entry.requires_grad else 0 * first.detach() for entry in first]
-    )
+    flat = torch.zeros_like(first)  # of an entry that is constant
+    return torch.stack([joined(gradient(entry, theta)) if entry.requires_grad else flat for entry in first])
 
 
 # --- the simulated human --------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """The energy and its parts: closed forms, reference implementations, gradients where a norm has none."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
@@ -21,6 +23,16 @@ def labels(seed: int, B: int, K: int) -> Tensor:
 
 def scalar(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
+
+
+def check_gradient(f: Callable[[Tensor], Tensor], x: Tensor, h: float = 1e-6) -> None:
+    """Hold autograd to central differences: off by h^2 from the third derivative, and by rounding / h, about 1e-9."""
+    steps = h * torch.eye(x.numel(), dtype=torch.float64).reshape(-1, *x.shape)
+    expected = [(f(x + step) - f(x - step)).item() / (2 * h) for step in steps]
+    x = x.clone().requires_grad_()
+    (got,) = torch.autograd.grad(f(x), x)
+    np.testing.assert_allclose(got.flatten().numpy(), expected, rtol=1e-7, atol=1e-8)
+    assert got.abs().max() > 1e-3  # so the comparison can tell
 
 
 # --- total ----------------------------------------------------------------------------------------------------------
@@ -54,17 +66,32 @@ def test_total_gradient_is_the_weighted_sum_of_gradients():
 # --- predictive losses ----------------------------------------------------------------------------------------------
 
 
+def rounding(logits: Tensor) -> tuple[float, float]:
+    """Return what rounding may do to a mean cross-entropy of `logits` [B, K], and to an entry of its gradient, absolute.
+
+    With u the unit roundoff and M = max |logit|: a loss z_max - z_y + log sum exp(z - z_max) is at most 2 M + log K, and
+    each of the about B + K + 8 operations that lead to the mean rounds it by at most u of that. The gradient is
+    (exp(z - logsumexp(z)) - 1[y]) / B. The condition number of exp is its argument: logsumexp(z), rounded once, is off
+    by u (M + log K), and so is p <= 1. At M = 1e4 in float32 that is 6e-4: no bound free of M can hold.
+    """
+    (B, K), u = logits.shape, torch.finfo(logits.dtype).eps / 2
+    M = logits.abs().max().item()
+    return u * (B + K + 8) * (2 * M + np.log(K)), u * (2 * M + np.log(K) + K + 8) / B
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @given(seed=st.integers(0, 2**31), B=st.integers(1, 9), K=st.integers(2, 6), scale=st.floats(-4, 4))
+@example(seed=1788, B=1, K=3, scale=4.0)  # float32 is off by 3e-4 in the gradient
 @settings(max_examples=60, deadline=None)
 def test_cross_entropy_and_its_gradient_equal_torch(dtype, seed, B, K, scale):
     logits, y = (10**scale * normal(seed, B, K)).to(dtype).requires_grad_(), labels(seed, B, K)
-    mine, torchs = cross_entropy(logits, y), torch.nn.functional.cross_entropy(logits, y)
-    tight = 1e-12 if dtype == torch.float64 else 1e-5
-    # logsumexp - logit cancels, to the rounding of the logits.
-    torch.testing.assert_close(mine, torchs, rtol=tight, atol=tight * max(1.0, 10**scale))
-    gradients = [torch.autograd.grad(value, logits)[0] for value in (mine, torchs)]
-    torch.testing.assert_close(*gradients, rtol=10 * tight, atol=tight)
+    exact = logits.detach().double().requires_grad_()
+    mine, torchs = cross_entropy(logits, y), torch.nn.functional.cross_entropy(exact, y)
+    assert mine.dtype == dtype
+    of_value, of_gradient = rounding(logits.detach())
+    assert mine.item() == pytest.approx(torchs.item(), rel=0, abs=of_value)
+    (got,), (expected,) = torch.autograd.grad(mine, logits), torch.autograd.grad(torchs, exact)
+    np.testing.assert_allclose(got.double().numpy(), expected.numpy(), rtol=0, atol=of_gradient)
 
 
 def test_cross_entropy_of_no_information_is_log_k():
@@ -139,12 +166,10 @@ def test_group_sparsity_gradient_is_the_unit_vector_and_zero_at_a_zero_row():
     assert torch.autograd.grad(group_sparsity({"W": zeros}), zeros)[0].abs().max() == 0
 
 
-def test_group_sparsity_passes_gradcheck():
-    parameters = {k: v.requires_grad_() for k, v in network(0).items()}
-    matrices = [k for k, v in parameters.items() if v.dim() > 1]
-    assert torch.autograd.gradcheck(
-        lambda *W: group_sparsity(parameters | dict(zip(matrices, W, strict=True))), [parameters[k] for k in matrices]
-    )
+def test_group_sparsity_gradient_equals_central_differences():
+    parameters = network(0)
+    for name in ("encoder.0.weight", "head.weight"):
+        check_gradient(lambda W, name=name: group_sparsity(parameters | {name: W}), parameters[name])
 
 
 # --- decision risk --------------------------------------------------------------------------------------------------
@@ -193,11 +218,9 @@ def test_asymmetric_cost_charges_only_misses_of_the_critical_class():
     assert asymmetric_cost(logits, y, critical_class=1, miss_cost=20.0).item() == (20 + 1) / 4
 
 
-def test_asymmetric_cost_passes_gradcheck():
+def test_asymmetric_cost_gradient_equals_central_differences():
     y = labels(0, 6, 3)
-    assert torch.autograd.gradcheck(
-        lambda z: asymmetric_cost(z, y, critical_class=1, miss_cost=4.0), normal(0, 6, 3).requires_grad_()
-    )
+    check_gradient(lambda z: asymmetric_cost(z, y, critical_class=1, miss_cost=4.0), normal(0, 6, 3))
 
 
 def test_terms_are_the_same_for_many_runs_at_once():

@@ -110,3 +110,15 @@ def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "s").write_text("")
     with pytest.raises(ConfigError, match="a store that can be written at"):
         store.prepare(tmp_path / "s")
+
+
+def test_an_index_reads_each_shard_once_however_many_runs_it_has(tmp_path, monkeypatch):
+    store.prepare(tmp_path)
+    runs = pd.DataFrame({"run_id": [f"{i:016x}" for i in range(10_000)], "status": "finished", "rows": 0, "schema": 1})
+    shards = [tmp_path / "runs" / f"{part}.parquet" for part in range(20)]
+    for part, shard in enumerate(shards):
+        store.atomically(shard, runs[part::20].to_parquet)
+    read, opened = pd.read_parquet, []
+    monkeypatch.setattr(pd, "read_parquet", lambda path, **options: opened.append(path) or read(path, **options))
+    assert set(store.index(tmp_path)["run_id"]) == set(runs["run_id"])
+    assert sorted(opened) == sorted(shards)

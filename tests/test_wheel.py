@@ -22,14 +22,11 @@ def wheel(tmp_path_factory) -> Path:
     return path
 
 
-def test_the_wheel_carries_the_whole_configuration(wheel):
-    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".yaml")}
-    assert inside == {f"hclm_runner/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
-
-
-def test_the_wheel_carries_the_plugin_where_hydra_looks_for_it_and_nowhere_else(wheel):
-    inside = [name for name in zipfile.ZipFile(wheel).namelist() if "hclm_fused" in name]
-    assert inside == ["hydra_plugins/hclm_fused.py"]
+def test_the_wheel_carries_the_whole_configuration_and_the_plugin_where_hydra_looks_for_it_and_nowhere_else(wheel):
+    inside = zipfile.ZipFile(wheel).namelist()
+    yaml = {name for name in inside if name.endswith(".yaml")}
+    assert yaml == {f"hclm_runner/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
+    assert [name for name in inside if "hclm_fused" in name] == ["hydra_plugins/hclm_fused.py"]
 
 
 @pytest.mark.slow
