@@ -65,7 +65,7 @@ def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
     with pytest.raises(Exception, match="frozen"):
         config.lam = 1.0
     plain = config.as_dict()
-    assert plain["surrogate"] == {"name": "variance", "_target_": "hclm_runner.surrogates.variance", "eps": 1.0}
+    assert plain["surrogate"] == {"name": "variance", "_target_": "variance", "eps": 1.0}
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
 
 

@@ -19,8 +19,8 @@ OLD_PATHS = [
     ("model", "hclm_runner.models.mlp", "mlp"),
     ("optimizer", "hclm_runner.optimizers.SGD", "sgd"),
     ("feedback", "hclm_runner.feedback.Annotator", "annotator"),
-    ("structure", "hclm_runner.physics.energy.group_sparsity", "group_sparsity"),
-    ("risk", "hclm_runner.physics.energy.asymmetric_cost", "asymmetric_cost"),
+    ("structure", "hclm_runner.energy.group_sparsity", "group_sparsity"),
+    ("risk", "hclm_runner.energy.asymmetric_cost", "asymmetric_cost"),
 ]
 
 

@@ -186,7 +186,7 @@ def test_what_a_user_ran_too_has_rows_of_its_own_after_the_papers(stores, tmp_pa
     own = ["optimizer=adam", "optimizer.name=aaa", "premises=true"]
     named = [[*own, f"surrogate={s}", f"regime={r}", f"lam={lam}"]
              for s, r, lam in itertools.product(("logdet", "variance"), ("fixed", "thermostat"), trajectories.LAMS)]  # fmt: skip
-    named += [[*each, "surrogate.name=aab"] for each in named if "surrogate=variance" in each]
+    named += [[*each, "surrogate.name=aab", "surrogate.eps=2.0"] for each in named if "surrogate=variance" in each]
     runs = trajectories.load(*map(str, stores), str(store_of(tmp_path / "own", *named)))
     assert runs["optimizer"].to_numpy().tolist() == ["descent", "plain", "sgd", "adam", "aaa"]
     assert runs["surrogate"].to_numpy().tolist() == ["softmax", "variance", "logdet", "aab"]

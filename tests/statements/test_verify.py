@@ -11,7 +11,7 @@ import pytest
 from experiments import statements
 from experiments.statements import NAMES, STATEMENTS, proposition_2, theorem_2, verify
 from experiments.statements.base import Gate, Measured, Statement, run, title
-from hclm_runner import surrogates
+from hclm_runner import parts, surrogates
 from hclm_runner.physics import observables
 from hclm_runner.refusal import ConfigError
 
@@ -123,27 +123,18 @@ def test_slow_gates_run_on_request_only_and_a_figure_is_named_where_there_is_one
 
 logdet, variance, softmax, forces = surrogates.logdet, surrogates.variance, surrogates.softmax, observables.forces
 BROKEN = {
-    "log-det of the wrong sign": ("Assumption 3", surrogates, "logdet", lambda Z, *, eps: -logdet(Z, eps=eps)),
-    "covariance by B - 1": (
-        "Assumption 3",
-        surrogates,
-        "logdet",
-        lambda Z, *, eps: logdet(Z, eps=eps * (len(Z) - 1) / len(Z)),
-    ),
-    "variance of the wrong sign": ("Proposition 3", surrogates, "variance", lambda Z, *, eps: -variance(Z, eps=eps)),
-    "a surrogate whose gradient is not a number": (
-        "Proposition 1",
-        surrogates,
-        "softmax",
-        lambda Z: softmax(Z) / (Z - Z).sum(),
-    ),
+    "log-det of the wrong sign": ("Assumption 3", "logdet", lambda Z, *, eps: -logdet(Z, eps=eps)),
+    "covariance by B - 1": ("Assumption 3", "logdet", lambda Z, *, eps: logdet(Z, eps=eps * (len(Z) - 1) / len(Z))),
+    "variance of the wrong sign": ("Proposition 3", "variance", lambda Z, *, eps: -variance(Z, eps=eps)),
+    "a surrogate whose gradient is not a number": ("Proposition 1", "softmax", lambda Z: softmax(Z) / (Z - Z).sum()),
 }
 
 
 @pytest.mark.parametrize("change", BROKEN)
 def test_a_broken_surrogate_turns_the_command_red(change, tmp_path, monkeypatch, capsys):
-    statement, module, name, broken = BROKEN[change]
-    monkeypatch.setattr(module, name, broken)
+    statement, name, broken = BROKEN[change]
+    monkeypatch.setattr(surrogates, name, broken)
+    monkeypatch.setitem(parts._registered, ("surrogate", name), broken)
     assert command("--only", statement, "--out", str(tmp_path)) == 1
     assert "FAIL" in capsys.readouterr().out
     rows = json.loads((tmp_path / "gates.json").read_text(), parse_constant=pytest.fail)
