@@ -131,14 +131,14 @@ def lowers_test_loss(cell: Cell, against: Cell) -> Claim:
 
         there = v[..., whole(v)]
         _, feedback, train = there[:, :n].mean(-1)
-        text = f"test loss at the validated lam, beside {against}"
+        text = f"test loss at the validated lam, relative to {against}"
         try:
             collapsed = bool(at_validated(train, feedback) >= NEAR_CHANCE * d.chance_loss and lowered(there) < -MARGIN)
         except ConfigError:
             text, collapsed = f"{text} (whether it collapsed is not known, for want of log K)", False
         return [Part(text, v, lowered, "<", -MARGIN, collapsed)]
 
-    says = f"{cell} lowers the validated test loss, beside {against}"
+    says = f"{cell} lowers the validated test loss, relative to {against}"
     return Claim(f"{cell.label}: test loss", None, says, parts)
 
 

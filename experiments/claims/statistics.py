@@ -83,7 +83,7 @@ def difference(v: Array) -> Array:
 
 
 def change(v: Array, at: int = -1) -> Array:
-    """Return the mean at one lam beside that at lam = 0, relative; v [lam, ..., seeds]."""
+    """Return the mean at one lam relative to that at lam = 0; v [lam, ..., seeds]."""
     m = v.mean(-1)
     return relative(m[at], m[0])
 
@@ -93,7 +93,7 @@ def relative(m: Array, zero: Array) -> Array:
     return (m - zero) / np.abs(zero)
 
 
-def beside(v: Array, *, at: int) -> Array:
+def relative_to_fixed(v: Array, *, at: int) -> Array:
     """Return the mean over lam and seeds of v[1] less that of v[0] at one lam, as a share of v[0] at lam = 0.
 
     v [2, lam, ..., seeds].

@@ -50,7 +50,7 @@ def smoothness(E: Scalar, theta: Tensor) -> Tensor:
     theta = theta.detach().requires_grad_()
     gE = _derivative(E(theta), theta, again=True)
     start = torch.randn(theta.shape[1], dtype=theta.dtype, generator=torch.Generator().manual_seed(0)).to(theta.device)
-    basis, images, diagonal, beside = [(start / start.norm()).expand_as(theta)], [], [], []
+    basis, images, diagonal, below = [(start / start.norm()).expand_as(theta)], [], [], []
     for _ in range(LANCZOS):
         w = _derivative((gE * basis[-1]).sum(1), theta)
         images.append(w.norm(dim=1))
@@ -58,11 +58,11 @@ def smoothness(E: Scalar, theta: Tensor) -> Tensor:
         for _ in range(2):  # once leaves what rounding lost; twice is enough (Parlett 1980)
             for q in basis:
                 w = w - (w * q).sum(1, keepdim=True) * q
-        beside.append(w.norm(dim=1))
-        new = beside[-1] > 1e-10 * images[0]  # else the space is exhausted
-        beside[-1] = torch.where(new, beside[-1], 0.0)
-        basis.append(torch.where(new[:, None], w / beside[-1][:, None], 0.0))
-    off = torch.stack(beside[:-1], 1)
+        below.append(w.norm(dim=1))
+        new = below[-1] > 1e-10 * images[0]  # else the space is exhausted
+        below[-1] = torch.where(new, below[-1], 0.0)
+        basis.append(torch.where(new[:, None], w / below[-1][:, None], 0.0))
+    off = torch.stack(below[:-1], 1)
     T = torch.diag_embed(torch.stack(diagonal, 1)) + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
     # eigvalsh raises on non-finite input, for all runs together.
     finite = T.isfinite().all((1, 2))
@@ -71,7 +71,7 @@ def smoothness(E: Scalar, theta: Tensor) -> Tensor:
 
 
 def next_step(E: Scalar, S: Scalar, theta: Tensor, moved: Tensor) -> dict[str, Tensor]:
-    """Return what a step Delta = moved - theta of an optimiser did to E and S, beside what the flow -gE would do.
+    """Return what a step Delta = moved - theta of an optimiser did to E and S, and what the flow -gE would do.
 
     - step_time: -<Delta, gE> / ||gE||^2, how long the flow needs for what the step goes along it. A step of full-batch
       gradient descent is exactly lr. NaN where gE = 0.

@@ -120,7 +120,7 @@ def test_a_claim_that_cannot_be_stated_is_a_line_that_says_what_it_lacks(tmp_pat
         for law in ("my_law", "rl_thermostat")
         for what in (
             "collapses at one lam or more",
-            "lowers the validated test loss, beside renyi under fixed at lam = 0",
+            "lowers the validated test loss, relative to renyi under fixed at lam = 0",
             "is steadier over lam than renyi under fixed",
         )
     ]
@@ -173,7 +173,7 @@ def test_a_comparator_can_be_named(tmp_path):
     command.main([str(folder), "--resamples", "100", "--against", "renyi", "my_law"])
     found, _ = written(folder)
     by_id = {claim["id"]: claim for claim in found["generic"]}
-    assert by_id["logdet / fixed: test loss"]["says"].endswith("beside renyi under my_law")
+    assert by_id["logdet / fixed: test loss"]["says"].endswith("relative to renyi under my_law")
     assert by_id["logdet / fixed: test loss"]["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
     assert "renyi / my_law: test loss" not in by_id, "a cell is not compared with itself"
     assert [line for line in found["lacking"] if "the paper's claims" not in line] == []

@@ -191,7 +191,7 @@ def test_a_grid_has_the_claims_of_each_of_its_cells():
     expected = [f"{s} / {law}: {kind}" for s in ("renyi", "variance", "logdet") for law in kinds for kind in kinds[law]]
     assert [claim.id for claim in claims] == expected
     says = {claim.id: claim.says for claim in claims}
-    assert says["renyi / my_law: test loss"].endswith("beside renyi under fixed at lam = 0")
+    assert says["renyi / my_law: test loss"].endswith("relative to renyi under fixed at lam = 0")
     assert says["renyi / my_law: steadier"].endswith("than renyi under fixed")
 
 

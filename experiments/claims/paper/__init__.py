@@ -1,6 +1,6 @@
 """The paper's claims about its Figures 5-32 and across them, in its order: the one table of them.
 
-A claim stands beside the function that returns its parts, in the file of the surrogate it speaks of. They need exactly
+A claim stands with the function that returns its parts, in the file of the surrogate it speaks of. They need exactly
 the paper's surrogates and regimes, each at all the same lam and seeds.
 
 - "Lower" and "higher" of a loss, gap, force or reward mean by 5% of the mean at lam = 0 of what it is compared with.

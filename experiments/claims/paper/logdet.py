@@ -24,7 +24,6 @@ from experiments.claims.paper.parts import (
 from experiments.claims.statistics import (
     Array,
     at_validated,
-    beside,
     difference,
     fall,
     half_time,
@@ -32,6 +31,7 @@ from experiments.claims.statistics import (
     mean,
     ratio,
     relative,
+    relative_to_fixed,
     roughness,
     slope,
     spike,
@@ -51,7 +51,7 @@ def fig16(d: Data) -> list[Part]:
         return (test[at] - at_validated(test, feedback)) / test[0]
 
     ends = [
-        Part(f"test loss of A at {name} beside its best", v, partial(worse, at=at), ">", MARGIN)
+        Part(f"test loss of A at {name} relative to its best", v, partial(worse, at=at), ">", MARGIN)
         for at, name in ((0, "lam = 0"), (-1, "the largest lam"))
     ]
     return ends + [steadier_over_lam(d, LOGDET, regime, 0.5) for regime in (B, C)]
@@ -81,9 +81,9 @@ def fig17(d: Data) -> list[Part]:
     collapsed = bool(harmed and contraction(there) < -0.25)
     pairs = ((LOGDET, VARIANCE), (VARIANCE, SOFTMAX))
     return [
-        Part("gap at the validated lam, beside lam = 0", best[LOGDET], contraction, "<", -0.25, collapsed),
+        Part("gap at the validated lam, relative to lam = 0", best[LOGDET], contraction, "<", -0.25, collapsed),
         *(
-            Part(f"gap of {a} beside {b}, each validated", np.stack([best[a], best[b]]), lower, "<", -MARGIN)
+            Part(f"gap of {a} relative to {b}, each validated", np.stack([best[a], best[b]]), lower, "<", -MARGIN)
             for a, b in pairs
         ),
     ]
@@ -96,8 +96,8 @@ def fig18(d: Data) -> list[Part]:
     for regime in (B, C):
         v = np.stack([d.final(LOGDET, A, "force"), d.final(LOGDET, regime, "force")])
         for at, name in ((0, "A at lam = 0"), (-1, "A at the largest lam")):
-            text, sense = f"force of {regime} beside {name}", "<" if at == 0 else ">"
-            parts.append(Part(text, v, partial(beside, at=at), sense, -MARGIN if at == 0 else MARGIN))
+            text, sense = f"force of {regime} relative to {name}", "<" if at == 0 else ">"
+            parts.append(Part(text, v, partial(relative_to_fixed, at=at), sense, -MARGIN if at == 0 else MARGIN))
     return parts
 
 
@@ -227,7 +227,7 @@ def fig29(d: Data) -> list[Part]:
     """With logdet, C's test loss is not above B's by 5%, and is steadier over seeds."""
     v = pair(d, LOGDET, "test_loss", C, B)
     return [
-        Part("test loss, C beside B, mean over lam", v, difference, "<", MARGIN),
+        Part("test loss, C relative to B, mean over lam", v, difference, "<", MARGIN),
         steadier_over_seeds(d, LOGDET, "test_loss", C, B),
     ]
 

@@ -29,7 +29,7 @@ def pair(d: Data, surrogate: str, column: str, ours: str, theirs: str) -> Array:
 
 def compared(d: Data, surrogate: str, column: str, ours: str, theirs: str, sense: str) -> Part:
     """Return the part that one regime's mean over lam is lower, or higher, than another's by the margin."""
-    text = f"{words(column)}, {ours} beside {theirs}, mean over lam"
+    text = f"{words(column)}, {ours} relative to {theirs}, mean over lam"
     bound = MARGIN if sense == ">" else -MARGIN
     return Part(text, pair(d, surrogate, column, ours, theirs), difference, sense, bound)
 

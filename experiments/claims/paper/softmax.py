@@ -28,7 +28,7 @@ def fig05(d: Data) -> list[Part]:
         test, feedback = v.mean(-1)
         return relative(at_validated(test, feedback), test[0])
 
-    return [Part("test loss at the validated lam, beside lam = 0", v, best, ">", -MARGIN)]
+    return [Part("test loss at the validated lam, relative to lam = 0", v, best, ">", -MARGIN)]
 
 
 @claim("6", 6, "softmax: the gap does not contract, and worsens at high lam")
@@ -41,10 +41,10 @@ def fig06(d: Data) -> list[Part]:
         return relative(m[-2:].mean(0), m[0])
 
     each = [
-        Part(f"gap at lam = {lam:g}, beside lam = 0", gap, partial(change, at=at), ">", -MARGIN)
+        Part(f"gap at lam = {lam:g}, relative to lam = 0", gap, partial(change, at=at), ">", -MARGIN)
         for at, lam in enumerate(d.grid["lam0"].to_numpy()[1:], 1)
     ]
-    return [*each, Part("gap at the two largest lam, beside lam = 0", gap, top, ">", MARGIN)]
+    return [*each, Part("gap at the two largest lam, relative to lam = 0", gap, top, ">", MARGIN)]
 
 
 @claim("7", 7, "softmax: the force is small and noisy")
@@ -71,7 +71,13 @@ def fig08(d: Data) -> list[Part]:
     """Softmax entropy falls by a fifth at the largest lam; the log-det rate and the effective rank do not fall."""
     rows = (("entropy", "<", -0.2), ("logdet_rate", ">", -MARGIN), ("effective_rank", ">", -MARGIN))
     return [
-        Part(f"{words(column)} at the largest lam, beside lam = 0", d.final(SOFTMAX, A, column), change, sense, bound)
+        Part(
+            f"{words(column)} at the largest lam, relative to lam = 0",
+            d.final(SOFTMAX, A, column),
+            change,
+            sense,
+            bound,
+        )
         for column, sense, bound in rows
     ]
 
@@ -85,13 +91,13 @@ def fig09(d: Data) -> list[Part]:
         d.final(SOFTMAX, B, "test_loss"), d.final(SOFTMAX, A, "test_loss"), d.final(SOFTMAX, A, "feedback_loss")
     ])  # fmt: skip
 
-    def beside_best(v: Array) -> Array:
+    def relative_to_best(v: Array) -> Array:
         ours, fixed, feedback = v.mean(-1)
         return (ours.mean(0) - at_validated(fixed, feedback)) / fixed[0]
 
     return [
         Part("standard deviation of lam_t after warm-up, thermostat", moves, mean, ">", 0),
-        Part("test loss of the thermostat beside the best fixed lam", v, beside_best, ">", -MARGIN),
+        Part("test loss of the thermostat relative to the best fixed lam", v, relative_to_best, ">", -MARGIN),
     ]
 
 
