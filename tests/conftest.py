@@ -1,6 +1,7 @@
 """What several tests share: one thread (kernels here are tiny), the command line in this process, a user's own module."""
 
 import io
+import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""For the processes that sweeps start: a lone bundle trains on two threads, and one that waits for the other would spin
+on a core that another test needs. It cost up to twenty seconds a test on a busy machine."""
 
 
 @pytest.fixture(autouse=True)
