@@ -98,7 +98,7 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
     ended = threading.Event()
 
     def press() -> None:
-        """Send SIGINT to this process once something is written, while the next bundle trains for minutes."""
+        """Send SIGINT to this process once something is written, while the other bundle trains for minutes."""
         while not ended.wait(0.01):
             if shards(Path("outputs/default/runs")):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -106,7 +106,7 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
 
     finger = threading.Thread(target=press, daemon=True)
     finger.start()
-    stopped = cli("-m", *SMALL, "epochs=3,400000", "seed=0,1", "sweep.workers=1")
+    stopped = cli("-m", *SMALL, "epochs=3,400000", "seed=0,1", "sweep.workers=2")
     ended.set()
     finger.join()
     assert stopped.code == 130
@@ -121,10 +121,10 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
 
 @pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once(tmp_path):
-    driver = spawn(tmp_path, "-m", *SMALL, "epochs=3,400000", "sweep.workers=1")
+    driver = spawn(tmp_path, "-m", *SMALL, "epochs=3,400000", "sweep.workers=2")
     assert driver.stderr is not None
     seen = ""
-    while "runs/s" not in seen:  # one bundle is written, and the next trains for minutes
+    while "runs/s" not in seen:  # one bundle is written, and the other trains for minutes
         line = driver.stderr.readline()
         assert line, seen
         seen += line
