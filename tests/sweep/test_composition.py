@@ -36,12 +36,12 @@ def test_the_stock_launcher_gives_the_same_store(cli, clean):
         (["surrogate=glob(*,exclude=[custom,logdet])", "lam=choice(0.1)", "seed=range(1,4,2)"], 4),
         (
             [
-                "lam='0.1',\"0.2\"",
+                "lam=0.1,0.2",
                 "model.hidden=[8,4],[8]",
                 "regime=thermostat",
                 "regime.setpoint=null",
             ],
-            2,  # four jobs: a label is not part of the identity
+            4,
         ),
         pytest.param(["seed=sort(3,1,2,reverse=true)", "lam=tag(a,b,choice(0.1,0.2))"], 6, marks=pytest.mark.slow),
     ],
