@@ -12,6 +12,8 @@ from torch.func import vmap
 
 from hclm_runner.physics.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
 
+pytestmark = pytest.mark.kernels
+
 
 def normal(seed: int, *shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))

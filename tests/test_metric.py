@@ -9,6 +9,8 @@ from hclm_runner.physics.energy import cross_entropy, squared_error
 from hclm_runner.physics.metric import force, gauss_newton
 from hclm_runner.training.trainer import train
 
+pytestmark = pytest.mark.kernels
+
 SMALL = ["epochs=4", "task.train=64", "task.feedback=16", "task.test=16", "model.hidden=[5]", "model.representation=3"]
 
 

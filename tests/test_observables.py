@@ -12,6 +12,8 @@ from hclm_runner.physics.energy import squared_error
 from hclm_runner.physics.observables import accuracy, confidence, forces, geometry
 from hclm_runner.surrogates import logdet, softmax, variance
 
+pytestmark = pytest.mark.kernels
+
 
 def effective_rank(Z: torch.Tensor) -> torch.Tensor:
     return geometry(Z, torch.tensor(1.0))["effective_rank"]

@@ -11,6 +11,8 @@ from hclm_runner.records import ON_REQUEST
 from hclm_runner.refusal import ConfigError
 from hclm_runner.training.trainer import train
 
+pytestmark = pytest.mark.kernels
+
 SMALL = ["epochs=4", "task.train=64", "task.feedback=16", "task.test=16", "model.hidden=[5]", "model.representation=3"]
 
 

@@ -156,6 +156,7 @@ def test_a_run_agrees_with_the_reference_whatever_the_annotator(feedback, policy
     assert np.ptp(columns["setpoint"]) > 0  # the feedback did move something
 
 
+@pytest.mark.kernels
 def test_runs_fused_with_every_float_different_agree_with_the_reference():
     first = ["omega=0.01", "rho=0.1", *CRITIQUE, "feedback=noisy"]
     second = [
@@ -169,6 +170,7 @@ def test_runs_fused_with_every_float_different_agree_with_the_reference():
     check(run_of(*first), run_of(*second), run_of(*second, "seed=5"))
 
 
+@pytest.mark.kernels
 def test_a_run_on_real_data_agrees_with_the_reference():
     check(run_of("seed=3", *CRITIQUE, task=["task=wine"]))
 
@@ -181,6 +183,7 @@ def regression(rng: np.random.Generator, *, train: int, feedback: int, test: int
     return Task(split(train), split(feedback), split(test), None)
 
 
+@pytest.mark.kernels
 def test_a_regression_run_agrees_with_the_reference():
     task = ["task=custom", f"task._target_={__name__}.regression", *(f"+{size}" for size in SMALL)]
     columns = check(run_of("regime.setpoint=1.5", *THERMOSTAT, task=task))
