@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner.config import CONF, RunConfig, explain, resolve
+from hclm_runner.config import CONF, explain, resolve
 from hclm_runner.refusal import ConfigError
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
-        codes.append(_say(2, str(explain(error, list(RunConfig.model_fields)))))
+        codes.append(_say(2, str(explain(error))))
     sys.exit(max(codes, default=0))
 
 

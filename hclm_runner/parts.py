@@ -35,6 +35,22 @@ ROOMS = {
 }
 
 
+OLD_PATHS = {
+    **{f"hclm_runner.surrogates.{name}": ("surrogate", name) for name in ("logdet", "variance", "softmax")},
+    "hclm_runner.regimes.Fixed": ("regime", "fixed"),
+    "hclm_runner.regimes.Thermostat": ("regime", "thermostat"),
+    "hclm_runner.regimes.RLThermostat": ("regime", "rl_thermostat"),
+    **{f"hclm_runner.tasks.{name}": ("task", name) for name in ("gaussian_mixture", "digits", "breast_cancer", "wine")},
+    "hclm_runner.models.mlp": ("model", "mlp"),
+    "hclm_runner.optimizers.SGD": ("optimizer", "sgd"),
+    "hclm_runner.optimizers.Adam": ("optimizer", "adam"),
+    "hclm_runner.feedback.Annotator": ("feedback", "annotator"),
+    "hclm_runner.energy.group_sparsity": ("structure", "group_sparsity"),
+    "hclm_runner.energy.asymmetric_cost": ("risk", "asymmetric_cost"),
+}
+"""The dotted path that a part had before parts had names -> its group and name. They go with the next release."""
+
+
 class Part(NamedTuple):
     """What identifies one of our parts."""
 
@@ -48,7 +64,13 @@ _registered: dict[tuple[str, str], Target] = {}
 
 
 def part(group: str, name: str, *, version: int) -> Callable[[T], T]:
-    """Register the decorated function or class as our part of this name."""
+    """Register the decorated function or class as our part of this name.
+
+    Raises:
+        ValueError: If there is no such group, or the name is taken.
+    """
+    if group not in ROOMS or (group, name) in _registered:
+        raise ValueError(f"no group {group}" if group not in ROOMS else f"two parts named {group} {name}")
 
     def register(target: T) -> T:
         target._part = Part(group, name, version)  # type: ignore[attr-defined]  # noqa: SLF001 - of its own
@@ -59,10 +81,9 @@ def part(group: str, name: str, *, version: int) -> Callable[[T], T]:
 
 
 def part_of(target: Target) -> Part | None:
-    """Return what identifies a target that is ours; None for a user's own, a subclass of ours included."""
-    own = vars(target) if hasattr(target, "__dict__") else {}
-    found: Part | None = own.get("_part")
-    return found
+    """Return what identifies a target that is ours; None for a user's own, one that wraps or extends ours included."""
+    found: Part | None = getattr(target, "_part", None)
+    return found if found and _registered.get((found.group, found.name)) is target else None
 
 
 def names(group: str) -> list[str]:
@@ -75,13 +96,3 @@ def find(group: str, name: str) -> Target | None:
     """Return our part of this name, or None."""
     importlib.import_module(ROOMS[group].module)
     return _registered.get((group, name))
-
-
-def at_old_path(path: str) -> Target | None:
-    """Return the part that had this dotted path before parts had names, or None."""
-    home, _, name = path.rpartition(".")
-    home = "hclm_runner.physics.energy" if home == "hclm_runner.energy" else home
-    if home not in {room.module for room in ROOMS.values()}:
-        return None
-    target = getattr(importlib.import_module(home), name, None)
-    return target if target is not None and part_of(target) else None

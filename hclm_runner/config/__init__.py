@@ -1,9 +1,8 @@
 """The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it, `words` refuses it."""
 
 from hclm_runner.config.choices import Choice
-from hclm_runner.config.resolve import CONF, configure, resolve
+from hclm_runner.config.resolve import CONF, configure, explain, resolve
 from hclm_runner.config.schema import EXECUTION, SCHEMA_VERSION, RunConfig
-from hclm_runner.config.words import explain
 from hclm_runner.refusal import ConfigError
 
 __all__ = [

@@ -1,9 +1,12 @@
 """One option of a group: which part it is, the options it is called with, and its share of a run's identity."""
 
+import builtins
 import dataclasses
 import hashlib
 import inspect
+import json
 import pkgutil
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,7 +20,14 @@ from hclm_runner import parts
 from hclm_runner.config.words import refusal, suggest
 from hclm_runner.refusal import ConfigError, one_line
 
-STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+STRICT = ConfigDict(
+    strict=True,
+    extra="forbid",
+    frozen=True,
+    allow_inf_nan=False,
+    arbitrary_types_allowed=True,
+    validate_default=True,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Choice:
     target: str
     """The registered name of one of our parts, or the dotted path of a user's own."""
     options: Mapping[str, Any]
+    code: tuple[str | int, ...]
+    """Which code that is, as it was when the choice was made: see `_code`."""
 
     def load(self) -> Callable[..., Any]:
         """Import and return the target."""
@@ -41,17 +53,18 @@ class Choice:
         return {key: value for key, value in self.options.items() if type(value) not in varying}
 
     def identity(self) -> dict[str, Any]:
-        """Return what of it determines a result: the options, and which code is called with them.
+        """Return what of it determines a result: the code, and the options that it is called with; no label."""
+        return {"code": self.code, "options": dict(self.options)}
 
-        Of our parts that is the registered name and version; of a user's own the name in its file and a hash of that
-        file (not of what it imports). Neither the label nor the place of a file is in it: what is renamed or moved is
-        the same run.
+    def check_unchanged(self) -> None:
+        """Refuse code that is no longer what it was when the choice was made.
+
+        Raises:
+            ConfigError: If a file of the user's was edited since.
         """
-        target = self.load()
-        own = parts.part_of(target)
-        path = self.target.replace(":", ".")
-        code = (own.name, own.version) if own else (path.rpartition(".")[2], _source_hash(path))
-        return {"part": code, "options": dict(self.options)}
+        if _code(self.load(), self.target) != self.code:
+            wanted = "the code that this sweep began with, but its file was edited; start the sweep again"
+            raise ConfigError(f"{self.group}._target_", self.target, wanted)
 
 
 def _choice(value: object, info: ValidationInfo) -> Choice:
@@ -72,15 +85,11 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     except ValidationError as error:
         raise refusal(error, schema, prefix=f"{group}.") from None
     options = {key: getattr(parsed, key) for key in schema.model_fields}
-    if callable(check := getattr(function, "check", None)):
-        try:
-            check(**options)
-        except ConfigError as error:
-            raise ConfigError(f"{group}.{error.key}", error.value, error.expected) from None
-    name = target.rpartition(".")[2] if value.get("name") is None else value["name"]
+    _check_options(function, group, target, options)
+    name = re.split("[.:]", target)[-1] if value.get("name") is None else value["name"]
     if not isinstance(name, str):
         raise ConfigError(f"{group}.name", name, "text")
-    return Choice(group, name, target, options)
+    return Choice(group, name, target, options, _code(function, target))
 
 
 Group = Annotated[Choice, BeforeValidator(_choice)]
@@ -89,14 +98,32 @@ Group = Annotated[Choice, BeforeValidator(_choice)]
 @lru_cache(maxsize=256)
 def _present_name(group: str, path: str) -> str:
     """Return the registered name of a part of ours that was given by its old dotted path; else the path as it is."""
-    moved = parts.at_old_path(path)
-    if moved is None:
+    of, name = parts.OLD_PATHS.get(path, (None, path))
+    if of != group:
         return path
-    own = parts.part_of(moved)
-    assert own is not None
-    message = f"{group}._target_={path} is {group}._target_={own.name} now; the old path will go in the next release"
+    message = f"{group}._target_={path} is {group}._target_={name} now; the old path will go in the next release"
     warnings.warn(message, FutureWarning, stacklevel=2)
-    return own.name
+    return name
+
+
+def _check_options(function: Callable[..., Any], group: str, target: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a record cannot keep, and those that the part itself refuses, by its class method `check`."""
+    for key, option in options.items():
+        try:
+            json.dumps(option)
+        except (TypeError, ValueError):
+            wanted = "a value that YAML has: a number, text, true or false, null, a list or a mapping of them"
+            raise ConfigError(f"{group}.{key}", option, wanted) from None
+    if not isinstance(inspect.getattr_static(function, "check", None), classmethod | staticmethod):
+        return
+    try:
+        function.check(**options)  # type: ignore[attr-defined]
+    except ConfigError as error:
+        raise ConfigError(f"{group}.{error.key}", error.value, error.expected) from None
+    except Exception as error:
+        raise ConfigError(
+            f"{group}._target_", target, f"options that its check takes, got {one_line(error)}"
+        ) from error
 
 
 def _load(group: str, target: str) -> Callable[..., Any]:
@@ -122,38 +149,54 @@ def _options_schema(function: Callable[..., Any], group: str, target: str) -> ty
     """Return the schema of a target's options: its parameters after the inputs of its group, by their annotations."""
     key, inputs = f"{group}._target_", parts.ROOMS[group].inputs
     try:
-        parameters = list(_signature(function).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
         raise ConfigError(key, target, f"a Python function or class, got {error}") from error
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(positional) < len(inputs):
         raise ConfigError(key, target, f"a function of ({', '.join(inputs)}) and options")
     options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    fields: dict[str, Any] = {
-        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
-        for p in options
-    }
     try:
+        fields: dict[str, Any] = {
+            p.name: (_annotation(p, function), ... if p.default is p.empty else p.default) for p in options
+        }
         with warnings.catch_warnings(action="ignore"):  # an option may share a name with one of pydantic's own
             return create_model(target, __config__=STRICT, **fields)
     except Exception as error:
         raise ConfigError(key, target, f"options that can be checked, got {' '.join(str(error).split())}") from error
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a signature whose annotations are objects, where they can be looked up, even if written as text."""
+def _annotation(parameter: inspect.Parameter, function: Callable[..., Any]) -> Any:
+    """Return an option's annotation; one written as text is looked up where the function was written.
+
+    Any, if it names what only a type checker imports.
+    """
+    if parameter.annotation is parameter.empty:
+        return Any
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    alone = type("alone", (), {"__annotations__": {parameter.name: parameter.annotation}})
+    home = vars(sys.modules.get(getattr(function, "__module__", ""), builtins))
     try:
-        return inspect.signature(function, eval_str=True)
-    except NameError:  # a name that only a type checker imports: such an option takes any value
-        plain = inspect.signature(function)
-        unknown = {name: p.replace(annotation=Any) for name, p in plain.parameters.items() if type(p.annotation) is str}
-        return plain.replace(parameters=[unknown.get(name, p) for name, p in plain.parameters.items()])
+        return inspect.get_annotations(alone, globals=dict(home), eval_str=True)[parameter.name]
+    except NameError:
+        return Any
 
 
-def _source_hash(path: str) -> str | None:
-    """Return a hash of the file through which a user's own target is reached: editing it makes a new run."""
+def _code(function: Callable[..., Any], target: str) -> tuple[str | int, ...]:
+    """Return which code a target is: of one of our parts its registered name and version.
+
+    Of a user's own it is its name within its module, and a hash of the file through which it is reached and of the one
+    that defines it, if that is another: editing them makes a new run (editing what they import does not). No module's
+    name is in it, so that what is moved is the same run.
+    """
+    if own := parts.part_of(function):
+        return own.name, own.version
+    path = target.replace(":", ".")
     home = path
     while home not in sys.modules and "." in home:
         home = home.rpartition(".")[0]
-    file = Path(getattr(sys.modules.get(home), "__file__", None) or "")
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    modules = dict.fromkeys([home, getattr(inspect.unwrap(function), "__module__", home)])
+    files = [Path(getattr(sys.modules.get(name), "__file__", None) or "") for name in modules]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in dict.fromkeys(files) if file.is_file()]
+    return path[len(home) + 1 :], *hashes

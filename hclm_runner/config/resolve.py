@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from hclm_runner.config import words
 from hclm_runner.config.schema import RunConfig
-from hclm_runner.config.words import explain, refusal
 from hclm_runner.refusal import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, RunConfig) from None
+        raise words.refusal(error, RunConfig) from None
     return config
 
 
@@ -58,14 +58,20 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise explain(error, list(RunConfig.model_fields)) from error
+        raise explain(error) from error
     return resolve(cfg)
+
+
+def explain(error: Exception) -> ConfigError:
+    """Return what Hydra or OmegaConf refused, as a `ConfigError`."""
+    return words.explain(error, list(RunConfig.model_fields))
 
 
 def _check_eps(values: Mapping[str, Any]) -> None:
     """Name sigma, not eps, when eps is 0 or infinite in the run's dtype only because it follows sigma."""
     surrogate, sigma = values.get("surrogate"), values.get("sigma")
-    eps = surrogate.get("eps") if isinstance(surrogate, dict) else None
+    surrogate = surrogate if isinstance(surrogate, dict) else {}
+    eps = surrogate.get("eps") if surrogate.get("_target_") in ("logdet", "variance") else None
     if isinstance(sigma, int | float) and sigma >= 0 and eps is not None and eps == _square(sigma):
         limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
         if not limit < eps < 1 / limit:

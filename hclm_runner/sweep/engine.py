@@ -51,7 +51,7 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            refused.setdefault(str(explain(error, list(RunConfig.model_fields))), []).append(" ".join(overrides))
+            refused.setdefault(str(explain(error)), []).append(" ".join(overrides))
     if configs and configs[0].sweep.verify:
         composer.check(jobs, configs[0].sweep.verify)
     codes = [2 if refused else 0]
