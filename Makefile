@@ -43,7 +43,7 @@ verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify
 
 theory: .venv  ## the theorems on real runs: what they assume, Theorem 3 over samples, Proposition 4 (2240 runs)
-	for name in $$($(BIN)/python -m experiments statements --sweeps); do \
+	names=$$($(BIN)/python -m experiments statements --sweeps) || exit 2; for name in $$names; do \
 		$(BIN)/python -m hclm_runner -m experiment=$$name || test $$? -eq 1 || exit 2; \
 	done
 	$(BIN)/python -m experiments theory

@@ -1,6 +1,7 @@
 """The command: python -m hclm_runner [group=option] [key=value] ..."""
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -53,6 +54,7 @@ def main() -> None:
         if codes or asked_for_traceback:
             raise
         codes.append(_say(2, str(explain(error))))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the interpreter ends is no error
     sys.exit(max(codes, default=0))
 
 

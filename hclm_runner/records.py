@@ -28,7 +28,7 @@ COLUMNS = (
     *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
     *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss", *ON_REQUEST),
 )
-"""What is measured at each epoch; the README has a line on each."""
+"""What is measured at each epoch; docs/records.md has a line on each."""
 
 
 class Records(NamedTuple):

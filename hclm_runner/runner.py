@@ -51,7 +51,8 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:
-        trained = train([config], device=device, compile=compiles(config, size_of(config).seconds), progress=show)
+        seconds = size_of(config).seconds if config.compile == "auto" else 0.0
+        trained = train([config], device=device, compile=compiles(config, seconds), progress=show)
     seconds = time.perf_counter() - start
     records = trained.frame()
     paths = store.write(folder, records, describe(trained, device, seconds))

@@ -145,3 +145,139 @@ def test_a_law_must_say_whether_it_uses_feedback_and_is_refused_where_there_is_n
         train([configure([*task, *listener])])
     with pytest.raises(ConfigError, match=r"regime.setpoint=null: expected the entropy to hold"):
         train([configure([*task, "regime=thermostat"])])
+
+
+def wrapping(tmp_path, monkeypatch, name, source):
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def own(path, *more):
+    return configure(["surrogate=custom", f"surrogate._target_={path}", *more])
+
+
+def test_a_function_that_wraps_ours_is_not_ours(tmp_path, monkeypatch):
+    source = "import functools\nfrom hclm_runner.surrogates import logdet\n@functools.wraps(logdet)\n"
+    wrapping(
+        tmp_path, monkeypatch, "wraps_ours", source + "def doubled(Z, *, eps):\n    return 2 * logdet(Z, eps=eps)\n"
+    )
+    assert own("wraps_ours.doubled", "+surrogate.eps=1.0").run_id != configure().run_id
+
+
+def test_two_parts_of_one_file_are_two_and_a_file_that_only_passes_a_part_on_is_not_all_that_counts(
+    tmp_path, monkeypatch
+):
+    classes = "".join(
+        f"class {name}:\n    @staticmethod\n    def S(Z):\n        return {k} * Z.sum()\n"
+        for k, name in enumerate("AB")
+    )
+    wrapping(tmp_path, monkeypatch, "two_of_one", classes)
+    assert own("two_of_one.A.S").run_id != own("two_of_one.B.S").run_id
+    for k, package in enumerate(("passed_on_a", "passed_on_b")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("from .impl import S\n")
+        (tmp_path / package / "impl.py").write_text(f"def S(Z):\n    return {k} * Z.sum()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert own("passed_on_a.S").run_id != own("passed_on_b.S").run_id
+    assert own("passed_on_a:S").run_id == own("passed_on_a.S").run_id
+    assert own("passed_on_a:S").surrogate.name == "S"
+
+
+def test_an_id_stays_what_it_was_when_the_file_is_edited_later_and_the_edit_is_noticed(tmp_path, monkeypatch):
+    wrapping(tmp_path, monkeypatch, "edited_later", "def S(Z):\n    return Z.sum()\n")
+    run = own("edited_later.S")
+    before = run.run_id
+    run.surrogate.check_unchanged()
+    (tmp_path / "edited_later.py").write_text("def S(Z):\n    return 2 * Z.sum()\n")
+    assert run.run_id == before
+    with pytest.raises(
+        ConfigError, match=r"surrogate._target_=edited_later.S: expected the code that this sweep began"
+    ):
+        run.surrogate.check_unchanged()
+
+
+def test_options_are_checked_one_by_one_defaults_too(tmp_path, monkeypatch):
+    source = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+import torch
+from hclm_runner.ranges import Positive
+if TYPE_CHECKING:
+    from torch import Tensor
+
+def S(Z: Tensor, *, eps: Positive, k: float = 1, of: Tensor = None):
+    return Z.sum()
+
+def wrong_default(Z, *, eps: Positive = -1.0):
+    return Z.sum()
+
+def no_such_type(Z, *, eps: torch.Tensr):
+    return Z.sum()
+
+def not_of_yaml(Z, *, dtype=object()):
+    return Z.sum()
+"""
+    wrapping(tmp_path, monkeypatch, "options_of_mine", source)
+    with pytest.raises(ConfigError, match=r"surrogate.eps=-1: expected a finite number > 0"):
+        own("options_of_mine.S", "+surrogate.eps=-1")
+    given, left = (
+        own("options_of_mine.S", "+surrogate.eps=1.0", "+surrogate.k=1.0"),
+        own("options_of_mine.S", "+surrogate.eps=1.0"),
+    )
+    assert given.run_id == left.run_id
+    with pytest.raises(ConfigError, match=r"surrogate.eps=-1.0: expected a finite number > 0"):
+        own("options_of_mine.wrong_default")
+    with pytest.raises(ConfigError, match=r"surrogate._target_=options_of_mine.no_such_type"):
+        own("options_of_mine.no_such_type", "+surrogate.eps=1.0")
+    with pytest.raises(ConfigError, match=r"surrogate.dtype=.*expected a value that YAML has"):
+        own("options_of_mine.not_of_yaml")
+
+
+class Loose(Fixed):
+    def __init__(self, low: float, high: float) -> None:
+        pass
+
+    @classmethod
+    def check(cls, **options):
+        if options["low"] >= options["high"]:
+            raise ValueError("low must be below high")
+
+
+class Instance(Fixed):
+    def check(self):
+        raise AssertionError("not the contract's: it belongs to an instance")
+
+
+def test_a_users_check_may_raise_anything_and_a_method_of_that_name_is_left_alone():
+    bounds = ["+regime.low=2.0", "+regime.high=1.0"]
+    with pytest.raises(
+        ConfigError, match=r"regime._target_=.*Loose: expected options .* got ValueError: low must be below high"
+    ):
+        configure(["regime=custom", f"regime._target_={__name__}.Loose", *bounds])
+    assert configure(["regime=custom", f"regime._target_={__name__}.Instance"]).regime.options == {}
+
+
+class OfOneRun(Fixed):
+    def update(self, state, seen):
+        return state | {"lam": state["lam"] * (2 if seen.entropy > 1 else 1)}
+
+
+class Counting(Fixed):
+    def init(self, lam0, reference):
+        return super().init(lam0, reference) | {"n": 0}
+
+
+@pytest.mark.parametrize(
+    ("law", "reason"), [("OfOneRun", "Boolean value of Tensor"), ("Counting", "no attribute 'shape'")]
+)
+def test_a_law_that_is_not_elementwise_is_refused_before_it_trains(law, reason):
+    with pytest.raises(ConfigError, match=f"regime._target_=.*{law}: expected a law with .*{reason}"):
+        train([configure(["regime=custom", f"regime._target_={__name__}.{law}", "task.train=64", "epochs=1"])])
+
+
+def test_a_name_is_taken_once_and_a_group_must_exist():
+    with pytest.raises(ValueError, match="two parts named surrogate logdet"):
+        parts.part("surrogate", "logdet", version=2)
+    with pytest.raises(ValueError, match="no group surrogates"):
+        parts.part("surrogates", "mine", version=1)

@@ -22,7 +22,7 @@ PROMISES: dict[str, frozenset[str]] = {
     "variance": frozenset({"translation", "orthogonal", "diagonal"}),
     "softmax": frozenset({"row_shift", "bounded_by_log_d", "vanishing_force"}),
 }
-"""What each surrogate promises, beside S >= 0 and indifference to the order of the batch. Tests check that each
+"""What each surrogate promises, besides S >= 0 and indifference to the order of the batch. Tests check that each
 promise is kept, and that each promise a surrogate does not make is one it breaks.
 
 - translation: S(Z + 1 c^T) = S(Z) for any c in R^d.

@@ -28,7 +28,7 @@ def logdet(Z: Tensor, *, eps: Positive) -> Tensor:
     centred = Z.double() - Z.double().mean(0)
     gram = centred.T @ centred if d <= B else centred @ centred.T
     identity = torch.eye(min(B, d), dtype=gram.dtype, device=Z.device)
-    # cholesky_ex reports failure instead of raising: one run's overflow must not stop the runs vectorised beside it.
+    # cholesky_ex reports failure instead of raising: one run's overflow must not stop the runs vectorised with it.
     factor, info = torch.linalg.cholesky_ex(identity + gram / (B * eps))
     S = factor.diagonal().log().sum()
     return torch.where(info == 0, S, torch.nan).to(Z.dtype)

@@ -24,12 +24,14 @@ class Result:
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> titles of the runs."""
+    stopped: str | None = None
+    """Why it ended before all was tried; None if it did not."""
     interrupted: bool = False
 
     @property
     def code(self) -> int:
         """The exit code: 130 interrupted, 1 if a run has no result or diverged, else 0."""
-        return INTERRUPTED if self.interrupted else int(bool(self.diverged or self.failed))
+        return INTERRUPTED if self.interrupted else int(bool(self.diverged or self.failed or self.stopped))
 
 
 class SweepProgress:
@@ -72,8 +74,8 @@ class SweepProgress:
 def announce(plan: Plan, folder: Path) -> None:
     """Say what a sweep is about to do."""
     if plan.bundles:
-        how = f"{plan.workers} process{'es' if plan.workers > 1 else ''} on {plan.device}"
-        say(f"{folder}/: {plan.runs} runs to train in {len(plan.bundles)} bundles, {how}; {plan.stored} in the store")
+        where = f"{plan.workers} process{'es' if plan.workers > 1 else ''} on {plan.device}"
+        say(f"{folder}/: {plan.runs} runs to train in {len(plan.bundles)} bundles, {where}; {plan.stored} in the store")
 
 
 def dry_run(plan: Plan, folder: Path) -> None:
@@ -90,7 +92,7 @@ def dry_run(plan: Plan, folder: Path) -> None:
     by_shape = Counter((b[0].surrogate.name, b[0].regime.name, b[0].task.name, len(b)) for b in plan.bundles)
     for (surrogate, regime, task, size), count in by_shape.items():
         console.print(f"  {count} bundle{'s' if count > 1 else ''} of {size}: {surrogate} / {regime} / {task}")
-    about = f"about {max(plan.seconds, 1):.0f} s and {max(plan.gigabytes, 0.1):.1f} GiB beside the programs' own"
+    about = f"about {max(plan.seconds, 1):.0f} s and {max(plan.gigabytes, 0.1):.1f} GiB without the programs' own"
     console.print(f"{plan.runs} runs would train in {len(plan.bundles)} bundles, {plan.workers} at a time: {about}.")
 
 
@@ -120,6 +122,8 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
             _some(reason, titles)
     for reason, titles in failed.items():
         _some(reason, titles)
+    if result.stopped:
+        say(f"error: {result.stopped}")
     if result.finished:
         console.print(f"{result.finished / seconds:.1f} runs/s, {seconds:.1f} s")
     console.print(f'  pandas.read_parquet("{folder}/records")', markup=False)

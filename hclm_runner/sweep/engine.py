@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import store, terminal
 from hclm_runner.config import RunConfig, explain, resolve
+from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ConfigError, one_line
 from hclm_runner.sweep import board
@@ -80,9 +81,9 @@ def execute(configs: Sequence[RunConfig]) -> int:
                 try:
                     _Supervisor(plan, folder, progress, result, stop).run()
                 except _StartError as error:
-                    result.failed[f"a process cannot be started: {error}"] = ["the bundles that were left"]
+                    result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
-                    result.failed[f"the store cannot be written: {error.strerror or error}"] = ["the bundle in flight"]
+                    result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
     return max(result.code, int(bool(plan.diverged)))
 
@@ -113,6 +114,10 @@ class _Supervisor:
                     assert isinstance(connection, Connection)
                     self._receive(connection)
             self.result.interrupted = self.stop()
+            while self.stop() and (ready := wait(list(self.active), timeout=0)):  # what is finished is written
+                for connection in ready:
+                    assert isinstance(connection, Connection)
+                    self._receive(connection)
         finally:
             for process, *_ in self.active.values():
                 process.kill()
@@ -123,8 +128,8 @@ class _Supervisor:
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         try:
             process.start()
-        except OSError as error:
-            raise _StartError(error.strerror or str(error)) from error
+        except (OSError, EOFError) as error:  # EOFError: the server of processes was refused the fork
+            raise _StartError(one_line(error)) from error
         theirs.close()
         self.active[ours] = process, runs, time.perf_counter()
 
@@ -132,7 +137,7 @@ class _Supervisor:
         process, runs, started = self.active[connection]
         try:
             kind, *content = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: it died while it sent
             process.join()
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "epoch":
@@ -176,6 +181,8 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
 
     torch.set_num_threads(threads)
     try:
+        for choice in (getattr(runs[0], group) for group in ROOMS):
+            choice.check_unchanged()
         trained = train(runs, device=device, compile=compile, progress=lambda *_: connection.send(("epoch",)))
         connection.send(("done", trained.columns, trained.diverged))
     except BrokenPipeError:

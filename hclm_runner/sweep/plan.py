@@ -117,17 +117,22 @@ def size_of(run: RunConfig) -> Size:
 
     try:
         problem = Problem.of(run)
-        floats = problem.activations()
-    except Exception:  # noqa: BLE001 - whatever a user's part raises
+    except ConfigError:
         return Size(1.0, 0.0)
-    samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
-    # Forward and backward keep what a layer returns up to four times. Second derivatives, in float64, thrice as much.
-    passes = 4.0 * sum(samples.values()) * (8 if run.dtype == "float64" else 4)
-    asked = run.premises + (run.metric_force is not None)
-    passes += 12.0 * samples["train"] * 8 if asked else 0
     parameters = sum(size for *_, size in problem.layout)
-    seen = sum(samples.values()) + 150 * asked / run.measure_every * samples["train"]
-    return Size(passes * floats, run.epochs * seen * parameters * SECONDS_PER_PRODUCT)
+    try:
+        floats = problem.activations()
+    except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
+        floats = parameters
+    samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
+    asked = run.premises + (run.metric_force is not None)
+    # Forward and backward keep what a layer returns up to four times; a step, eight vectors of the length of theta.
+    floats_kept = 4.0 * sum(samples.values()) * floats + 8 * parameters
+    # On request: second derivatives, and the vectors of Lanczos' method, in float64.
+    doubles_kept = (12.0 * samples["train"] * floats + 30 * parameters) if asked else 0
+    passes = sum(samples.values()) + 150 * asked / run.measure_every * samples["train"]
+    memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
+    return Size(memory, run.epochs * passes * parameters * SECONDS_PER_PRODUCT)
 
 
 def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
@@ -151,11 +156,12 @@ def find_device(wanted: str) -> str:
 
 
 def _balance(bundles: list[list[RunConfig]], workers: int, sizes: Mapping[str, Size]) -> list[list[RunConfig]]:
-    """Divide the bundles with the most work until every worker gets as many."""
-    while bundles and len(bundles) % workers:
-        most = max(bundles, key=lambda bundle: _work(bundle, sizes))
-        if len(most) < 2 * SMALLEST:
+    """Divide the bundles with the most work until every worker gets as many, but none into crumbs."""
+    while len(bundles) % workers:
+        divisible = [bundle for bundle in bundles if len(bundle) >= 2 * SMALLEST]
+        if not divisible:
             break
+        most = max(divisible, key=lambda bundle: _work(bundle, sizes))
         bundles.remove(most)
         bundles += _divide(most, 2)
     return bundles

@@ -36,7 +36,7 @@ def gaussian_mixture(
     """Gaussian mixture with nuisance dimensions and label noise (the reference task).
 
     Each class has `clusters` centres ~ N(0, I) separation/sqrt(2) in `signal` dimensions; a sample is its centre plus
-    N(0, I), beside `nuisance` dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn
+    N(0, I), and `nuisance` more dimensions ~ N(0, I). A share `label_noise` of the labels of every split is redrawn
     uniformly over all classes.
     """
     centres = mixture_centres(rng, classes=classes, clusters=clusters, separation=separation, signal=signal)

@@ -1,4 +1,4 @@
-"""What is asked of a user's parts before the first step: each is called once as training will call it."""
+"""What is asked of a run's parts before the first step: each is called as training calls it, or refused by name."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +55,7 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
         _probe(problem, "structure", "a scalar", (), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
     if "risk" in problem.terms:
         _probe(problem, "risk", "a scalar", (), run(lambda p, x, y, n: problem.apply("risk", n, read(p, x), y)))
+    _check_optimizer(problem, theta, numbers)
     if problem.config.premises or problem.config.metric_force:
         _check_second_derivatives(problem, theta, x[None], y[None], numbers)
     return Z.shape[1]
@@ -94,20 +95,36 @@ def _check_layout(problem: Problem) -> None:
         raise ConfigError("model._target_", problem.config.model.target, f"{wanted}, got {wrong}")
 
 
+def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
+    """Refuse an update rule that does not return parameters of the shape that it was given."""
+    rule = problem.config.optimizer
+    with _naming(rule, "an optimiser with init(theta) and update(theta, g, memory) -> (theta, memory)"):
+        memory = vmap(problem.start)(theta, numbers)
+        moved, _ = vmap(problem.update)(theta, torch.zeros_like(theta), memory, numbers)
+        if moved.shape != theta.shape:
+            raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
+
+
 def _check_control(problem: Problem) -> None:
-    """Refuse a law or an annotator that cannot do its work, or not on this task."""
-    law, judge = problem.config.regime, problem.config.feedback
-    one = torch.ones(1, dtype=torch.float64)
-    with _naming(judge, "an annotator whose report(utilities, critiques, epoch, draws) is two scalars"):
-        utility, critique = build(judge, {}).report(one, one, 0, torch.ones(4, dtype=torch.float64))
-        utility, critique = utility.reshape(1), critique.reshape(1)
-    state_keys = ", ".join(State.__annotations__)
-    with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {state_keys}"):
-        built = build(law, varying([problem.config], "regime", torch.float64, "cpu"))
+    """Refuse a law or an annotator that cannot do its work, or not on this task: asked for two runs at once."""
+    law, annotator, runs = problem.config.regime, problem.config.feedback, [problem.config] * 2
+    one, by_epoch = torch.ones(2, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64)
+
+    def report(numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        reported: tuple[Tensor, Tensor] = build(annotator, numbers).report(utilities, critiques, 0, draws)
+        return reported
+
+    with _naming(annotator, "an annotator whose report(utilities, critiques, epoch, draws) is two scalars"):
+        numbers = varying(runs, "feedback", torch.float64, "cpu")
+        utility, critique = vmap(report)(numbers, by_epoch, by_epoch, torch.ones(2, 4, dtype=torch.float64))
+        utility, critique = utility.reshape(2), critique.reshape(2)
+    keys = ", ".join(State.__annotations__)
+    with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):
+        built = build(law, varying(runs, "regime", torch.float64, "cpu"))
         state = built.update(built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one))
-        for name in State.__annotations__:
-            if state[name].shape != one.shape:
-                raise ValueError(f"{name} of shape {list(state[name].shape)} for one run")
+        shapes = {name: state[name].shape for name in (*State.__annotations__, *state)}
+        if wrong := {name: list(shape) for name, shape in shapes.items() if shape[:1] != one.shape}:
+            raise ValueError(f"shapes {wrong} for two runs")
     uses_feedback = getattr(law.load(), "uses_feedback", None)
     if not isinstance(uses_feedback, bool):
         wanted = "a law that says uses_feedback = True or False: whether it uses the annotator's reports"

@@ -58,21 +58,24 @@ class Problem:
         parts = torch.split(theta, [size for *_, size in self.layout])
         return {name: part.view(shape) for part, (name, shape, _) in zip(parts, self.layout, strict=True)}
 
-    def activations(self) -> int:
-        """Return how many floats one sample leaves behind on its way through the network: x, and what layers return."""
-        count = [self.task.train[0][:1].size]
-        hooks = [
-            module.register_forward_hook(lambda *given: count.append(given[-1].numel()))
-            for module in self.model.modules()
-            if not any(module.children())
-        ]
+    def activations(self) -> float:
+        """Return how many floats a sample leaves on its way through the network: x, and what each layer returns."""
+        x = torch.as_tensor(self.task.train[0][:2], dtype=next(self.model.parameters()).dtype)
+        sizes = [x.numel()]
+
+        def note(*given: Any) -> None:
+            returned = given[-1] if isinstance(given[-1], tuple | list) else (given[-1],)
+            sizes.extend(each.numel() for each in returned if isinstance(each, Tensor))
+
+        layers = [module for module in self.model.modules() if not any(module.children())]
+        hooks = [layer.register_forward_hook(note) for layer in layers]
         try:
-            x = torch.as_tensor(self.task.train[0][:1], dtype=next(self.model.parameters()).dtype)
-            self.read(dict(self.model.named_parameters()), self.encode(dict(self.model.named_parameters()), x))
+            parameters = dict(self.model.named_parameters())
+            self.read(parameters, self.encode(parameters, x))
         finally:
             for hook in hooks:
                 hook.remove()
-        return sum(count)
+        return sum(sizes) / len(x)
 
     def encode(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return Z = f(x), [B, d]."""

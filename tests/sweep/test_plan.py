@@ -55,7 +55,8 @@ def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
     assert wide.bytes > 10 * narrow.bytes
     digits = size_of(configure(["task=digits"]))  # its test split is the rest: no option says how many
     samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
-    assert digits.bytes == 4.0 * samples * 4 * floats
+    parameters = 64 * 64 + 64 + 64 * 16 + 16 + 16 * 10 + 10
+    assert digits.bytes == 4 * (4.0 * samples * floats + 8 * parameters)
     assert size_of(configure(["task=digits", "dtype=float64"])).bytes == 2 * digits.bytes
 
 
@@ -99,3 +100,47 @@ def test_a_part_that_cannot_be_made_does_not_stop_the_plan():
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # what joblib, which asks cgroups too, takes as a limit
     assert plan(grid(seeds=100) | grid("surrogate=softmax", seeds=100), workers="auto").workers == 1
+
+
+def returns_a_tuple(in_features: int, out_features: int):
+    from torch import nn
+
+    class Both(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.both = Both(in_features, 8)
+
+        def forward(self, x):
+            return self.both(x)[0]
+
+    return nn.ModuleDict({"encoder": First(), "head": nn.Linear(8, out_features)})
+
+
+def never_runs(in_features: int, out_features: int):
+    from torch import nn
+
+    return nn.ModuleDict({"encoder": nn.Linear(in_features + 1, 8), "head": nn.Linear(8, out_features)})
+
+
+@pytest.mark.parametrize("model", ["returns_a_tuple", "never_runs"])
+def test_an_odd_model_has_a_size_too(model):
+    size = size_of(configure(["model=custom", f"model._target_={__name__}.{model}"]))
+    assert size.bytes > 1e6
+    assert size.seconds > 0
+
+
+def test_memory_counts_the_parameters_of_a_wide_network_and_what_second_derivatives_keep():
+    wide = ["task=wine", "model.hidden=[1024,1024]"]
+    parameters = 13 * 1024 + 1024**2
+    assert size_of(configure(wide)).bytes > 8 * 4 * parameters
+    assert size_of(configure([*wide, "premises=true"])).bytes > 20 * 8 * parameters
+
+
+def test_bundles_that_can_be_divided_are_where_the_one_with_the_most_work_cannot():
+    heavy, light = grid("task.train=4096", seeds=2 * SMALLEST - 1), grid("task.train=64", seeds=LARGEST)
+    other = grid("task.train=64", "surrogate=softmax", seeds=LARGEST)
+    assert len(plan(heavy | light | other, workers=2, memory=1e3).bundles) == 4
