@@ -54,10 +54,12 @@ run: .venv  ## one run: the log-det surrogate held by a thermostat; make run ARG
 # How a library chooses its kernels on other processors than this one.
 KERNELS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=2
 
+OF_KERNELS = $(shell grep -l mark.kernels tests/test_*.py)
+
 test: .venv  ## the fast tests, and equalities and tolerances with the kernels of other processors
 	$(BIN)/python -m pytest
 	printf '%s\n' $(KERNELS) | xargs -P 2 -I{} sh -c \
-		'{} $(BIN)/python -m pytest -n 0 -m "kernels and not slow" || { echo "failed with {}"; exit 1; }'
+		'{} $(BIN)/python -m pytest -n 0 -m "kernels and not slow" $(OF_KERNELS) || { echo "failed with {}"; exit 1; }'
 
 test-kernels: .venv  ## all the fast tests with the kernels of other processors, one kind after the other
 	for setting in $(KERNELS); do echo "== $$setting"; env $$setting $(BIN)/python -m pytest || exit 1; done

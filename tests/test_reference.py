@@ -170,7 +170,6 @@ def test_runs_fused_with_every_float_different_agree_with_the_reference():
     check(run_of(*first), run_of(*second), run_of(*second, "seed=5"))
 
 
-@pytest.mark.kernels
 def test_a_run_on_real_data_agrees_with_the_reference():
     check(run_of("seed=3", *CRITIQUE, task=["task=wine"]))
 
