@@ -170,6 +170,23 @@ def test_log_k_is_read_from_a_thermostats_set_point_else_from_the_tasks_classes(
     assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(5))
 
 
+def test_log_k_is_not_read_from_a_law_of_a_users_own_that_is_called_thermostat():
+    runs = Runs()
+    runs.classes = 5
+    found = runs.set("setpoint", L, "BC", 9, noise=0, shared=False).grid()
+    for law in ("thermostat", "rl_thermostat"):
+        found.attrs["config"][f"regime {law}"] = {"name": law, "_target_": "my_module.MyLaw", "gain": 2.0}
+    assert Data.of(found, "made up").chance_loss == pytest.approx(np.log(5))
+    found.attrs["config"]["task"]["classes"] = None
+    with pytest.raises(ConfigError, match="log K: from runs under thermostat"):
+        _ = Data.of(found, "made up").chance_loss
+
+
+def test_log_k_is_not_read_from_a_thermostat_of_which_every_run_diverged_at_once():
+    runs = Runs().set("setpoint", grid.SURROGATES, "B", np.nan)
+    assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(4))
+
+
 def test_without_log_k_a_collapse_cannot_be_stated_and_a_lower_loss_says_that_it_is_not_known():
     runs = without_thermostats().set("test_loss", S, "B", 1.4).set("train_loss", S, "B", 1.38)
     with pytest.raises(ConfigError, match="log K: from runs under thermostat"):
