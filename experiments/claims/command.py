@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.resamples < 100:
         parser.error(f"argument --resamples: expected 100 or more, got {given.resamples}")
-    against = generic.Cell(*given.against) if given.against else None
+    against = generic.Method(*given.against) if given.against else None
     found = judge(given.store, given.resamples, against)
     paths = record.write(found, given.store, given.resamples, given.against)
     _show("the paper says", found.claims)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Console(soft_wrap=True, highlight=False, markup=False).print(f"  {line}")
 
 
-def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None = None) -> record.Record:
+def judge(source: str, resamples: int = RESAMPLES, against: generic.Method | None = None) -> record.Record:
     """Judge the paper's claims and those of any surrogate and law on each task of a store.
 
     Args:
@@ -57,7 +57,7 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None 
         ConfigError: If there is no such store or comparator in it, or nothing of it can be judged.
     """
     grids = grid.load(source)
-    there = [cell for runs in grids.values() for cell in generic.cells(runs)]
+    there = [method for runs in grids.values() for method in generic.methods(runs)]
     if against is not None and against not in there:
         raise ConfigError("--against", against, f"one of {', '.join(map(str, dict.fromkeys(there)))}")
     found = record.Record([], [], [])

@@ -1,6 +1,6 @@
 """Claims of any surrogate under any law, so that a user's own is judged as the paper's are.
 
-A cell is a surrogate under a law (a regime), with all its base lam and seeds. Four claims are made of it:
+A method is a surrogate under a law (a regime), with all its base lam and seeds. Four claims are made of it:
 
 - It is *effective* by Definition 1: more than half of its runs at a base lam > 0 are. A run is effective if
   lam F / ||grad L|| >= 0.05 in a quarter of the epochs 1..T, as in hclm_runner.effectiveness; an undefined ratio does
@@ -8,23 +8,25 @@ A cell is a surrogate under a law (a regime), with all its base lam and seeds. F
 - It *collapses*: at a base lam > 0, the worst in each resample, the mean training loss is above 90% of log K, or the
   mean test loss above 105% of that at lam = 0. So "does not collapse" is this claim refuted.
 - It *lowers the validated test loss*: at its validated base lam the mean test loss is lower than the comparator's by 5%
-  of the comparator's. The comparator is one base lam of a cell, or a cell at its own validated lam. If the training
+  of the comparator's. The comparator is one base lam of a method, or a method at its own validated lam. If the training
   loss at the validated lam is within 10% of log K then nothing was learnt, and the verdict is COLLAPSE.
-- It is *steadier over lam* than another cell: the range over base lam of the mean test loss is the smaller one, over
+- It is *steadier over lam* than another method: the range over base lam of the mean test loss is the smaller one, over
   the base lam that both have.
 
-Means are over seeds; two cells are compared over the seeds that both have, so that each comparison is paired. Each
+Means are over seeds; two methods are compared over the seeds that both have, so that each comparison is paired. Each
 claim has one part, so p-values are not corrected for how many claims there are.
 
 What has no result counts in no law's favour:
 
-- A run that was tried and failed, or is missing between others, has its cell refused by name. A cell of which no run
-  was tried is absent.
-- A run that diverged is not effective, and counts as collapsed: a cell also collapses at a lam if more than half of its
-  runs there diverged, and the means that decide it otherwise are over the runs that did not.
-- A test loss, and its range over lam, are stated on the seeds without divergence, and the text says how many seeds
-  diverged. If more than half of the seeds of either cell diverged at any one lam, the verdict is INCONCLUSIVE.
-- Where log K is not known, whether a cell collapsed is not known, nor whether a lower test loss is one: INCONCLUSIVE.
+- A run without a result, because it failed or was never made, at a base lam and a seed that the method was tried at:
+  the method is refused, and the run is named. Of a method that was never tried nothing is said.
+- A run that diverged is not effective.
+- A run that diverged counts as collapsed: a method also collapses at a lam if more than half of its runs there did so.
+  The mean losses that decide otherwise are over the runs that did not diverge.
+- The test loss and its range over lam are stated on the seeds without divergence. If more than half of the seeds of
+  either method diverged at any one lam, the verdict is INCONCLUSIVE.
+- The sentence of each claim says how many seeds diverged, where any did.
+- Where log K is not known, a collapse cannot be told: `collapses` and `lowers the test loss` are INCONCLUSIVE.
 """
 
 import itertools
@@ -45,7 +47,7 @@ F_MIN, SHARE = 0.05, 0.25
 """Definition 1: the least force ratio, and the least share of epochs that have it."""
 
 
-class Cell(NamedTuple):
+class Method(NamedTuple):
     """A surrogate under a law."""
 
     surrogate: str
@@ -65,50 +67,50 @@ class Cell(NamedTuple):
         return f"{self.surrogate} under {self.regime}{at}"
 
 
-def cells(runs: xr.Dataset) -> list[Cell]:
-    """Return the cells of a grid of which any run was tried."""
+def methods(runs: xr.Dataset) -> list[Method]:
+    """Return the methods of a grid of which any run was tried."""
     names = itertools.product(runs["surrogate"].to_numpy().tolist(), runs["regime"].to_numpy().tolist())
-    return [Cell(*cell) for cell in names if all(_tried(runs, Cell(*cell), "grid").sizes.values())]
+    return [Method(*method) for method in names if all(_tried(runs, Method(*method), "grid").sizes.values())]
 
 
-def of_grid(runs: xr.Dataset, against: Cell | None = None) -> list[Claim]:
-    """Return the claims of every cell of a grid.
+def of_grid(runs: xr.Dataset, against: Method | None = None) -> list[Claim]:
+    """Return the claims of every method of a grid.
 
     Args:
         runs: The grid.
-        against: What each cell is compared with, other than itself. None: its surrogate under `fixed`, at lam = 0 for
+        against: What each method is compared with, other than itself. None: its surrogate under `fixed`, at lam = 0 for
             the validated test loss.
     """
     claims = []
-    for cell in cells(runs):
-        fixed = cell._replace(regime="fixed")
-        claims += [effective(cell), collapses(cell, fixed._replace(lam0=0.0))]
-        if against != cell:
-            claims.append(lowers_test_loss(cell, against or fixed._replace(lam0=0.0)))
-        if (other := against or fixed) != cell:
-            claims.append(steadier(cell, other))
+    for method in methods(runs):
+        fixed = method._replace(regime="fixed")
+        claims += [effective(method), collapses(method, fixed._replace(lam0=0.0))]
+        if against != method:
+            claims.append(lowers_test_loss(method, against or fixed._replace(lam0=0.0)))
+        if (other := against or fixed) != method:
+            claims.append(steadier(method, other))
     return claims
 
 
-def effective(cell: Cell) -> Claim:
-    """Return the claim that more than half of a cell's runs at lam > 0 are effective by Definition 1."""
+def effective(method: Method) -> Claim:
+    """Return the claim that more than half of a method's runs at lam > 0 are effective by Definition 1."""
 
     def parts(d: Data) -> list[Part]:
-        runs = _above_zero(d, cell)
+        runs = _above_zero(d, method)
         ratios = _array(runs["force_ratio"])
         share = (ratios[..., 1:] >= F_MIN).mean(-1)
         ended = np.asarray(np.isfinite(_array(runs["train_loss"])).all(-1))
         text = f"share of runs at lam > 0 that are effective by Definition 1{_diverged(ended)}"
         return [Part(text, np.where(ended & (share >= SHARE), 1.0, 0.0), mean, ">", 0.5)]
 
-    return Claim(f"{cell.label}: effective", None, f"{cell} is effective by Definition 1", parts)
+    return Claim(f"{method.label}: effective", None, f"{method} is effective by Definition 1", parts)
 
 
-def collapses(cell: Cell, zero: Cell) -> Claim:
-    """Return the claim that a cell collapses at one lam > 0 or more; `zero` is the comparator without the surrogate."""
+def collapses(method: Method, zero: Method) -> Claim:
+    """Return the claim that a method collapses at one lam > 0 or more; `zero` is what it is compared with."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_above_zero(d, cell)), grid.final(_runs(d, zero)))
+        ours, theirs = _paired(grid.final(_above_zero(d, method)), grid.final(_runs(d, zero)))
         n = ours.sizes["lam0"]
         log_K, unknown = _chance(d)
         losses = np.stack([_both(ours[column], theirs[column]) for column in ("train_loss", "test_loss")])
@@ -131,16 +133,16 @@ def collapses(cell: Cell, zero: Cell) -> Claim:
         why = _mostly_diverged(theirs, zero) or unknown
         return [Part(text, v, lambda v: excess(v).max(0), ">", 1, unsettled=why)]
 
-    return Claim(f"{cell.label}: collapses", None, f"{cell} collapses at one lam or more", parts)
+    return Claim(f"{method.label}: collapses", None, f"{method} collapses at one lam or more", parts)
 
 
-def lowers_test_loss(cell: Cell, against: Cell) -> Claim:
-    """Return the claim that a cell's validated test loss is lower than a comparator's."""
+def lowers_test_loss(method: Method, against: Method) -> Claim:
+    """Return the claim that a method's validated test loss is lower than a comparator's."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_runs(d, cell)), grid.final(_runs(d, against)))
-        if cell[:2] == against[:2] and ours["lam0"].equals(theirs["lam0"]):
-            raise ConfigError("store", d.source, f"runs of {cell} at another base lam")
+        ours, theirs = _paired(grid.final(_runs(d, method)), grid.final(_runs(d, against)))
+        if method[:2] == against[:2] and ours["lam0"].equals(theirs["lam0"]):
+            raise ConfigError("store", d.source, f"runs of {method} at another base lam")
         n = ours.sizes["lam0"]
         columns = ("test_loss", "feedback_loss", "train_loss")
         v = np.stack([_both(ours[column], theirs[column]) for column in columns])
@@ -154,54 +156,54 @@ def lowers_test_loss(cell: Cell, against: Cell) -> Claim:
         log_K, unknown = _chance(d)
         collapsed = bool(at_validated(train, feedback) >= NEAR_CHANCE * log_K and lowered(there) < -MARGIN)
         text = f"test loss at the validated lam, relative to {against}{_diverged(np.isfinite(v))}"
-        why = _mostly_diverged(ours, cell) or _mostly_diverged(theirs, against) or unknown
+        why = _mostly_diverged(ours, method) or _mostly_diverged(theirs, against) or unknown
         return [Part(text, v, lowered, "<", -MARGIN, collapsed, unsettled=why)]
 
-    says = f"{cell} lowers the validated test loss, relative to {against}"
-    usual = against == cell._replace(regime="fixed", lam0=0.0)
-    return Claim(f"{cell.label}: test loss{'' if usual else f' against {against.label}'}", None, says, parts)
+    says = f"{method} lowers the validated test loss, relative to {against}"
+    usual = against == method._replace(regime="fixed", lam0=0.0)
+    return Claim(f"{method.label}: test loss{'' if usual else f' against {against.label}'}", None, says, parts)
 
 
-def steadier(cell: Cell, against: Cell) -> Claim:
-    """Return the claim that a cell's test loss depends less on the base lam than another cell's."""
+def steadier(method: Method, against: Method) -> Claim:
+    """Return the claim that a method's test loss depends less on the base lam than another method's."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_runs(d, cell)), grid.final(_runs(d, against)))
-        why = _mostly_diverged(ours, cell) or _mostly_diverged(theirs, against)
+        ours, theirs = _paired(grid.final(_runs(d, method)), grid.final(_runs(d, against)))
+        why = _mostly_diverged(ours, method) or _mostly_diverged(theirs, against)
         ours, theirs = xr.align(ours, theirs, join="inner")
         if ours.sizes["lam0"] < 2:
-            raise ConfigError("store", d.source, f"two base lam or more that {cell} and {against} both have")
+            raise ConfigError("store", d.source, f"two base lam or more that {method} and {against} both have")
         v = np.stack([_array(each["test_loss"]) for each in (ours, theirs)])
         text = f"range over lam of test loss, over that of {against}{_diverged(np.isfinite(v))}"
         return [Part(text, v, spread, "<", 1, unsettled=why)]
 
-    says = f"{cell} is steadier over lam than {against}"
-    usual = against == cell._replace(regime="fixed", lam0=None)
-    return Claim(f"{cell.label}: steadier{'' if usual else f' against {against.label}'}", None, says, parts)
+    says = f"{method} is steadier over lam than {against}"
+    usual = against == method._replace(regime="fixed", lam0=None)
+    return Claim(f"{method.label}: steadier{'' if usual else f' against {against.label}'}", None, says, parts)
 
 
-def _runs(d: Data, cell: Cell) -> xr.Dataset:
-    """Return the runs of a cell at its own base lam and seeds, [lam0, seed, epoch].
+def _runs(d: Data, method: Method) -> xr.Dataset:
+    """Return the runs of a method at its own base lam and seeds, [lam0, seed, epoch].
 
     Raises:
         ConfigError: If none was tried, or some of them have no result.
     """
-    runs = _tried(d.grid, cell, d.source)
-    lams = [lam for lam in runs["lam0"].to_numpy().tolist() if cell.lam0 in (None, lam)]
+    runs = _tried(d.grid, method, d.source)
+    lams = [lam for lam in runs["lam0"].to_numpy().tolist() if method.lam0 in (None, lam)]
     if not lams:
-        raise ConfigError("store", d.source, f"runs of {cell}")
+        raise ConfigError("store", d.source, f"runs of {method}")
     return grid.complete(grid.require(runs, d.source, lam0=lams)).squeeze(("surrogate", "regime"))
 
 
-def _tried(runs: xr.Dataset, cell: Cell, source: str) -> xr.Dataset:
-    """Return the runs of a cell, at the base lam and seeds at which any of them was tried, whatever became of it."""
-    return grid.require(runs, source, surrogate=[cell.surrogate], regime=[cell.regime])
+def _tried(runs: xr.Dataset, method: Method, source: str) -> xr.Dataset:
+    """Return the runs of a method, at the base lam and seeds at which any of them was tried, whatever became of it."""
+    return grid.require(runs, source, surrogate=[method.surrogate], regime=[method.regime])
 
 
-def _above_zero(d: Data, cell: Cell) -> xr.Dataset:
-    runs = _runs(d, cell)
+def _above_zero(d: Data, method: Method) -> xr.Dataset:
+    runs = _runs(d, method)
     if not (above := runs["lam0"].to_numpy() > 0).any():
-        raise ConfigError("store", d.source, f"runs of {cell} at a base lam above 0")
+        raise ConfigError("store", d.source, f"runs of {method} at a base lam above 0")
     return runs.isel(lam0=above)
 
 
@@ -225,14 +227,14 @@ def _diverged(ended: NDArray[np.bool_]) -> str:
     return f" ({lost} of {ended.shape[-1]} seeds diverged)" if lost else ""
 
 
-def _mostly_diverged(final: xr.Dataset, cell: Cell) -> str:
-    """Return that more than half of a cell's seeds diverged at one lam, and at which; nothing if that is not so."""
+def _mostly_diverged(final: xr.Dataset, method: Method) -> str:
+    """Return that more than half of a method's seeds diverged at one lam, and at which; nothing if that is not so."""
     lost = (~np.isfinite(_array(final["train_loss"]))).sum(-1)
     worst, seeds = int(lost.argmax()), final.sizes["seed"]
     if 2 * lost[worst] <= seeds:
         return ""
     at = f"{float(final['lam0'][worst]):g} ({lost[worst]} of {seeds})"
-    return f"more than half of the seeds of {cell._replace(lam0=None)} diverged at lam = {at}"
+    return f"more than half of the seeds of {method._replace(lam0=None)} diverged at lam = {at}"
 
 
 def _mean_where(there: Array, values: Array) -> Array:

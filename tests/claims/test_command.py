@@ -177,7 +177,9 @@ def test_a_comparator_can_be_named(tmp_path):
     ours = by_id["logdet / fixed: test loss against renyi / my_law"]
     assert ours["says"].endswith("relative to renyi under my_law")
     assert ours["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
-    assert not any(name.startswith("renyi / my_law: test loss") for name in by_id), "a cell is not compared with itself"
+    assert not any(name.startswith("renyi / my_law: test loss") for name in by_id), (
+        "a method is not compared with itself"
+    )
     assert found["against"] == ["renyi", "my_law"]
     assert [line for line in found["lacking"] if "the paper's claims" not in line] == []
 
@@ -186,7 +188,7 @@ def test_equal_ids_are_equal_claims_whatever_they_are_compared_with():
     runs = users_own().grid()
     usual = {claim.id: claim.says for claim in generic.of_grid(runs)}
     assert len(usual) == len(generic.of_grid(runs))
-    for against in generic.cells(runs):
+    for against in generic.methods(runs):
         for claim in generic.of_grid(runs, against):
             assert usual.setdefault(claim.id, claim.says) == claim.says, claim.id
 
@@ -210,11 +212,11 @@ def test_runs_that_were_tried_and_failed_are_named_and_what_was_never_tried_is_a
     folder = tmp_path / "store"
     shutil.copytree(made_up, folder, ignore=shutil.ignore_patterns("claims.*"))
     places = "surrogate == 'logdet' and regime == 'thermostat' and {}"
-    lam, seed, cell = "lam0 == 3", "seed == 2", "surrogate == 'variance' and regime == 'rl_thermostat'"
+    lam, seed, method = "lam0 == 3", "seed == 2", "surrogate == 'variance' and regime == 'rl_thermostat'"
     never = "surrogate == 'softmax' and regime == 'rl_thermostat'"
     for path in folder.glob("runs/*.parquet"):
         runs = pd.read_parquet(path)
-        for what in (places.format(lam), places.format(seed), cell):
+        for what in (places.format(lam), places.format(seed), method):
             runs.loc[runs.query(what).index, ["status", "rows"]] = ["failed", 0]
         runs.drop(runs.query(never).index).to_parquet(path)
     left = pd.concat([pd.read_parquet(path) for path in folder.glob("runs/*.parquet")]).query("status == 'finished'")

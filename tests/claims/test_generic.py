@@ -10,15 +10,15 @@ from made_up import AXES, EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
 
 from experiments import grid
 from experiments.claims.claim import Claim, Data
-from experiments.claims.generic import Cell, cells, collapses, effective, lowers_test_loss, of_grid, steadier
+from experiments.claims.generic import Method, collapses, effective, lowers_test_loss, methods, of_grid, steadier
 from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Verdict
 from hclm_runner.analysis import effectiveness
 from hclm_runner.refusal import ConfigError
 
-OWN = Cell("renyi", "my_law")
-FIXED = Cell("renyi", "fixed")
-ZERO = Cell("renyi", "fixed", 0.0)
-OURS = Cell("logdet", "rl_thermostat")
+OWN = Method("renyi", "my_law")
+FIXED = Method("renyi", "fixed")
+ZERO = Method("renyi", "fixed", 0.0)
+OURS = Method("logdet", "rl_thermostat")
 
 LOWER = [2, 1.9, 1.5, 1.9, 2]
 """A test loss over lam that is lower where the feedback split chooses."""
@@ -47,7 +47,7 @@ CASES: list[tuple[Claim, str, str, Bend]] = [
     (effective(OWN), REFUTED, "in fewer", lambda g: g.set("force_ratio", S, "B", force_ratio(5), 0, False)),
     (effective(OWN), REFUTED, "too weak everywhere", lambda g: g.set("force_ratio", S, "B", 0.045)),
     (effective(OWN), REFUTED, "at lam = 0 alone", lambda g: g.set("force_ratio", S, "B", [1, 0, 0, 0, 0])),
-    (effective(OWN), SUPPORTED, "whatever other cells do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
+    (effective(OWN), SUPPORTED, "whatever other methods do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
     (effective(OWN), INCONCLUSIVE, "in half of the seeds", lambda g: g.set(
         "force_ratio", S, "B", each_seed(lambda z: force_ratio(12 if z > 0 else 0)), 0, False)),
     (collapses(OWN, ZERO), SUPPORTED, "training loss near log K at the last lam", lambda g: g.set("train_loss", S, "B", [0.1, 0.1, 0.1, 0.1, 1.35])),
@@ -203,7 +203,7 @@ def test_a_test_loss_of_a_seed_that_diverged_without_the_surrogate_is_compared_w
     ],
     ids=["test loss", "steadier"],
 )
-@pytest.mark.parametrize("regime", [0, 1], ids=["the comparator", "the cell"])
+@pytest.mark.parametrize("regime", [0, 1], ids=["the comparator", "the method"])
 def test_a_law_under_which_most_seeds_diverged_gains_nothing_by_it(claim, bend, regime):
     runs = users_own()
     bend(runs)
@@ -222,7 +222,7 @@ def test_more_than_half_is_of_one_lam_and_the_seeds_that_are_left_are_judged():
     twelve["test_loss"].loc[{"surrogate": L, "regime": "fixed"}] *= xr.DataArray([3, 1, 1, 1, 3], dims="lam0")
     here = (twelve["surrogate"] == L) & (twelve["regime"] == "thermostat") & (twelve["lam0"] == 3)
     gone = twelve.where(~(here & (twelve["seed"] < 6)) | (twelve["epoch"] < 12)).assign_attrs(found.attrs)
-    claim = steadier(Cell(L, "thermostat"), Cell(L, "fixed"))
+    claim = steadier(Method(L, "thermostat"), Method(L, "fixed"))
     judged = claim.judged(Data.of(gone.transpose(*AXES), "made up"), 200)
     assert (judged.verdict, judged.estimate.n) == (SUPPORTED, 6)
 
@@ -299,11 +299,11 @@ def ragged(tmp_path_factory):
 
 
 def test_a_cell_is_judged_at_its_own_lam_and_the_seeds_that_it_shares(ragged):
-    assert Cell("variance", "my_law") not in cells(ragged)
-    assert OWN in cells(ragged)
+    assert Method("variance", "my_law") not in methods(ragged)
+    assert OWN in methods(ragged)
     data = Data.of(ragged, "ragged")
     shared = steadier(OWN, FIXED).judged(data, 200)
-    mine, fixed = (data.final(*cell[:2], "test_loss")[1:4, :6].mean(-1) for cell in (OWN, FIXED))
+    mine, fixed = (data.final(*method[:2], "test_loss")[1:4, :6].mean(-1) for method in (OWN, FIXED))
     assert shared.estimate.value == pytest.approx(np.ptp(mine) / np.ptp(fixed)), "over the three lam that both have"
     for claim in (effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO)):
         assert claim.judged(data, 200).estimate.n == 6
@@ -312,12 +312,12 @@ def test_a_cell_is_judged_at_its_own_lam_and_the_seeds_that_it_shares(ragged):
 @pytest.mark.parametrize(
     ("claim", "lacks"),
     [
-        (effective(Cell("variance", "my_law")), "expected runs of variance under my_law"),
-        (effective(Cell("tsallis", "fixed")), "tsallis"),
-        (lowers_test_loss(OWN, Cell("renyi", "my_law", 0.0)), "expected runs of renyi under my_law at lam = 0"),
-        (steadier(OWN, Cell("variance", "my_law")), "expected runs of variance under my_law"),
-        (steadier(OWN, Cell("logdet", "fixed", 0.1)), "two base lam or more that renyi under my_law and logdet under fixed at lam = 0.1 both have"),
-        (lowers_test_loss(Cell("logdet", "fixed", 0.0), Cell("logdet", "fixed", 0.0)), "at another base lam"),
+        (effective(Method("variance", "my_law")), "expected runs of variance under my_law"),
+        (effective(Method("tsallis", "fixed")), "tsallis"),
+        (lowers_test_loss(OWN, Method("renyi", "my_law", 0.0)), "expected runs of renyi under my_law at lam = 0"),
+        (steadier(OWN, Method("variance", "my_law")), "expected runs of variance under my_law"),
+        (steadier(OWN, Method("logdet", "fixed", 0.1)), "two base lam or more that renyi under my_law and logdet under fixed at lam = 0.1 both have"),
+        (lowers_test_loss(Method("logdet", "fixed", 0.0), Method("logdet", "fixed", 0.0)), "at another base lam"),
     ],
 )  # fmt: skip
 def test_a_claim_that_cannot_be_stated_says_what_it_lacks(ragged, claim, lacks):
