@@ -84,6 +84,6 @@ def claim(id: str = "22", verdict: str = "SUPPORTED", **facts: Any) -> dict[str,
 
 def judge(folder: Path, *claims: dict[str, Any], generic: Sequence[dict[str, Any]] = ()) -> None:
     """Write a store's claims.json: the paper's claims, and those of any surrogate and law."""
-    head = {"store": str(folder), "resamples": 100, "confidence": 0.95}
+    head = {"store": str(folder), "resamples": 100, "confidence": 0.95, "against": None}
     lists = {"claims": claims, "generic": generic, "lacking": []}
     (folder / "claims.json").write_text(json.dumps(head | lists))

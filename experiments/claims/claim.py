@@ -47,14 +47,18 @@ class Data(NamedTuple):
     def chance_loss(self) -> float:
         """Log K, nats, the loss of knowing nothing: a set point over its kappa, or the log of the task's `classes`.
 
+        The set point is that of a thermostat of this package; a user's law of the same name may mean another by it.
+
         Raises:
             ConfigError: If the runs have neither.
         """
         config = self.grid.attrs["config"]
         for regime in ("thermostat", "rl_thermostat"):  # kappa log K at epoch 0, unless it was given in nats
-            law = config.get(f"regime {regime}")
-            if law is not None and law["setpoint"] is None:
-                return float(self.grid["setpoint"].sel(regime=regime).isel(epoch=0).max()) / float(law["kappa"])
+            law = config.get(f"regime {regime}", {})
+            if law.get("_target_") != regime or law["setpoint"] is not None:
+                continue
+            if math.isfinite(start := float(self.grid["setpoint"].sel(regime=regime).isel(epoch=0).max())):
+                return start / float(law["kappa"])
         if isinstance(classes := config.get("task", {}).get("classes"), int):
             return math.log(classes)
         wanted = "log K: from runs under thermostat or rl_thermostat with regime.setpoint=null, or from task.classes"

@@ -36,16 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.resamples < 100:
         parser.error(f"argument --resamples: expected 100 or more, got {given.resamples}")
-    against = generic.Cell(*given.against) if given.against else None
+    against = generic.Method(*given.against) if given.against else None
     found = judge(given.store, given.resamples, against)
-    paths = record.write(found, given.store, given.resamples)
+    paths = record.write(found, given.store, given.resamples, given.against)
     _show("the paper says", found.claims)
     _show("of any surrogate and law", found.generic)
     for line in [*found.lacking, *map(str, paths)]:
         Console(soft_wrap=True, highlight=False, markup=False).print(f"  {line}")
 
 
-def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None = None) -> record.Record:
+def judge(source: str, resamples: int = RESAMPLES, against: generic.Method | None = None) -> record.Record:
     """Judge the paper's claims and those of any surrogate and law on each task of a store.
 
     Args:
@@ -57,7 +57,7 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None 
         ConfigError: If there is no such store or comparator in it, or nothing of it can be judged.
     """
     grids = grid.load(source)
-    there = [cell for runs in grids.values() for cell in generic.cells(runs)]
+    there = [method for runs in grids.values() for method in generic.methods(runs)]
     if against is not None and against not in there:
         raise ConfigError("--against", against, f"one of {', '.join(map(str, dict.fromkeys(there)))}")
     found = record.Record([], [], [])
@@ -76,7 +76,7 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Cell | None 
 
 
 def _judge(
-    claims: Sequence[Claim], data: Data, task: str, resamples: int, rows: list[record.Row], lacking: list[str]
+    claims: Sequence[Claim], data: Data, task: str, resamples: int, rows: list[record.ClaimRow], lacking: list[str]
 ) -> None:
     """Judge claims on a task: each is a row, or a line that says what it lacks."""
     for claim in terminal.track(claims, f"judging, {task}"):
@@ -86,7 +86,7 @@ def _judge(
             lacking.append(f"{task}: not judged, {claim.says}: {error}")
 
 
-def _show(head: str, claims: Sequence[record.Row]) -> None:
+def _show(head: str, claims: Sequence[record.ClaimRow]) -> None:
     """Print a table of verdicts for each task."""
     console = Console(highlight=False, markup=False)
     for task in dict.fromkeys(claim["task"] for claim in claims):

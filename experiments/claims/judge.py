@@ -8,6 +8,7 @@ comparison is paired.
   on the other, INCONCLUSIVE if it holds the bound; after Holm's correction over the parts of one claim.
 - A claim is SUPPORTED if all of its parts are, and REFUTED if one is.
 - A part whose effect a collapse explains is COLLAPSE: no support, whatever the interval.
+- A part that says why it cannot be settled is INCONCLUSIVE, whatever the interval.
 """
 
 import math
@@ -46,6 +47,8 @@ class Part(NamedTuple):
     """Whether a collapse explains the effect."""
     chance: bool = False
     """Whether the effect is the bootstrap probability that the statistic is positive, held against 1 - ALPHA."""
+    unsettled: str = ""
+    """Why nothing can be concluded, if that is so."""
 
 
 class Judged(NamedTuple):
@@ -60,6 +63,8 @@ class Judged(NamedTuple):
     bound: float
     verdict: str
     """Empty until `decide` has corrected p."""
+    unsettled: str = ""
+    """Why nothing can be concluded, if that is so."""
 
 
 class Verdict(NamedTuple):
@@ -84,7 +89,8 @@ def assess(part: Part, resamples: int = RESAMPLES) -> Judged:
     seeds = values.shape[-1]
 
     def judged(value: float, low: float, high: float, p: float, verdict: str) -> Judged:
-        return Judged(part.text, Estimate(value, low, high, seeds), p, part.sense, part.bound, verdict)
+        estimate = Estimate(value, low, high, seeds)
+        return Judged(part.text, estimate, p, part.sense, part.bound, verdict, part.unsettled)
 
     if seeds < FEWEST:
         return judged(math.nan, math.nan, math.nan, 1.0, INCONCLUSIVE)
@@ -149,7 +155,9 @@ def decide(parts: Sequence[Judged], collapsed: Sequence[bool]) -> list[Judged]:
     decided = []
     for part, p, collapse in zip(parts, holm([part.p for part in parts]), collapsed, strict=True):
         away = p <= ALPHA
-        if part.verdict:
+        if part.unsettled:
+            verdict = INCONCLUSIVE
+        elif part.verdict:
             verdict = part.verdict
         elif collapse:
             verdict = COLLAPSE
@@ -178,6 +186,8 @@ def conclude(parts: Sequence[Judged]) -> Verdict:
 def sentence(part: Judged) -> str:
     """Say what was measured, claimed and found."""
     value, low, high, n = (getattr(part.estimate, name) for name in ("value", "low", "high", "n"))
+    if part.unsettled:
+        return f"{part.text}: not settled, because {part.unsettled}."
     if n < FEWEST:
         return f"{part.text}: only {n} seeds have a result, too few to judge."
     if not math.isfinite(value):

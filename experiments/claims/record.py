@@ -1,14 +1,17 @@
 """The verdicts of a store: its claims.json, which the report and a comparison read, and its claims.parquet.
 
-claims.json has the keys `store`, `resamples`, `confidence`, `claims` (the paper's), `generic` (of any surrogate and
-law) and `lacking` (a line for each claim that could not be judged). A judged claim has its task, id, figure and says,
-its verdict and sentence, the value, low, high and n of the part that decided, and its parts; a part has text, value,
-low, high, n, p, sense, bound and verdict. claims.parquet has a row for each part.
+claims.json has the keys `store`, `resamples`, `confidence`, `against` (the surrogate and regime that the generic claims
+compare with, null for the usual ones), `claims` (the paper's), `generic` (of any surrogate and law) and `lacking` (a
+line for each claim that could not be judged). A judged claim has its task, id, figure and says, its verdict and
+sentence, the value, low, high and n of the part that decided, and its parts; a part has text, value, low, high, n, p,
+sense, bound and verdict. In any two stores, claims of equal id are the same claim. claims.parquet has a row for each
+part.
 """
 
 import json
 import math
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,23 +26,24 @@ from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
 SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE": "⊘"}
-"""Verdict -> the sign that stands beside its name."""
+"""Verdict -> the sign that is shown with it."""
 
-Row = dict[str, Any]
+ClaimRow = dict[str, Any]
 """A judged claim as claims.json has it."""
+Row = ClaimRow  # the name in experiments/compare.py, until that says ClaimRow
 
 
 class Record(NamedTuple):
     """What was judged of a store."""
 
-    claims: list[Row]
+    claims: list[ClaimRow]
     """The paper's, in its order, task by task."""
-    generic: list[Row]
+    generic: list[ClaimRow]
     lacking: list[str]
     """What could not be judged, and what it lacks."""
 
 
-def row(task: str, claim: Claim, verdict: Verdict) -> Row:
+def row(task: str, claim: Claim, verdict: Verdict) -> ClaimRow:
     """Return a judged claim as claims.json has it."""
     parts = [
         {"text": part.text}
@@ -53,10 +57,17 @@ def row(task: str, claim: Claim, verdict: Verdict) -> Row:
     return said | found | {"parts": parts}
 
 
-def write(record: Record, source: str, resamples: int) -> list[Path]:
-    """Write claims.json and claims.parquet into the store; return their paths."""
+def write(record: Record, source: str, resamples: int, against: Sequence[str] | None = None) -> list[Path]:
+    """Write claims.json and claims.parquet into the store; return their paths.
+
+    Args:
+        record: What was judged.
+        source: The store.
+        resamples: Of the bootstrap.
+        against: The surrogate and regime that the generic claims compare with, if not the usual ones.
+    """
     folder = grid.locate(source)
-    head = {"store": source, "resamples": resamples, "confidence": CONFIDENCE}
+    head = {"store": source, "resamples": resamples, "confidence": CONFIDENCE, "against": against}
     text = json.dumps(head | record._asdict(), indent=1, allow_nan=False)
     rows = [
         {"table": table}

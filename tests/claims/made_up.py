@@ -88,8 +88,14 @@ class Runs:
 
     def config(self) -> dict:
         """Return what the configurations of all runs share."""
-        laws = {f"regime {law}": CONFIG | {"name": law} for law in map(self.name, grid.REGIMES)}
-        return laws | {"epochs": EPOCHS - 1, "task": {"name": "made_up", "classes": self.classes}}
+        surrogates = {f"surrogate {self.name(ours)}": self.part(ours) for ours in grid.SURROGATES}
+        laws = {f"regime {self.name(ours)}": self.part(ours) | CONFIG for ours in grid.REGIMES}
+        return surrogates | laws | {"epochs": EPOCHS - 1, "task": {"name": "made_up", "classes": self.classes}}
+
+    def part(self, ours: str) -> dict:
+        """Return the name and the code of a surrogate or regime of the paper; a user's own, if it was renamed."""
+        name = self.name(ours)
+        return {"name": name, "_target_": ours if name == ours else f"my_module.{name}"}
 
     def name(self, ours: str) -> str:
         """Return what a surrogate or regime of the paper is called here."""
@@ -112,7 +118,7 @@ class Runs:
         runs["config"] = [
             json.dumps(
                 {"epochs": shared["epochs"], "task": shared["task"]}
-                | {"surrogate": {"name": s}, "regime": shared[f"regime {r}"]}
+                | {"surrogate": shared[f"surrogate {s}"], "regime": shared[f"regime {r}"]}
             )
             for s, r in zip(runs["surrogate"], runs["regime"], strict=True)
         ]

@@ -16,7 +16,8 @@ from made_up import BY_ID, ORDINARY, L, Runs, S, V
 from experiments import grid
 from experiments.claims import command, generic, paper, record
 from experiments.claims.claim import Data
-from experiments.claims.judge import INCONCLUSIVE
+from experiments.claims.judge import INCONCLUSIVE, REFUTED, SUPPORTED
+from experiments.compare import flips
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
@@ -173,10 +174,66 @@ def test_a_comparator_can_be_named(tmp_path):
     command.main([str(folder), "--resamples", "100", "--against", "renyi", "my_law"])
     found, _ = written(folder)
     by_id = {claim["id"]: claim for claim in found["generic"]}
-    assert by_id["logdet / fixed: test loss"]["says"].endswith("relative to renyi under my_law")
-    assert by_id["logdet / fixed: test loss"]["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
-    assert "renyi / my_law: test loss" not in by_id, "a cell is not compared with itself"
+    ours = by_id["logdet / fixed: test loss against renyi / my_law"]
+    assert ours["says"].endswith("relative to renyi under my_law")
+    assert ours["value"] == pytest.approx(1, rel=0.05), "twice the comparator's"
+    assert not any(name.startswith("renyi / my_law: test loss") for name in by_id), (
+        "a method is not compared with itself"
+    )
+    assert found["against"] == ["renyi", "my_law"]
     assert [line for line in found["lacking"] if "the paper's claims" not in line] == []
+
+
+def test_equal_ids_are_equal_claims_whatever_they_are_compared_with():
+    runs = users_own().grid()
+    usual = {claim.id: claim.says for claim in generic.of_grid(runs)}
+    assert len(usual) == len(generic.of_grid(runs))
+    for against in generic.methods(runs):
+        for claim in generic.of_grid(runs, against):
+            assert usual.setdefault(claim.id, claim.says) == claim.says, claim.id
+
+
+def test_a_verdict_against_another_comparator_is_no_flip(made_up, tmp_path):
+    """A surrogate of a user's own beats fixed, and not log-det: two claims, not one that two stores judge apart."""
+    folder = users_own().set("test_loss", "softmax", "B", 1.6).set("test_loss", L, "C", 1.0).store(tmp_path / "store")
+    judged = []
+    for against in ([], ["--against", "logdet", "rl_thermostat"]):
+        command.main([str(folder), "--resamples", "100", *against])
+        judged.append(written(folder)[0]["generic"])
+    verdicts = [{claim["id"]: claim["verdict"] for claim in one} for one in judged]
+    assert verdicts[0]["renyi / my_law: test loss"] == SUPPORTED
+    assert verdicts[1]["renyi / my_law: test loss against logdet / rl_thermostat"] == REFUTED
+    rows, alone = flips(*judged, {"made_up": "made_up"})
+    assert rows == []
+    assert alone > 0
+
+
+def test_runs_that_were_tried_and_failed_are_named_and_what_was_never_tried_is_absent(made_up, tmp_path):
+    folder = tmp_path / "store"
+    shutil.copytree(made_up, folder, ignore=shutil.ignore_patterns("claims.*"))
+    places = "surrogate == 'logdet' and regime == 'thermostat' and {}"
+    lam, seed, method = "lam0 == 3", "seed == 2", "surrogate == 'variance' and regime == 'rl_thermostat'"
+    never = "surrogate == 'softmax' and regime == 'rl_thermostat'"
+    for path in folder.glob("runs/*.parquet"):
+        runs = pd.read_parquet(path)
+        for what in (places.format(lam), places.format(seed), method):
+            runs.loc[runs.query(what).index, ["status", "rows"]] = ["failed", 0]
+        runs.drop(runs.query(never).index).to_parquet(path)
+    left = pd.concat([pd.read_parquet(path) for path in folder.glob("runs/*.parquet")]).query("status == 'finished'")
+    for path in folder.glob("records/*.parquet"):
+        frame = pd.read_parquet(path)
+        frame[frame["run_id"].isin(left["run_id"])].to_parquet(path)
+    found = command.judge(str(folder), 100)
+    lacking = "\n".join(found.lacking)
+    for kind in ("is effective by Definition 1", "collapses at one lam or more", "lowers the", "is steadier"):
+        assert f"not judged, logdet under thermostat {kind}" in lacking
+        assert f"not judged, variance under rl_thermostat {kind}" in lacking
+    assert "12 are missing: logdet / thermostat, lam0 0, seed 2" in lacking, "eight at lam = 3, four more of seed 2"
+    assert "40 are missing: variance / rl_thermostat, lam0 0, seed 0" in lacking
+    judged = {claim["id"].split(":")[0] for claim in found.generic}
+    assert {"logdet / fixed", "softmax / thermostat"} <= judged
+    assert judged.isdisjoint({"logdet / thermostat", "variance / rl_thermostat", "softmax / rl_thermostat"})
+    assert "softmax under rl_thermostat" not in lacking
 
 
 def test_a_comparator_that_is_not_there_is_refused(made_up):
@@ -224,7 +281,8 @@ def test_what_is_loaded_is_what_was_written_and_none_before_that(tmp_path):
     record.write(record.Record([one], [], ["a line"]), str(folder), 100)
     found = record.load(folder)
     assert found == {
-        "store": str(folder), "resamples": 100, "confidence": 0.95, "claims": [one], "generic": [], "lacking": ["a line"]
+        "store": str(folder), "resamples": 100, "confidence": 0.95, "against": None, "claims": [one], "generic": [],
+        "lacking": ["a line"],
     }  # fmt: skip
     assert one["figure"] == 25
     assert set(one["parts"][0]) == {"text", *ESTIMATE, "p", "sense", "bound", "verdict"}

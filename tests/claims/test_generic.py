@@ -5,19 +5,20 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
+import xarray as xr
+from made_up import AXES, EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
 
 from experiments import grid
 from experiments.claims.claim import Claim, Data
-from experiments.claims.generic import Cell, cells, collapses, effective, lowers_test_loss, of_grid, steadier
+from experiments.claims.generic import Method, collapses, effective, lowers_test_loss, methods, of_grid, steadier
 from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Verdict
 from hclm_runner.analysis import effectiveness
 from hclm_runner.refusal import ConfigError
 
-OWN = Cell("renyi", "my_law")
-FIXED = Cell("renyi", "fixed")
-ZERO = Cell("renyi", "fixed", 0.0)
-OURS = Cell("logdet", "rl_thermostat")
+OWN = Method("renyi", "my_law")
+FIXED = Method("renyi", "fixed")
+ZERO = Method("renyi", "fixed", 0.0)
+OURS = Method("logdet", "rl_thermostat")
 
 LOWER = [2, 1.9, 1.5, 1.9, 2]
 """A test loss over lam that is lower where the feedback split chooses."""
@@ -46,7 +47,7 @@ CASES: list[tuple[Claim, str, str, Bend]] = [
     (effective(OWN), REFUTED, "in fewer", lambda g: g.set("force_ratio", S, "B", force_ratio(5), 0, False)),
     (effective(OWN), REFUTED, "too weak everywhere", lambda g: g.set("force_ratio", S, "B", 0.045)),
     (effective(OWN), REFUTED, "at lam = 0 alone", lambda g: g.set("force_ratio", S, "B", [1, 0, 0, 0, 0])),
-    (effective(OWN), SUPPORTED, "whatever other cells do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
+    (effective(OWN), SUPPORTED, "whatever other methods do", lambda g: g.set("force_ratio", S, "AC", 0).set("force_ratio", (V, L), "ABC", 0)),
     (effective(OWN), INCONCLUSIVE, "in half of the seeds", lambda g: g.set(
         "force_ratio", S, "B", each_seed(lambda z: force_ratio(12 if z > 0 else 0)), 0, False)),
     (collapses(OWN, ZERO), SUPPORTED, "training loss near log K at the last lam", lambda g: g.set("train_loss", S, "B", [0.1, 0.1, 0.1, 0.1, 1.35])),
@@ -54,7 +55,7 @@ CASES: list[tuple[Claim, str, str, Bend]] = [
     (collapses(OWN, ZERO), REFUTED, "neither", lambda g: g),
     (collapses(OWN, ZERO), REFUTED, "at lam = 0 alone, which does not count", lambda g: g.set("train_loss", S, "B", [1.35, 0.1, 0.1, 0.1, 0.1])),
     (collapses(OWN, ZERO), REFUTED, "under another law", lambda g: g.set("train_loss", S, "C", 1.35)),
-    (collapses(OWN, ZERO), REFUTED, "a test loss of 2.3 beside 2.3 at lam = 0", lambda g: g.set("test_loss", S, "B", 2.3).set("test_loss", S, "A", [2.3, 1, 1, 1, 1])),
+    (collapses(OWN, ZERO), REFUTED, "a test loss of 2.3, as at lam = 0", lambda g: g.set("test_loss", S, "B", 2.3).set("test_loss", S, "A", [2.3, 1, 1, 1, 1])),
     (collapses(OWN, ZERO), INCONCLUSIVE, "just at the bound", lambda g: g.set("test_loss", S, "B", [2, 2, 2, 2.1, 2], [0.01, 0.01, 0.01, 0.05, 0.01])),
     (lowers_test_loss(OWN, ZERO), SUPPORTED, "a quarter lower where feedback chooses", lambda g: g.set("test_loss", S, "B", LOWER)),
     (lowers_test_loss(OWN, ZERO), REFUTED, "flat", lambda g: g),
@@ -65,8 +66,8 @@ CASES: list[tuple[Claim, str, str, Bend]] = [
     (lowers_test_loss(OWN, ZERO), SUPPORTED, "collapsed where feedback does not choose", lambda g: g.set("test_loss", S, "B", LOWER).set("train_loss", S, "B", [1.38, 1.38, 0.1, 1.38, 1.38])),
     (lowers_test_loss(OWN, OURS), SUPPORTED, "than log-det at its own validated lam", lambda g: g.set("test_loss", L, "C", [1, 1, 3, 1, 1])),
     (lowers_test_loss(OWN, OURS), REFUTED, "log-det is as low where feedback chooses", lambda g: g.set("test_loss", S, "B", LOWER).set("test_loss", L, "C", [3, 3, 1.5, 3, 3])),
-    (steadier(OWN, FIXED), SUPPORTED, "flat beside a bowl", lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3])),
-    (steadier(OWN, FIXED), REFUTED, "a bowl beside flat", lambda g: g.set("test_loss", S, "B", [3, 2, 2, 2, 3])),
+    (steadier(OWN, FIXED), SUPPORTED, "flat, the other a bowl", lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3])),
+    (steadier(OWN, FIXED), REFUTED, "a bowl, the other flat", lambda g: g.set("test_loss", S, "B", [3, 2, 2, 2, 3])),
     (steadier(OWN, FIXED), INCONCLUSIVE, "bowls as deep", lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3], 0.1).set("test_loss", S, "B", [3, 2, 2, 2, 3], 0.1)),
     (steadier(OWN, OURS), SUPPORTED, "than log-det under another law", lambda g: g.set("test_loss", L, "C", [3, 2, 2, 2, 3])),
 ]  # fmt: skip
@@ -82,8 +83,9 @@ def test_a_claim_gets_the_verdict_its_runs_were_made_for(claim, verdict, why, be
 
 
 def test_every_claim_has_a_case_for_each_verdict():
-    for name in {claim.id for claim, *_ in CASES}:
-        assert {SUPPORTED, REFUTED, INCONCLUSIVE} <= {verdict for claim, verdict, *_ in CASES if claim.id == name}, name
+    kinds = [(claim.id.partition(" against ")[0], verdict) for claim, verdict, *_ in CASES]
+    for name, _ in kinds:
+        assert {SUPPORTED, REFUTED, INCONCLUSIVE} <= {verdict for kind, verdict in kinds if kind == name}, name
 
 
 def test_a_run_is_effective_where_the_package_says_so():
@@ -138,18 +140,91 @@ def test_comparisons_are_paired_by_seed():
     assert judge(runs, lowers_test_loss(OWN, ZERO)).verdict == INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
-    "claim",
-    [effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO), steadier(OWN, FIXED)],
-    ids=lambda claim: claim.id,
-)
-def test_a_seed_that_diverged_is_left_out_and_counted(claim):
-    runs = users_own()
-    whole = judge(runs, claim)
+# --- runs that diverged ---------------------------------------------------------------------------------------------
+
+
+def diverge(runs: Runs, seeds: int, lams: slice = slice(-1, None), regime: int = 1) -> Runs:
+    """Let the first seeds of renyi diverge in epoch 12: by default under my_law at the largest lam."""
     for values in runs.columns.values():
-        values[0, 1, -1, 3, 12:] = np.nan
-    found = judge(runs, claim)
-    assert (whole.estimate.n, found.estimate.n) == (SEEDS, SEEDS - 1)
+        values[0, regime, lams, :seeds, 12:] = np.nan
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("claim", "n"),
+    [(effective(OWN), 8), (collapses(OWN, ZERO), 8), (lowers_test_loss(OWN, ZERO), 7), (steadier(OWN, FIXED), 7)],
+    ids=lambda claim: getattr(claim, "id", None),
+)
+def test_a_seed_that_diverged_counts_against_a_law_or_is_left_out_and_the_sentence_says_how_many(claim, n):
+    runs = users_own().set("test_loss", S, "A", [3, 2, 2, 2, 3])
+    before, after = judge(runs, claim), judge(diverge(runs, 1), claim)
+    assert (before.estimate.n, after.estimate.n) == (SEEDS, n)
+    assert "diverged" not in before.sentence
+    assert "1 of 8 seeds diverged" in after.sentence
+
+
+def test_a_run_that_diverged_is_not_effective():
+    assert judge(users_own(), effective(OWN)).verdict == SUPPORTED
+    some = judge(diverge(users_own(), 4), effective(OWN))
+    assert some.estimate.value == pytest.approx(1 - 4 / (4 * SEEDS)), "four of the runs at four lam > 0"
+    assert judge(diverge(users_own(), SEEDS, slice(2, None)), effective(OWN)).verdict == REFUTED
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, REFUTED), (4, INCONCLUSIVE), (5, INCONCLUSIVE), (8, SUPPORTED)])
+def test_a_run_that_diverged_counts_as_collapsed(seeds, verdict):
+    judged = judge(diverge(users_own(), seeds), collapses(OWN, ZERO))
+    assert judged.verdict == verdict
+    assert judged.estimate.value == pytest.approx(max(2 * seeds / SEEDS, 1 / 1.05), rel=0.05)
+    assert f"{seeds} of 8 seeds diverged" in judged.sentence
+    if seeds > 4:
+        assert "twice the share of runs that diverged, at the worst lam > 0 (3)" in judged.sentence
+
+
+def test_the_collapse_of_the_runs_that_did_not_diverge_is_seen():
+    runs = diverge(users_own().set("train_loss", S, "B", [0.1, 0.1, 0.1, 0.1, 1.38]), 3)
+    judged = judge(runs, collapses(OWN, ZERO))
+    assert judged.verdict == SUPPORTED
+    assert judged.estimate.value == pytest.approx(1.38 / (0.9 * np.log(4)), rel=0.03)
+
+
+def test_a_test_loss_of_a_seed_that_diverged_without_the_surrogate_is_compared_with_nothing():
+    runs = users_own().set("test_loss", S, "B", 2.3)
+    runs.columns["test_loss"][0, 1, :, :2] = 9.0
+    judged = judge(diverge(runs, 2, slice(0, 1), regime=0), collapses(OWN, ZERO))
+    ours, zero = runs.columns["test_loss"][0, 1, 1:, 2:, -5:].mean((1, 2)), runs.columns["test_loss"][0, 0, 0, 2:, -5:]
+    assert judged.estimate.value == pytest.approx(ours.max() / (1.05 * zero.mean()))
+
+
+@pytest.mark.parametrize(
+    ("claim", "bend"),
+    [
+        (lowers_test_loss(OWN, ZERO), lambda g: g.set("test_loss", S, "B", LOWER)),
+        (steadier(OWN, FIXED), lambda g: g.set("test_loss", S, "A", [3, 2, 2, 2, 3])),
+    ],
+    ids=["test loss", "steadier"],
+)
+@pytest.mark.parametrize("regime", [0, 1], ids=["the comparator", "the method"])
+def test_a_law_under_which_most_seeds_diverged_gains_nothing_by_it(claim, bend, regime):
+    runs = users_own()
+    bend(runs)
+    assert judge(runs, claim).verdict == SUPPORTED
+    judged = judge(diverge(runs, 5, slice(0, 1), regime), claim)
+    assert judged.verdict == INCONCLUSIVE
+    law = ("fixed", "my_law")[regime]
+    assert f"more than half of the seeds of renyi under {law} diverged at lam = 0 (5 of 8)" in judged.sentence
+    assert "5 of 8 seeds diverged" in judged.sentence
+
+
+def test_more_than_half_is_of_one_lam_and_the_seeds_that_are_left_are_judged():
+    """Twelve seeds, of which half diverge at one lam: six are left, and these are judged."""
+    found = Runs().grid()
+    twelve = found.isel(seed=[*range(8), *range(4)]).assign_coords(seed=range(12)).transpose(*AXES)
+    twelve["test_loss"].loc[{"surrogate": L, "regime": "fixed"}] *= xr.DataArray([3, 1, 1, 1, 3], dims="lam0")
+    here = (twelve["surrogate"] == L) & (twelve["regime"] == "thermostat") & (twelve["lam0"] == 3)
+    gone = twelve.where(~(here & (twelve["seed"] < 6)) | (twelve["epoch"] < 12)).assign_attrs(found.attrs)
+    claim = steadier(Method(L, "thermostat"), Method(L, "fixed"))
+    judged = claim.judged(Data.of(gone.transpose(*AXES), "made up"), 200)
+    assert (judged.verdict, judged.estimate.n) == (SUPPORTED, 6)
 
 
 # --- log K ----------------------------------------------------------------------------------------------------------
@@ -170,13 +245,30 @@ def test_log_k_is_read_from_a_thermostats_set_point_else_from_the_tasks_classes(
     assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(5))
 
 
-def test_without_log_k_a_collapse_cannot_be_stated_and_a_lower_loss_says_that_it_is_not_known():
-    runs = without_thermostats().set("test_loss", S, "B", 1.4).set("train_loss", S, "B", 1.38)
+def test_log_k_is_not_read_from_a_law_of_a_users_own_that_is_called_thermostat():
+    runs = Runs()
+    runs.classes = 5
+    found = runs.set("setpoint", L, "BC", 9, noise=0, shared=False).grid()
+    for law in ("thermostat", "rl_thermostat"):
+        found.attrs["config"][f"regime {law}"] = {"name": law, "_target_": "my_module.MyLaw", "gain": 2.0}
+    assert Data.of(found, "made up").chance_loss == pytest.approx(np.log(5))
+    found.attrs["config"]["task"]["classes"] = None
     with pytest.raises(ConfigError, match="log K: from runs under thermostat"):
-        judge(runs, collapses(OWN, ZERO))
-    judged = judge(runs, lowers_test_loss(OWN, ZERO))
-    assert judged.verdict == SUPPORTED
-    assert "whether it collapsed is not known, for want of log K" in judged.sentence
+        _ = Data.of(found, "made up").chance_loss
+
+
+def test_log_k_is_not_read_from_a_thermostat_of_which_every_run_diverged_at_once():
+    runs = Runs().set("setpoint", grid.SURROGATES, "B", np.nan)
+    assert Data.of(runs.grid(), "made up").chance_loss == pytest.approx(np.log(4))
+
+
+@pytest.mark.parametrize("claim", [collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO)], ids=["collapses", "test loss"])
+@pytest.mark.parametrize("loss", [1.4, 2.0, 4.0])
+def test_without_log_k_neither_a_collapse_nor_a_lower_loss_is_settled(claim, loss):
+    judged = judge(without_thermostats().set("test_loss", S, "B", loss).set("train_loss", S, "B", 1.38), claim)
+    assert judged.verdict == INCONCLUSIVE
+    assert "not settled, because a collapse cannot be told without log K: from runs under thermostat" in judged.sentence
+    assert "90% of log K" not in judged.sentence
 
 
 # --- what a grid allows ---------------------------------------------------------------------------------------------
@@ -207,11 +299,11 @@ def ragged(tmp_path_factory):
 
 
 def test_a_cell_is_judged_at_its_own_lam_and_the_seeds_that_it_shares(ragged):
-    assert Cell("variance", "my_law") not in cells(ragged)
-    assert OWN in cells(ragged)
+    assert Method("variance", "my_law") not in methods(ragged)
+    assert OWN in methods(ragged)
     data = Data.of(ragged, "ragged")
     shared = steadier(OWN, FIXED).judged(data, 200)
-    mine, fixed = (data.final(*cell[:2], "test_loss")[1:4, :6].mean(-1) for cell in (OWN, FIXED))
+    mine, fixed = (data.final(*method[:2], "test_loss")[1:4, :6].mean(-1) for method in (OWN, FIXED))
     assert shared.estimate.value == pytest.approx(np.ptp(mine) / np.ptp(fixed)), "over the three lam that both have"
     for claim in (effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO)):
         assert claim.judged(data, 200).estimate.n == 6
@@ -220,12 +312,12 @@ def test_a_cell_is_judged_at_its_own_lam_and_the_seeds_that_it_shares(ragged):
 @pytest.mark.parametrize(
     ("claim", "lacks"),
     [
-        (effective(Cell("variance", "my_law")), "expected runs of variance under my_law"),
-        (effective(Cell("tsallis", "fixed")), "tsallis"),
-        (lowers_test_loss(OWN, Cell("renyi", "my_law", 0.0)), "expected runs of renyi under my_law at lam = 0"),
-        (steadier(OWN, Cell("variance", "my_law")), "expected runs of variance under my_law"),
-        (steadier(OWN, Cell("logdet", "fixed", 0.1)), "two base lam or more that renyi under my_law and logdet under fixed at lam = 0.1 both have"),
-        (lowers_test_loss(Cell("logdet", "fixed", 0.0), Cell("logdet", "fixed", 0.0)), "at another base lam"),
+        (effective(Method("variance", "my_law")), "expected runs of variance under my_law"),
+        (effective(Method("tsallis", "fixed")), "tsallis"),
+        (lowers_test_loss(OWN, Method("renyi", "my_law", 0.0)), "expected runs of renyi under my_law at lam = 0"),
+        (steadier(OWN, Method("variance", "my_law")), "expected runs of variance under my_law"),
+        (steadier(OWN, Method("logdet", "fixed", 0.1)), "two base lam or more that renyi under my_law and logdet under fixed at lam = 0.1 both have"),
+        (lowers_test_loss(Method("logdet", "fixed", 0.0), Method("logdet", "fixed", 0.0)), "at another base lam"),
     ],
 )  # fmt: skip
 def test_a_claim_that_cannot_be_stated_says_what_it_lacks(ragged, claim, lacks):

@@ -212,6 +212,15 @@ def test_a_claim_stands_if_all_its_parts_do_and_falls_with_one(parts, verdict):
     assert judged.estimate.value == parts.index(verdict), "the effect shown is that of the part that decided"
 
 
+@pytest.mark.parametrize("bound", [-5.0, 1.0, 5.0])
+def test_a_part_that_cannot_be_settled_is_inconclusive_whatever_its_interval_and_says_why(bound):
+    sample = np.random.default_rng(11).normal(1, 0.1, size=(1, 8))
+    found = judge.judge([Part("it", sample, mean, ">", bound, True, unsettled="log K is not known")], 200)
+    assert found.verdict == INCONCLUSIVE
+    assert found.sentence == "it: not settled, because log K is not known."
+    assert found.estimate.value == pytest.approx(sample.mean())
+
+
 @pytest.mark.parametrize(
     ("one", "says"),
     [
