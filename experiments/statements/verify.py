@@ -1,4 +1,7 @@
-"""Run the gates and draw their figures: python -m experiments verify [--slow] [--only TEXT] [--out DIR]."""
+"""Run the gates and draw their figures.
+
+    python -m experiments verify [--slow] [--only proposition_2] [--out DIR]
+"""
 
 import argparse
 import json
@@ -29,19 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m experiments verify", description="Check the paper's theorems.")
     parser.add_argument("--slow", action="store_true", help="the slow gates too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="the gates whose statement contains TEXT")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the gates of a module, as in proposition_2, or those whose title contains TEXT")
     parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", help="folder of gates.json")
     given = parser.parse_args(arguments)
     named = [
         (name, statement, gate)
         for name, statement in STATEMENTS.items()
         for gate in statement.gates
-        if given.only.lower() in title(statement, gate).lower()
+        if given.only == name or given.only.lower() in title(statement, gate).lower()
     ]
     if not named:
-        raise ConfigError(
-            "--only", given.only, f"text in one of {', '.join(each.name for each in STATEMENTS.values())}"
-        )
+        texts = ", ".join(each.name for each in STATEMENTS.values())
+        raise ConfigError("--only", given.only, f"a module of experiments/statements, or text in one of {texts}")
     chosen = [each for each in named if given.slow or not each[-1].slow]
     if not chosen:
         raise ConfigError("--only", given.only, "gates that are not slow; --slow runs those too")
