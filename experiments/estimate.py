@@ -149,8 +149,7 @@ class Estimate:
         one = self._single()
         parts = {"value": one.value, "low": one.low, "high": one.high, "n": one.n}
         found = {name: float(part) if math.isfinite(part) else None for name, part in parts.items()}
-        whole = found["n"] is not None and found["n"].is_integer()
-        return found | {"n": int(found["n"])} if whole else found
+        return found | {"n": int(one.n)} if found["n"] == np.floor(one.n) else found
 
 
 def of_seeds(values: xr.DataArray, dim: str = "seed") -> Estimate:

@@ -1,7 +1,4 @@
-"""Run the gates and draw their figures.
-
-    python -m experiments verify [--slow] [--only proposition_2] [--out DIR]
-"""
+"""Run the gates and draw their figures: python -m experiments verify [--slow] [--only TEXT] [--out DIR]."""
 
 import argparse
 import json
@@ -32,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m experiments verify", description="Check the paper's theorems.")
     parser.add_argument("--slow", action="store_true", help="the slow gates too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="the gates of a module, as in proposition_2, or those whose title contains TEXT")
+    only = "the gates of a statement's module, as in proposition_2, or those whose title contains TEXT"
+    parser.add_argument("--only", default="", metavar="TEXT", help=only)
     parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", help="folder of gates.json")
     given = parser.parse_args(arguments)
     named = [
