@@ -31,8 +31,11 @@ class Estimate:
 
     Arithmetic is for independent estimates whose intervals are Student's t with n - 1 degrees of freedom: errors to
     first order, and the degrees of freedom of Welch and Satterthwaite (Satterthwaite 1946, doi:10.2307/3002019), so
-    that n of a result need not be whole.
+    that n of a result need not be whole. What does not vary has an interval of width 0. A plain number, or an array of
+    numbers, is known exactly.
     """
+
+    __array_ufunc__ = None  # so that numpy's numbers on the left leave the arithmetic to this class
 
     value: Any
     low: Any
@@ -48,8 +51,7 @@ class Estimate:
     @classmethod
     def of_dict(cls, plain: Mapping[str, Any]) -> "Estimate":
         """Return what `as_dict` gave."""
-        value, low, high = (math.nan if plain[key] is None else plain[key] for key in ("value", "low", "high"))
-        return cls(value, low, high, plain["n"])
+        return cls(*(math.nan if plain[key] is None else plain[key] for key in ("value", "low", "high", "n")))
 
     @property
     def half(self) -> Any:
@@ -75,17 +77,36 @@ class Estimate:
         """Return the estimate that arrays of one number each hold, as plain numbers."""
         return self.at(lambda part: part.item())
 
+    def _single(self) -> "Estimate":
+        """Return it as plain numbers.
+
+        Raises:
+            TypeError: If it holds many estimates.
+        """
+        sizes = {np.size(part) for part in (self.value, self.low, self.high, self.n)}
+        if sizes != {1}:
+            raise TypeError(f"this holds {max(sizes)} estimates: choose one, as in e.at(lambda each: each[0])")
+        return self.item()
+
     def __neg__(self) -> "Estimate":
         """Return -x."""
         return Estimate(-self.value, -self.high, -self.low, self.n)
 
-    def __add__(self, other: "Estimate") -> "Estimate":
-        """Return x + y of independent x and y."""
+    def __add__(self, other: Any) -> "Estimate":
+        """Return x + y of independent x and y; or of a y that is a number, known exactly."""
+        if not isinstance(other, Estimate):
+            return Estimate(self.value + other, self.low + other, self.high + other, self.n)
         return _combined(self.value + other.value, (self.error**2, self.n), (other.error**2, other.n))
 
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        """Return x - y of independent x and y."""
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> "Estimate":
+        """Return x - y of independent x and y; or of a y that is a number, known exactly."""
         return self + -other
+
+    def __rsub__(self, other: Any) -> "Estimate":
+        """Return y - x of a y that is a number, known exactly."""
+        return -self + other
 
     def __mul__(self, other: Any) -> "Estimate":
         """Return x y of independent x and y, its error to first order; or of a y that is a number, known exactly."""
@@ -95,6 +116,8 @@ class Estimate:
         parts = ((other.value * self.error) ** 2, self.n), ((self.value * other.error) ** 2, other.n)
         return _combined(self.value * other.value, *parts)
 
+    __rmul__ = __mul__
+
     def __str__(self) -> str:
         """Return the value and its interval to three digits."""
         return format(self, ".3g")
@@ -103,20 +126,30 @@ class Estimate:
         """Return "value [low, high]" with each number as `spec` says; with a leading ±, "value ± half the width".
 
         What is not defined is a dash, and an interval that is not is left out.
+
+        Raises:
+            TypeError: If it holds many estimates.
         """
+        one = self._single()
         symmetric, spec = spec.startswith("±"), spec.removeprefix("±")
-        if math.isnan(self.value):
+        if math.isnan(one.value):
             return "–"
-        if math.isnan(self.low):
-            return format(self.value, spec)
+        if math.isnan(one.low):
+            return format(one.value, spec)
         if symmetric:
-            return f"{self.value:{spec}} ± {self.half:{spec}}"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+            return f"{one.value:{spec}} ± {one.half:{spec}}"
+        return f"{one.value:{spec}} [{one.low:{spec}}, {one.high:{spec}}]"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the four numbers as JSON has them: None for NaN and infinity."""
-        parts = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-        return {name: float(part) if math.isfinite(part) else None for name, part in parts.items()} | {"n": self.n}
+        """Return the four numbers as JSON has them: None for NaN and infinity, and a whole n as an int.
+
+        Raises:
+            TypeError: If it holds many estimates.
+        """
+        one = self._single()
+        parts = {"value": one.value, "low": one.low, "high": one.high, "n": one.n}
+        found = {name: float(part) if math.isfinite(part) else None for name, part in parts.items()}
+        return found | {"n": int(one.n)} if found["n"] == np.floor(one.n) else found
 
 
 def of_seeds(values: xr.DataArray, dim: str = "seed") -> Estimate:
@@ -146,10 +179,15 @@ def left_out(values: Array) -> Array:
 
 
 def _combined(value: Any, *parts: tuple[Any, Any]) -> Estimate:
-    """Return a value whose variance is the sum of the parts' (variance, n)."""
+    """Return a value whose variance is the sum of the parts' (variance, n).
+
+    Where no part varies, n is that of parts that vary alike: a quotient of 0 and 0 has no value of its own.
+    """
     variance = sum(part for part, _ in parts)
+    weights = [part + (variance == 0) for part, _ in parts]
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.divide(variance**2, sum(part**2 / (n - 1) for part, n in parts))
+        shares = (weight / sum(weights) for weight in weights)
+        freedom = np.divide(1, sum(np.divide(share**2, n - 1) for share, (_, n) in zip(shares, parts, strict=True)))
     return Estimate.of_error(value, np.sqrt(variance), freedom + 1)
 
 

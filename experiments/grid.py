@@ -183,7 +183,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _shared(configs: list[dict[str, Any]], where: str) -> dict[str, Any]:
-    """Return what the runs have in common beside their place in the grid; refuse runs that differ in more."""
+    """Return what the runs have in common apart from their place in the grid; refuse runs that differ in more."""
     shared: dict[str, str] = {}
     for config in configs:
         for key, value in config.items():

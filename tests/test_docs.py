@@ -1,8 +1,11 @@
 """The README and the pages of docs/ are followed as a reader would, and what they name is held against the project."""
 
+import argparse
 import contextlib
 import importlib
 import io
+import itertools
+import math
 import os
 import re
 import runpy
@@ -14,13 +17,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments.claims.paper import CLAIMS
+from experiments.figures import FIGURES
+from experiments.statements import page as statements_page
+from experiments.statements import verify
 from hclm_runner.config import CONF
 from hclm_runner.records import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+VERDICTS, STATEMENTS = ROOT / "experiments/VERDICTS.md", ROOT / "experiments/statements/STATEMENTS.md"
+EVERY = pytest.mark.parametrize("page", [*PAGES, VERDICTS, STATEMENTS], ids=lambda page: page.stem)
 
 
 class Block(NamedTuple):
@@ -147,7 +157,7 @@ def test_bash_accepts_each_block(page):
 
 
 def test_make_targets_and_verbs_exist_and_are_all_named():
-    text = "".join(page.read_text() for page in PAGES)
+    text = every_page()
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"(?:^|`|\$ )make ([a-z-]+)", text, flags=re.MULTILINE))
     assert len(named) >= 8
@@ -156,8 +166,75 @@ def test_make_targets_and_verbs_exist_and_are_all_named():
     assert not re.findall(r"-m experiments\.\w+", text), "the old form of a command"
 
 
+def every_page() -> str:
+    return "\n".join(page.read_text() for page in (*PAGES, VERDICTS, STATEMENTS))
+
+
 def verbs() -> list[str]:
     return list(importlib.import_module("experiments.__main__").VERBS)
+
+
+class ParsedError(Exception):
+    """Carries what a verb's parser has read, in place of what the verb would do."""
+
+
+@EVERY
+def test_the_arguments_of_each_command_of_the_experiments_are_accepted(page, monkeypatch):
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser, arguments):
+        raise ParsedError(parse(parser, arguments))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    lines = [words for block in blocks(page) if block.language == "bash" for words in block.commands]
+    lines += [shlex.split(code) for code in re.findall(r"`(python -m experiments \w[^`]*)`", prose(page))]
+    for _, _, _, verb, *arguments in (words for words in lines if words[:3] == ["python", "-m", "experiments"]):
+        module = importlib.import_module(importlib.import_module("experiments.__main__").VERBS[verb].module)
+        with pytest.raises(ParsedError) as parsed:
+            module.main(arguments)
+        if verb == "verify":
+            assert verify.gates(parsed.value.args[0].only)
+
+
+def runs_of(experiment: str) -> int:
+    """Return how many runs an experiment of conf/ has."""
+    axes = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())["hydra"]["sweeper"]["params"]
+    values = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in axes.items()])
+    return math.prod(len(list(each.sweep_iterator())) for each in values if each.is_sweep_override())
+
+
+def test_the_numbers_of_runs_gates_and_claims_are_those_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs/running.md").read_text(), flags=re.MULTILINE)
+    assert {name: int(number) for name, number in rows} == {name: runs_of(name) for name, _ in rows}
+    theory = sum(map(runs_of, statements_page.sweeps()))
+    known = {
+        r"the paper's (\d+) runs": runs_of("paper"),
+        r"(\d+) runs of the reference task \(": runs_of("paper"),
+        r"(\d+) runs; seven minutes|, wine; (\d+) runs|on four tasks \((\d+) runs": runs_of("tasks"),
+        r"trains (\d+) runs|(\d+) runs of the reference task, 10|Proposition 4 \((\d+) runs": theory,
+        r"(\d+) gates": sum(not gate.slow for *_, gate in verify.gates("")),
+        r"(\d+) claims|(\d+) in all": len(CLAIMS),
+        r"which makes (\d+); four more": len(FIGURES),
+    }
+    text = " ".join((every_page() + (ROOT / "Makefile").read_text()).split())
+    for pattern, number in known.items():
+        found = ["".join(match.groups("")) for match in re.finditer(pattern, text)]
+        assert len(found) > pattern.count("|"), pattern
+        assert set(found) == {str(number)}, pattern
+    assert len(CLAIMS) == len(FIGURES) + 4
+
+
+def test_the_page_of_verdicts_has_each_claim_once_and_the_readme_its_totals():
+    sections = dict(re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", VERDICTS.read_text(), flags=re.MULTILINE))
+    supported = sections.pop("Supported, with a remark").partition("(raw and scale-free)")[0]
+    named = [[*re.findall(r"X?\d+", supported), "X1"]]  # X1 is two claims
+    for head in ("Refuted", "Not settled by ten seeds", "Collapse"):
+        cells = re.findall(r"^\| ([X\d][\d, ]*) \|", sections[head], flags=re.MULTILINE)
+        named.append(", ".join(cells).split(", "))
+    assert sorted(itertools.chain(*named)) == sorted(str(claim.figure or claim.id.split()[0]) for claim in CLAIMS)
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    totals = re.search(r"support (\d+) of them and refute (\d+); (\d+) stay open; and (\d+) is a collapse", readme)
+    assert [int(total) for total in totals.groups()] == [len(each) for each in named]
 
 
 def test_every_option_and_experiment_is_in_the_tables_of_running():

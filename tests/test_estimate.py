@@ -104,6 +104,55 @@ def test_an_estimate_times_one_without_error_is_that_scaling():
     np.testing.assert_allclose([scaled.low, scaled.high, scaled.n], [product.low, product.high, product.n], rtol=1e-12)
 
 
+def test_a_number_that_is_known_exactly_moves_the_value_and_both_ends():
+    estimate = Estimate(2.0, 1.0, 4.0, 7)
+    assert estimate + 1.0 == 1.0 + estimate == np.float64(1) + estimate == Estimate(3.0, 2.0, 5.0, 7)
+    assert estimate - 1.0 == Estimate(1.0, 0.0, 3.0, 7)
+    assert 1.0 - estimate == Estimate(-1.0, -3.0, 0.0, 7)
+    assert 2 * estimate == np.float64(2) * estimate == estimate * 2 == Estimate(4.0, 2.0, 8.0, 7)
+    many = np.array([0.0, 1.0]) + estimate
+    np.testing.assert_array_equal([many.low, many.value, many.high], [[1, 2], [2, 3], [4, 5]])
+
+
+def test_what_does_not_vary_is_exact():
+    same = seeds([3.0, 3.0, 3.0, 3.0])
+    assert (same.value, same.half, same.n) == (3, 0, 4)
+    for found, value in ((same - seeds([1.0, 1.0, 1.0, 1.0]), 2), (same + same, 6), (same * same, 9)):
+        assert (found.value, found.low, found.high) == (value, value, value)
+        assert found.n == pytest.approx(7), "as for two of four seeds that vary alike"
+    mixed = same - seeds(X)
+    np.testing.assert_allclose([mixed.half, mixed.n], [seeds(X).half, 9], rtol=1e-12)
+    rows = of_seeds(xr.DataArray([[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]], dims=("lam0", "seed")))
+    total = rows + rows
+    assert total.half.to_numpy()[0] == 0
+    np.testing.assert_allclose(total.n, [5, 5], rtol=1e-12)
+    np.testing.assert_allclose(total.half[1], stats.t.ppf(0.975, 4) * rows.error[1] * math.sqrt(2), rtol=1e-12)
+
+
+def test_errors_whose_squares_are_too_small_for_a_float_still_have_their_n():
+    tiny = Estimate.of_error(0.0, 1e-100, 5)
+    assert (tiny + tiny).n == pytest.approx(9)
+
+
+@pytest.mark.parametrize(
+    ("n", "kept"),
+    [(np.int64(3), "3"), (3.0, "3"), (np.float64(3.5), "3.5"), (math.nan, "null"), (math.inf, "null"), (0, "0")],
+)
+def test_n_is_kept_as_json_has_it(n, kept):
+    found = Estimate(np.float32(0.5), np.float64(0), xr.DataArray(1.0), n).as_dict()
+    assert json.dumps(found, allow_nan=False) == f'{{"value": 0.5, "low": 0.0, "high": 1.0, "n": {kept}}}'
+    back = Estimate.of_dict(found)
+    assert math.isnan(back.n) if kept == "null" else back.n == n
+
+
+def test_many_estimates_are_not_written_as_one():
+    many = of_seeds(xr.DataArray([[1.0, 2.0], [3.0, 5.0]], dims=("lam0", "seed")))
+    for write in (str, "{:.2f}".format, Estimate.as_dict):
+        with pytest.raises(TypeError, match="holds 2 estimates: choose one"):
+            write(many)
+    assert f"{many.at(lambda each: each[0]):.1f}".startswith("1.5 [")
+
+
 def test_arrays_of_one_number_become_plain_numbers_that_json_has():
     found = of_seeds(xr.DataArray([1.0, 2.0, 6.0], dims="seed")).item()
     assert [type(part) for part in (found.value, found.low, found.high, found.n)] == [float, float, float, int]

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from scipy import stats
 from synthetic_own import BOUNDS, EPOCHS, LAMS, SEEDS, made_up
 
-from experiments.figures import FIGURES, Row
+from experiments.figures import FIGURES, FigureRow
 from experiments.figures.command import figures
 from experiments.figures.draw import draw
 
@@ -39,7 +39,7 @@ def _curves(axes) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return found
 
 
-def _final(row: Row, regime: str, column: str) -> np.ndarray:
+def _final(row: FigureRow, regime: str, column: str) -> np.ndarray:
     """Return the mean of the last 5 epochs, [lam0, seed]."""
     values = RUNS[column].sel(surrogate=row.surrogate, regime=regime).to_numpy()
     return values[..., -5:].mean(-1)

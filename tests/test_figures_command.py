@@ -57,8 +57,9 @@ def test_an_incomplete_grid_is_refused_or_marked(folder, said, tmp_path):
     )
     with pytest.raises(ConfigError, match=r"2 are missing: .*; logdet / rl_thermostat, lam0 3, seed 2"):
         command.main([str(broken)])
-    assert not list(broken.glob("figures/fig*"))
-    assert said(broken, "--only", "3") == ["1 figure drawn: 3"], "it needs no runs"
+    assert {path.stem for path in broken.glob("figures/*")} == {"fig03_rates", "fig04_ratio"}, "they need no runs"
+    with pytest.raises(ConfigError, match="2 are missing"):
+        command.main([str(broken), "--only", "17"])
     said(broken, "--incomplete", "--only", "17")
     assert "incomplete: 79 of 81 runs" in (broken / "figures" / "fig17_logdet_gap.svg").read_text()
     said(folder, "--only", "17")
@@ -134,7 +135,7 @@ def test_the_papers_grid_gives_the_papers_figures_and_the_rest_on_request(folder
     numbers = ", ".join(map(str, range(3, 33)))
     assert said(folder) == [
         f"30 figures drawn: {numbers}",
-        "44 more figures, of every surrogate and regime, with --all",
+        "44 more figures, of the paper's surrogates and regimes, with --all",
     ]
     paper = ["fig03_rates", "fig04_ratio", *(row.stem for row in FIGURES)]
     assert drawn == paper
@@ -144,6 +145,40 @@ def test_the_papers_grid_gives_the_papers_figures_and_the_rest_on_request(folder
     assert line.endswith(" and 38 more")
     assert drawn[:30] == paper
     assert len(set(drawn)) == 74
+
+
+def test_the_papers_grid_with_parts_of_a_users_own_gives_both_unasked(tmp_path, said, drawn):
+    mixed = without(
+        made_up([*grid.SURROGATES, "renyi"], [*grid.REGIMES, "my_law"]), surrogate="variance", regime="my_law"
+    )
+    folder = write(tmp_path / "mixed", mixed)
+    first, *_, last = said(folder)
+    own = [stem for stem in drawn if not stem.startswith("fig")]
+    assert first.startswith(f"{30 + len(own)} figures drawn: {', '.join(map(str, range(3, 33)))}, softmax_force, ")
+    columns = ["force", "entropy", "gap", "reward", "test_loss", "lam"]
+    places = ["softmax", "logdet", "renyi", "softmax_my_law", "logdet_my_law", "renyi_fixed", "renyi_thermostat"]
+    places += ["renyi_rl_thermostat", "renyi_my_law"]
+    assert own == [f"{place}_{column}" for place in places for column in columns]
+    # Over lam the law stands next to ours, so that of ours over lam nothing is left but variance's entropy.
+    assert last == "44 more figures, of the paper's surrogates and regimes, with --all"
+    drawn.clear()
+    said(folder, "--all")
+    assert {"variance_entropy", "softmax_fixed_force"} <= set(drawn)
+    assert len(drawn) == len(set(drawn)) == 30 + len(own) + 44
+
+
+def test_an_incomplete_grid_of_the_papers_does_not_keep_a_users_own_figures_from_being_drawn(tmp_path, drawn, capfd):
+    runs = without(made_up([*grid.SURROGATES, "renyi"]), surrogate="logdet", regime="fixed", lam0=3.0, seed=2)
+    folder = write(tmp_path / "gap", runs)
+    with pytest.raises(ConfigError, match="1 are missing: logdet / fixed, lam0 3, seed 2"):
+        command.main([str(folder)])
+    assert drawn[:2] == ["fig03_rates", "fig04_ratio"]
+    assert {stem.split("_")[0] for stem in drawn[2:]} == {"renyi"}
+    assert len(drawn) == 2 + 4 * 6
+    assert "26 figures drawn: 3, 4, renyi_force" in capfd.readouterr().out
+    drawn.clear()
+    command.main([str(folder), "--incomplete"])
+    assert len(drawn) == 30 + 4 * 6
 
 
 def test_a_store_of_a_users_own_gets_the_same_figures_and_one_line_on_the_papers(tmp_path, said, drawn):

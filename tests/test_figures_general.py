@@ -1,4 +1,4 @@
-"""The figures of a user's own surrogates and laws: which there are, what they show, and how they look beside ours."""
+"""The figures of a user's own surrogates and laws: which there are, what they show, and how they look next to ours."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from scipy import stats
 from synthetic_own import LAMS, SEEDS, made_up, without, write
 
 from experiments import grid
-from experiments.figures import LOOKS, Row
+from experiments.figures import LOOKS, FigureRow
 from experiments.figures.command import figures
 from experiments.figures.draw import draw
 from experiments.figures.table import COLUMNS, FIGURES, covered, general, looks
@@ -30,16 +30,20 @@ def test_every_surrogate_and_regime_has_a_figure_of_each_column():
     stems = [row.stem for row in general(RUNS)]
     assert len(set(stems)) == len(places) * 6
     assert {"renyi_force", "renyi_my_law_test_loss", "logdet_thermostat_reward"} <= set(stems)
-    assert Row(None, "a/b", None, "gap").stem == "a-b_gap", "a file, not a folder"
+    assert FigureRow(None, "a/b", None, "gap").stem == "a-b_gap", "a file, not a folder"
 
 
 def test_two_names_that_would_share_a_file_are_refused():
     with pytest.raises(ConfigError, match="but a_b_force is of a_b / all regimes and a / b"):
         general(made_up(["a", "a_b"], ["b"]))
+    with pytest.raises(
+        ConfigError, match="but fig07_softmax_force is of softmax / all regimes and fig07_softmax / all"
+    ):
+        general(made_up(["fig07_softmax"], ["b"]))
 
 
-def test_a_figure_over_lam_has_the_users_law_beside_ours():
-    figure = draw(Row(None, "renyi", None, "gap"), RUNS)
+def test_a_figure_over_lam_has_the_users_law_next_to_ours():
+    figure = draw(FigureRow(None, "renyi", None, "gap"), RUNS)
     assert sorted(legend(figure)) == sorted(CURVES.values())
     own = RUNS["gap"].sel(surrogate="renyi")
     for bars, regime in zip(figure.axes[0].containers, CURVES, strict=True):
@@ -53,12 +57,12 @@ def test_a_figure_over_lam_has_the_users_law_beside_ours():
         np.testing.assert_allclose(segments[0], wanted, rtol=1e-9)
         x = line.get_xdata()
         np.testing.assert_allclose(x[np.isfinite(x)], LAMS, rtol=0.11, atol=0.01)
-    force = draw(Row(None, "renyi", None, "force"), RUNS)
+    force = draw(FigureRow(None, "renyi", None, "force"), RUNS)
     assert [axes.get_ylabel().split(" ")[1].split("\n")[0] for axes in force.axes] == ["‖∇S‖", "ratio"]
 
 
 def test_a_figure_over_epochs_is_of_one_surrogate_and_law():
-    axes = draw(Row(None, "renyi", "my_law", "test_loss"), RUNS).axes[0]
+    axes = draw(FigureRow(None, "renyi", "my_law", "test_loss"), RUNS).axes[0]
     own = RUNS["test_loss"].sel(surrogate="renyi", regime="my_law")
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
     for lam in LAMS:
@@ -71,11 +75,11 @@ def test_only_what_was_tried_is_shown_and_what_is_missing_is_counted(tmp_path):
     ragged = without(RUNS, surrogate=list(OURS), regime="my_law")
     ragged = without(ragged, surrogate="renyi", lam0=3.0)
     loaded = grid.only(grid.load(write(tmp_path, ragged, failed=[("renyi", "my_law", 0.1, 2)])), None)
-    assert legend(draw(Row(None, "softmax", None, "gap"), loaded)) == ["fixed", "thermostat", "RL thermostat"]
-    figure = draw(Row(None, "renyi", "my_law", "gap"), loaded)
+    assert legend(draw(FigureRow(None, "softmax", None, "gap"), loaded)) == ["fixed", "thermostat", "RL thermostat"]
+    figure = draw(FigureRow(None, "renyi", "my_law", "gap"), loaded)
     assert legend(figure) == ["0", "0.1"]
     assert figure.get_supxlabel() == "incomplete: 5 of 6 runs"
-    assert draw(Row(None, "renyi", "fixed", "gap"), loaded).get_supxlabel() == ""
+    assert draw(FigureRow(None, "renyi", "fixed", "gap"), loaded).get_supxlabel() == ""
     assert "softmax_my_law_gap" not in figures(loaded).general
 
 
@@ -93,7 +97,7 @@ def test_a_law_looks_the_same_in_all_figures_of_a_store():
     runs = without(runs, surrogate="tsallis", regime="a_law")
     seen = set()
     for surrogate in ("renyi", "tsallis"):
-        for bars in draw(Row(None, surrogate, None, "gap"), runs).axes[0].containers:
+        for bars in draw(FigureRow(None, surrogate, None, "gap"), runs).axes[0].containers:
             if bars.get_label() == "b_law":
                 seen.add((to_hex(bars[0].get_color()), bars[0].get_marker()))
     assert len(seen) == 1
@@ -104,7 +108,7 @@ def test_a_law_looks_the_same_in_all_figures_of_a_store():
     ["_mine", "cost$_x$", "a_law_with_a_rather_long_name", "ein_ganz_außerordentlich_langer_Name_für_ein_Gesetz"],
 )
 def test_any_name_stands_in_the_legend_as_it_is_and_fits(name):
-    figure = draw(Row(None, "renyi", None, "gap"), made_up(["renyi"], ["fixed", name, name + "_2", name + "_3"]))
+    figure = draw(FigureRow(None, "renyi", None, "gap"), made_up(["renyi"], ["fixed", name, name + "_2", name + "_3"]))
     names = [text.strip().replace(r"\$", "$") for text in legend(figure)]
     assert sorted(names) == sorted(["fixed", name, name + "_2", name + "_3"])
     box, frame = figure.legends[0].get_window_extent(), figure.bbox.padded(1)
@@ -114,7 +118,7 @@ def test_any_name_stands_in_the_legend_as_it_is_and_fits(name):
 
 def test_a_squared_error_has_no_nats():
     regression = RUNS.assign(reward=RUNS["reward"] * np.nan)
-    row = Row(None, "renyi", None, "gap")
+    row = FigureRow(None, "renyi", None, "gap")
     assert [draw(row, runs).axes[0].get_ylabel() for runs in (RUNS, regression)] == [
         "gap, test − train (nats)",
         "gap, test − train",
@@ -124,14 +128,19 @@ def test_a_squared_error_has_no_nats():
 def test_what_the_paper_covers_is_not_drawn_twice_and_what_it_does_not_is_known():
     plain = made_up()
     by_place = {row[1:]: row for row in FIGURES}
-    beyond = figures(plain).beyond
-    assert beyond == [row.stem for row in general(plain) if row[1:] not in by_place]
-    assert len(beyond) == 3 * 6 + 9 * 6 - len(FIGURES)
+    assert figures(plain).own == []
+    rest = figures(plain).rest
+    assert rest == [row.stem for row in general(plain) if row[1:] not in by_place]
+    assert len(rest) == 3 * 6 + 9 * 6 - len(FIGURES)
     shows_more = [row for row in general(RUNS) if row.surrogate in OURS and row.regime is None]
-    assert not any(covered(row, RUNS) for row in shows_more), "the user's law stands beside ours"
-    assert covered(Row(None, "logdet", "fixed", "force"), RUNS)
-    assert not covered(Row(None, "renyi", "fixed", "force"), RUNS)
-    assert len(figures(RUNS).beyond) == len(general(RUNS)) - sum(row.regime is not None for row in FIGURES)
+    assert not any(covered(row, RUNS) for row in shows_more), "the user's law stands next to ours"
+    assert covered(FigureRow(None, "logdet", "fixed", "force"), RUNS)
+    assert not covered(FigureRow(None, "renyi", "fixed", "force"), RUNS)
+    found = figures(RUNS)
+    assert len(found.own) + len(found.rest) == len(general(RUNS)) - sum(row.regime is not None for row in FIGURES)
+    assert len(found.own) == 4 * 6 + 4 * 6 + 3 * 6, "all over lam, renyi under each law, and my_law under ours"
+    own = figures(made_up(["renyi", "softmax"]))
+    assert (len(own.own), own.rest) == (len(own.general), [])
 
 
 def test_the_papers_figures_are_of_the_papers_runs_whatever_else_a_store_has():

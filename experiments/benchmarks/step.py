@@ -1,4 +1,4 @@
-"""What a training step costs beside a plain PyTorch loop and its matrix products, and what is measured on request.
+"""What a training step costs next to a plain PyTorch loop and its matrix products, and what is measured on request.
 
     python -m experiments benchmark step
 

@@ -1,4 +1,4 @@
-"""A sweep beside stock Hydra: what a job costs besides training, wall time, memory, and cost as the sweep grows.
+"""A sweep next to stock Hydra: what a job costs besides training, wall time, memory, and cost as the sweep grows.
 
     python -m experiments benchmark sweep
     python -m experiments benchmark sweep --full     # three rounds, and growth to 7200 long runs: half an hour more
@@ -39,7 +39,7 @@ LAUNCHERS = {
 }
 """Options, and the seeds of the two samples, which give each process as many runs."""
 
-Row = dict[str, float | str]
+Timing = dict[str, float | str]
 
 TASK = """
 import hydra, torch
@@ -184,14 +184,14 @@ def measure(scale: Scale) -> dict[str, list[Cost]]:
     return costs
 
 
-def overhead(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
+def overhead(scale: Scale, costs: dict[str, list[Cost]]) -> list[Timing]:
     """Return a row for each size: milliseconds per job beyond the command's start, and stock Hydra's as a ratio."""
 
     def slopes(launcher: str, jobs: int) -> list[float]:
         pairs = zip(costs[f"overhead {launcher} {jobs}"], costs[f"overhead {launcher} 1"], strict=True)
         return [(many.seconds - one.seconds) / (jobs - 1) * 1e3 for many, one in pairs]
 
-    stock, rows = slopes("basic", scale.jobs(1)), list[Row]()
+    stock, rows = slopes("basic", scale.jobs(1)), list[Timing]()
     for jobs in map(scale.jobs, scale.overhead):
         fused = slopes("fused", jobs)
         ratio = statistics.median(theirs / ours for theirs, ours in zip(stock, fused, strict=True))
@@ -200,11 +200,11 @@ def overhead(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
     return rows
 
 
-def wall_times(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
+def wall_times(scale: Scale, costs: dict[str, list[Cost]]) -> list[Timing]:
     """Return a row for each launcher: seconds for the whole sweep, measured or extrapolated, and as a ratio."""
     jobs = scale.jobs(scale.sweep)
     (fused,) = costs["sweep fused"]
-    rows: list[Row] = [
+    rows: list[Timing] = [
         {"launcher": "fused", "runs measured": jobs, "seconds": fused.seconds, "/ fused": 1.0, "GiB": fused.gigabytes}
     ]
     for launcher, (_, *samples) in LAUNCHERS.items():
@@ -216,9 +216,9 @@ def wall_times(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
     return rows
 
 
-def growth(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
+def growth(scale: Scale, costs: dict[str, list[Cost]]) -> list[Timing]:
     """Return a row for each size: seconds, milliseconds per run, start-up included, and memory."""
-    rows = list[Row]()
+    rows = list[Timing]()
     for jobs in map(scale.jobs, scale.growth):
         (cost,) = costs[f"growth {jobs}"]
         each = cost.seconds / jobs * 1e3
@@ -226,7 +226,7 @@ def growth(scale: Scale, costs: dict[str, list[Cost]]) -> list[Row]:
     return rows
 
 
-def tabulate(rows: Sequence[Row]) -> Table:
+def tabulate(rows: Sequence[Timing]) -> Table:
     """Return rows as a table."""
     table = Table()
     for key in rows[0]:

@@ -4,6 +4,6 @@
 neither torch nor hydra.
 """
 
-from experiments.figures.table import FIGURES, LOOKS, Row
+from experiments.figures.table import FIGURES, LOOKS, FigureRow
 
-__all__ = ["FIGURES", "LOOKS", "Row"]
+__all__ = ["FIGURES", "LOOKS", "FigureRow"]

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from experiments import estimate, grid
 from experiments.figures.draw import draw, draw_model, shown
-from experiments.figures.table import COLUMNS, FIGURES, Row, covered, general
+from experiments.figures.table import COLUMNS, FIGURES, FigureRow, covered, foreign, general
 from hclm_runner import picture, store
 from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first, track
@@ -40,7 +40,7 @@ class Drawing(NamedTuple):
     stem: str
     """The name of its files."""
     draw: Callable[[], Figure]
-    row: Row | None = None
+    row: FigureRow | None = None
     """Of the table; None for the scaling model, which is drawn from no runs."""
     runs: xr.Dataset | None = None
     """The grid that it is drawn from."""
@@ -65,8 +65,10 @@ class Figures(NamedTuple):
     """Figures 5-32; none where the grid lacks what they need."""
     general: dict[str, Drawing]
     """The same of every surrogate and regime of the store."""
-    beyond: list[str]
-    """Those of them that show what the paper's do not."""
+    own: list[str]
+    """Those of them that show a surrogate or a regime that is not the paper's; all where there are no Figures 5-32."""
+    rest: list[str]
+    """Those that show what neither they nor the paper's figures do."""
     lacking: ConfigError | None
     """Why there are no Figures 5-32."""
 
@@ -75,7 +77,7 @@ class Figures(NamedTuple):
         return self.model | self.paper | self.general
 
     def chosen(self, only: Sequence[str], everything: bool) -> dict[str, Drawing]:
-        """Return those asked for; without `only` the paper's, or where there are none or `everything`, the rest too.
+        """Return those asked for; without `only` the paper's and the store's own, and with `everything` the rest too.
 
         Raises:
             ConfigError: If there is no such figure.
@@ -87,8 +89,7 @@ class Figures(NamedTuple):
             if name not in every:
                 examples = ", ".join([*self.general][:2])
                 raise ConfigError("--only", name, f"a number from 3 to 32, or names such as {examples}")
-        beyond = self.beyond if everything or self.lacking else []
-        names = set(only) or {*self.model, *self.paper, *beyond}
+        names = set(only) or {*self.model, *self.paper, *self.own, *(self.rest if everything else [])}
         return {name: drawing for name, drawing in every.items() if name in names}
 
 
@@ -96,7 +97,7 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     """Return the figures of the grid of the store `source`; each seed is a thin line in them, too, if asked for."""
     suffix = "_seeds" if seeds else ""
 
-    def drawing(row: Row, of: xr.Dataset) -> Drawing:
+    def drawing(row: FigureRow, of: xr.Dataset) -> Drawing:
         return Drawing(row.stem + suffix, partial(draw, row, of, seeds), row, of)
 
     model = {
@@ -112,23 +113,30 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     else:
         paper = {str(row.number): drawing(row, ours) for row in FIGURES}
     rows = general(runs)
-    beyond = [row.stem for row in rows if lacking or not covered(row, runs)]
-    return Figures(model, paper, {row.stem: drawing(row, runs) for row in rows}, beyond, lacking)
+    own = [row.stem for row in rows if lacking or foreign(row, runs)]
+    rest = [row.stem for row in rows if row.stem not in own and not covered(row, runs)]
+    return Figures(model, paper, {row.stem: drawing(row, runs) for row in rows}, own, rest, lacking)
 
 
 def make(options: argparse.Namespace) -> None:
     """Draw what was asked for and is not up to date; say what was left out and why, and where the figures are.
 
     Raises:
-        ConfigError: If there is no such store, task or figure, or the paper's lack runs and that was not allowed.
+        ConfigError: If there is no such store, task or figure; or, once the others are drawn, if Figures 5-32 lack runs
+            and that was not allowed.
         OSError: If the disk refuses.
     """
     grids = grid.load(options.store)
     runs = grid.only(grids, options.task)
     known = figures(runs, options.store, options.seeds)
     wanted = known.chosen(options.only, options.all)
+    refused = None
     if not options.incomplete and any(name in known.paper for name in wanted):
-        grid.complete(grid.require(runs, options.store, surrogate=grid.SURROGATES, regime=grid.REGIMES))
+        try:
+            grid.complete(grid.require(runs, options.store, surrogate=grid.SURROGATES, regime=grid.REGIMES))
+        except ConfigError as error:
+            refused = error
+            wanted = {name: drawing for name, drawing in wanted.items() if name not in known.paper}
     folder = store.locate(options.store)
     out = (options.out or folder / "figures") / (options.task if len(grids) > 1 else "")
     out.mkdir(parents=True, exist_ok=True)
@@ -155,9 +163,11 @@ def make(options: argparse.Namespace) -> None:
     if (missing := runs.attrs["missing"]) and any(name in known.general for name in wanted):
         every = runs["train_loss"].isel(epoch=0).size
         print(f"{len(missing)} of {every} runs of the grid have no result: {first(missing, 3)}")
-    if not options.only and (more := [name for name in known.beyond if name not in wanted]):
-        print(f"{len(more)} more figures, of every surrogate and regime, with --all")
+    if not options.only and (more := [name for name in known.rest if name not in wanted]):
+        print(f"{len(more)} more figures, of the paper's surrogates and regimes, with --all")
     print(f"  {out}/")
+    if refused:
+        raise refused
 
 
 def is_current(paths: Sequence[Path], sources: Sequence[Path]) -> bool:
@@ -195,8 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the figures that the command line asks for."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments figures",
-        description="Draw the paper's Figures 3-32 from a finished store of runs, as PDF, SVG and PNG; from one that "
-        "lacks the paper's grid, the same of every surrogate and regime it has.",
+        description="Draw the paper's Figures 3-32 from a finished store of runs, as PDF, SVG and PNG, and the same of "
+        "its other surrogates and regimes; of all it has where it lacks the paper's grid.",
     )
     add = parser.add_argument
     add("store", nargs="?", default="paper", help="its name under outputs/, or its path (default: paper)")
@@ -210,13 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add(
         "--all",
         action="store_true",
-        help="beside the paper's figures those of every surrogate and regime, your own too",
+        help="also what the paper does not show of its own surrogates and regimes",
     )
     add("--out", type=Path, metavar="DIR", help="where to, always drawn anew (default: STORE/figures)")
     add("--task", metavar="NAME", help="which task, of a store that has several; it gets a folder of its own in DIR")
     add("--seeds", action="store_true", help="show each seed as a thin line, in files named ..._seeds")
-    add(
-        "--incomplete", action="store_true", help="draw the paper's figures though runs are missing, and say so on each"
-    )
+    add("--incomplete", action="store_true", help="draw Figures 5-32 though runs are missing, and say so on each")
     add("--force", action="store_true", help="draw what is up to date, too")
     make(parser.parse_args(arguments))

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.estimate import of_seeds
-from experiments.figures.table import LABELS, Look, Row, label, looks
+from experiments.figures.table import LABELS, FigureRow, Look, label, looks
 from hclm_runner.picture import GREY, ORANGE, STYLE
 
 Array = NDArray[np.float64]
 
 CASES = {0.5: ("weak", "#E69F00", "-."), 1.0: ("balanced", "#56B4E9", "--"), 1.5: ("excessive", "#CC79A7", ":")}
-"""Exponent b of the dissipation D0 s^b -> how it looks beside the injection I0 s^a (Proposition 4)."""
+"""Exponent b of the dissipation D0 s^b -> how it looks next to the injection I0 s^a (Proposition 4)."""
 I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
 
 DECADES = ("lam", "force", "force_ratio")
@@ -39,7 +39,7 @@ class Panel(NamedTuple):
     """One pair of axes and what is drawn on it."""
 
     axes: Axes
-    row: Row
+    row: FigureRow
     column: str
     runs: xr.Dataset
     """Those that the figure shows."""
@@ -51,7 +51,7 @@ class Panel(NamedTuple):
     """Whether each seed is a thin line, too."""
 
 
-def draw(row: Row, runs: xr.Dataset, seeds: bool = False) -> Figure:
+def draw(row: FigureRow, runs: xr.Dataset, seeds: bool = False) -> Figure:
     """Return the figure of a row, entropies and losses in nats.
 
     A raw force depends on how its surrogate is scaled: where surrogates are compared, the scale-free force_ratio stands
@@ -83,7 +83,7 @@ def draw(row: Row, runs: xr.Dataset, seeds: bool = False) -> Figure:
     return figure
 
 
-def shown(row: Row, runs: xr.Dataset) -> xr.Dataset:
+def shown(row: FigureRow, runs: xr.Dataset) -> xr.Dataset:
     """Return the runs of a figure without a number: all of its surrogate that were tried, and of its regime if any."""
     regime = {} if row.regime is None else {"regime": [row.regime]}
     return grid.require(runs, row.stem, surrogate=[row.surrogate], **regime)
@@ -244,7 +244,7 @@ def _finish(panel: Panel, values: list[Any], marks: list[Any]) -> None:
         axes.text(1.01, 1, f"{count} diverged", transform=axes.transAxes + above, va="center", fontsize=7, **style)
 
 
-def _references(row: Row, column: str, runs: xr.Dataset) -> dict[str, float]:
+def _references(row: FigureRow, column: str, runs: xr.Dataset) -> dict[str, float]:
     """Return the levels a column is read against, by name: no gap, the bounds of lam, chance."""
     config, regimes = runs.attrs["config"], runs["regime"].to_numpy().tolist()
     if column == "gap":

@@ -10,7 +10,7 @@ from hclm_runner.picture import BLUE, ORANGE
 from hclm_runner.refusal import ConfigError
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """One figure of one column: of all regimes over base lam, or of one regime's base lams over epochs."""
 
     number: int | None
@@ -28,34 +28,34 @@ class Row(NamedTuple):
 
 
 FIGURES = (
-    Row(5, "softmax", None, "test_loss"),
-    Row(6, "softmax", None, "gap"),
-    Row(7, "softmax", None, "force"),
-    Row(8, "softmax", None, "entropy"),
-    Row(9, "softmax", None, "lam"),
-    Row(10, "softmax", None, "reward"),
-    Row(11, "variance", None, "test_loss"),
-    Row(12, "variance", None, "gap"),
-    Row(13, "variance", None, "force"),
-    Row(14, "variance", None, "lam"),
-    Row(15, "variance", None, "reward"),
-    Row(16, "logdet", None, "test_loss"),
-    Row(17, "logdet", None, "gap"),
-    Row(18, "logdet", None, "force"),
-    Row(19, "logdet", None, "entropy"),
-    Row(20, "logdet", None, "lam"),
-    Row(21, "logdet", None, "reward"),
-    Row(22, "logdet", "fixed", "test_loss"),
-    Row(23, "logdet", "fixed", "force"),
-    Row(24, "logdet", "fixed", "entropy"),
-    Row(25, "logdet", "thermostat", "test_loss"),
-    Row(26, "logdet", "thermostat", "force"),
-    Row(27, "logdet", "thermostat", "lam"),
-    Row(28, "logdet", "thermostat", "reward"),
-    Row(29, "logdet", "rl_thermostat", "test_loss"),
-    Row(30, "logdet", "rl_thermostat", "force"),
-    Row(31, "logdet", "rl_thermostat", "lam"),
-    Row(32, "logdet", "rl_thermostat", "reward"),
+    FigureRow(5, "softmax", None, "test_loss"),
+    FigureRow(6, "softmax", None, "gap"),
+    FigureRow(7, "softmax", None, "force"),
+    FigureRow(8, "softmax", None, "entropy"),
+    FigureRow(9, "softmax", None, "lam"),
+    FigureRow(10, "softmax", None, "reward"),
+    FigureRow(11, "variance", None, "test_loss"),
+    FigureRow(12, "variance", None, "gap"),
+    FigureRow(13, "variance", None, "force"),
+    FigureRow(14, "variance", None, "lam"),
+    FigureRow(15, "variance", None, "reward"),
+    FigureRow(16, "logdet", None, "test_loss"),
+    FigureRow(17, "logdet", None, "gap"),
+    FigureRow(18, "logdet", None, "force"),
+    FigureRow(19, "logdet", None, "entropy"),
+    FigureRow(20, "logdet", None, "lam"),
+    FigureRow(21, "logdet", None, "reward"),
+    FigureRow(22, "logdet", "fixed", "test_loss"),
+    FigureRow(23, "logdet", "fixed", "force"),
+    FigureRow(24, "logdet", "fixed", "entropy"),
+    FigureRow(25, "logdet", "thermostat", "test_loss"),
+    FigureRow(26, "logdet", "thermostat", "force"),
+    FigureRow(27, "logdet", "thermostat", "lam"),
+    FigureRow(28, "logdet", "thermostat", "reward"),
+    FigureRow(29, "logdet", "rl_thermostat", "test_loss"),
+    FigureRow(30, "logdet", "rl_thermostat", "force"),
+    FigureRow(31, "logdet", "rl_thermostat", "lam"),
+    FigureRow(32, "logdet", "rl_thermostat", "reward"),
 )
 
 COLUMNS = ("force", "entropy", "gap", "reward", "test_loss", "lam")
@@ -108,11 +108,12 @@ def label(name: str) -> str:
     return (f" {name}" if name.startswith("_") else name).replace("$", r"\$")
 
 
-def general(runs: xr.Dataset) -> list[Row]:
+def general(runs: xr.Dataset) -> list[FigureRow]:
     """Return the figures of every surrogate and regime that were tried: over base lam, then over epochs.
 
     Raises:
-        ConfigError: If two of them would have the same file name, as surrogate a_b and surrogate a under regime b.
+        ConfigError: If two of them, or one and one of the paper's, would have the same file name, as surrogate a_b and
+            surrogate a under regime b.
     """
     regimes = {
         surrogate: grid.require(runs, "", surrogate=[surrogate])["regime"].to_numpy().tolist()
@@ -120,18 +121,21 @@ def general(runs: xr.Dataset) -> list[Row]:
     }
     places: list[tuple[str, str | None]] = [(surrogate, None) for surrogate in regimes]
     places += [(surrogate, regime) for surrogate, own in regimes.items() for regime in own]
-    rows = [Row(None, surrogate, regime, column) for surrogate, regime in places for column in COLUMNS]
-    stems: dict[str, Row] = {}
+    rows = [FigureRow(None, surrogate, regime, column) for surrogate, regime in places for column in COLUMNS]
+    stems = {row.stem: row for row in FIGURES}
     for row in rows:
         if (other := stems.setdefault(row.stem, row)) != row:
-            both = f"{other.surrogate} / {other.regime or 'all regimes'} and {row.surrogate} / {row.regime}"
+            both = " and ".join(f"{each.surrogate} / {each.regime or 'all regimes'}" for each in (other, row))
             raise ConfigError("surrogate", row.surrogate, f"names whose figures differ, but {row.stem} is of {both}")
     return rows
 
 
-def covered(row: Row, runs: xr.Dataset) -> bool:
+def covered(row: FigureRow, runs: xr.Dataset) -> bool:
     """Return whether a figure of the paper shows all that this one would, in a store that has the paper's grid."""
-    if (row.surrogate, row.regime, row.column) not in {each[1:] for each in FIGURES}:
-        return False
-    shown = grid.require(runs, "", surrogate=[row.surrogate])["regime"].to_numpy()
-    return row.regime is not None or set(shown) <= set(grid.REGIMES)
+    return (row.surrogate, row.regime, row.column) in {each[1:] for each in FIGURES} and not foreign(row, runs)
+
+
+def foreign(row: FigureRow, runs: xr.Dataset) -> bool:
+    """Return whether a figure shows a surrogate or a regime that is not the paper's."""
+    shown = [row.regime] if row.regime else grid.require(runs, "", surrogate=[row.surrogate])["regime"].to_numpy()
+    return row.surrogate not in grid.SURROGATES or not set(shown) <= set(grid.REGIMES)

@@ -1,5 +1,6 @@
 """What stands on the page of a store: plain data for template.html.jinja, from the store's runs, claims and figures."""
 
+import itertools
 import json
 import re
 import shlex
@@ -18,11 +19,11 @@ from plotly.offline import get_plotlyjs
 from experiments import grid
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
-from experiments.figures import FIGURES, LOOKS
+from experiments.figures import FIGURES, LOOKS, FigureRow
+from experiments.figures.table import COLUMNS
 from experiments.report import conventions
 from experiments.report.explore import LEVELS, compressed, fit
 from hclm_runner import store
-from hclm_runner.records import COLUMNS
 from hclm_runner.refusal import ConfigError
 
 HERE = Path(__file__).parent
@@ -36,6 +37,8 @@ MODEL_FIGURES = {
     " dissipation",
     "fig04_ratio": "The scaling model: injection over dissipation, for weak, balanced and excessive dissipation",
 }
+NUMBERS = {"fig03_rates": 3, "fig04_ratio": 4} | {row.stem: row.number for row in FIGURES}
+"""Stem of its files -> the number of a figure of the paper. A user's surrogate may have any name, fig07 too."""
 PHRASES = {"lam": "adaptive lam", "test_loss": "test loss", "gap": "gap, test minus train loss"}
 
 Claim = dict[str, Any]
@@ -105,7 +108,7 @@ def build(source: str, tasks: str | None = None) -> str:
     def page(packed: Markup, seeds: int) -> str:
         explorer = Section("explorer", "Explorer", {"seeds": seeds, "of": of, "levels": LEVELS})
         return render(
-            title=f"Does an entropy regulariser help? {done} runs against the paper",
+            title=f"Does an entropy regulariser help? {done} runs{' against the paper' if claims else ''}",
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
@@ -185,7 +188,7 @@ def run_facts(grids: Mapping[str, xr.Dataset], runs: pd.DataFrame, folder: Path)
         ("Versions", ", ".join(sorted(versions))),
         ("Device", ", ".join(sorted(set(runs["device"])))),
         ("Wall time", f"{seconds / 60:.1f} minutes, summed over processes: {seconds / len(runs):.2f} s a run"),
-        ("Written", f"{min(written):%d %B %Y, %H:%M} to {max(written):%H:%M} UTC, by the files' dates"),
+        ("Written", f"{span(written)} UTC, by the files' dates"),
         ("Store", str(folder)),
     ]
 
@@ -214,12 +217,12 @@ def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Clai
     for task, one in grids.items():
         paths = {path.stem: path for path in (folder / task if len(grids) > 1 else folder).glob("*.svg")}
         stems = sorted(stem for stem in paths if stem.removesuffix("_seeds") == stem or stem[:-6] not in paths)
-        numbers = {stem: int(stem[3:5]) for stem in stems if re.match(r"fig\d\d_", stem)}
+        numbers = {stem: NUMBERS.get(stem.removesuffix("_seeds")) for stem in stems}
         words = titles(one)
-        for stem in sorted(stems, key=lambda stem: (stem not in numbers, numbers.get(stem, 0), stem)):
-            number = numbers.get(stem)
+        for stem in sorted(stems, key=lambda stem: (numbers[stem] is None, numbers[stem] or 0, stem)):
+            number = numbers[stem]
             own = tuple(claim for claim in claims if number and (claim["task"], claim["figure"]) == (task, number))
-            title = words.get(stem.removesuffix("_seeds")) or (stem[6:] if number else stem).replace("_", " ")
+            title = words.get(stem.removesuffix("_seeds"), stem.replace("_", " "))
             title = f"{title}; task {task}" if len(grids) > 1 else title
             place = slug("figure", task, number or stem)
             found.setdefault(place, Picture(place, title, image(paths[stem]), task, number, own))
@@ -228,21 +231,19 @@ def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Clai
 
 def titles(one: xr.Dataset) -> dict[str, str]:
     """Return what each figure that a grid may have draws, in words, by the stem of its files."""
-    surrogates, regimes = one["surrogate"].to_numpy(), one["regime"].to_numpy()
-    over_lam = {f"{s}_{column}": over(s, None, column) for s in surrogates for column in COLUMNS}
-    over_epochs = {f"{s}_{r}_{column}": over(s, r, column) for s in surrogates for r in regimes for column in COLUMNS}
-    paper = {row.stem: over(row.surrogate, row.regime, row.column) for row in FIGURES}
-    return over_epochs | over_lam | paper | MODEL_FIGURES
+    surrogates, regimes = one["surrogate"].to_numpy().tolist(), one["regime"].to_numpy().tolist()
+    general = [FigureRow(None, *each) for each in itertools.product(surrogates, [*regimes, None], COLUMNS)]
+    return {row.stem: over(row) for row in (*general, *FIGURES)} | MODEL_FIGURES
 
 
-def over(surrogate: str, regime: str | None, column: str) -> str:
-    """Return what a figure of one column draws: a regime over epochs, or, for None, all of them over the base lam."""
-    what = PHRASES.get(column, column)
-    if regime is None:
-        drawn = f"{surrogate}: {what} over the base lam, a curve for each regime"
+def over(row: FigureRow) -> str:
+    """Return what a figure draws: one regime over epochs, or all of them over the base lam."""
+    what = PHRASES.get(row.column, row.column)
+    if row.regime is None:
+        drawn = f"{row.surrogate}: {what} over the base lam, a curve for each regime"
     else:
-        law = LOOKS[regime].name if regime in LOOKS else regime
-        drawn = f"{surrogate}, {law}: {what} over epochs, a curve for each base lam"
+        law = LOOKS[row.regime].name if row.regime in LOOKS else row.regime
+        drawn = f"{row.surrogate}, {law}: {what} over epochs, a curve for each base lam"
     return f"{drawn}; mean over seeds, 95% interval"
 
 
@@ -297,6 +298,12 @@ def number(value: float | None) -> str:
 def estimate(row: Mapping[str, Any]) -> str:
     """Return "value [low, high]" of a claim or of a part of one; see `Estimate`."""
     return f"{Estimate.of_dict(row):.3g}".replace("-", "−")
+
+
+def span(times: Sequence[datetime]) -> str:
+    """Return from when to when, with the date once if it is one."""
+    first, last = min(times), max(times)
+    return f"{first:%d %B %Y, %H:%M} to {last:{'%H:%M' if first.date() == last.date() else '%d %B %Y, %H:%M'}}"
 
 
 def options(config: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ class Statement(NamedTuple):
     as_printed: str
     """Whether it holds as printed, in a word or two."""
     needs: str
-    """What it needs beside, or where it fails, with the numbers that show it."""
+    """What else it needs, or where it fails, with the numbers that show it."""
     gates: Sequence[Gate] = ()
     draw: Callable[[Path], list[Path]] | None = None
     """Draws the gates' figure into a folder, as PDF, SVG and PNG named like the module, and returns their paths."""

@@ -179,7 +179,7 @@ def on_runs(folder: Path) -> Found:
             "lam0": [proposition_4_figure.SHOWN[1]],
             "surrogate": surrogates,
         }
-        sweeps.require(name, over, needs)
+        sweeps.require(over, name, **needs)
         runs[name] = over.sel(surrogate=surrogates)
     found = proposition_4_on_runs.study(runs["samples"], runs["width"])
     names = ("a", "b", "kappa", "predicted", "measured")

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 SHOWN = ("logdet", 0.1)
 """The surrogate and the lam whose rates the figure shows."""
 
-AXES = {"n": "training samples n", "width": "hidden width"}
+AXIS_LABELS = {"n": "training samples n", "width": "hidden width"}
 
 LOOKS = {"softmax": (GREY, "^", ":"), "variance": (ORANGE, "s", "--"), "logdet": (BLUE, "o", "-")}
 """Colour, marker and line of each surrogate."""
@@ -102,7 +102,7 @@ def _ratios(axes: Axes, found: Sequence[Prediction]) -> None:
 
 def _exponents(axes: Axes, found: Sequence[Prediction]) -> None:
     for surrogate, (colour, marker, _) in LOOKS.items():
-        for axis in AXES:
+        for axis in AXIS_LABELS:
             own = [each for each in found if (each.surrogate, each.axis) == (surrogate, axis)]
             own = [each for each in own if each.verdict != "UNDEFINED"]
             if own:
@@ -148,7 +148,7 @@ def _finish(axes: Axes, title: str, unit: str, found: Prediction | None = None) 
     if found is None:
         _plain(axes.xaxis)
     else:
-        axes.set_xlabel(AXES[found.axis])
+        axes.set_xlabel(AXIS_LABELS[found.axis])
         axes.set_xticks(found.s, [f"{s:g}" for s in found.s], fontsize=7)
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title(title, loc="left", fontsize=8, fontweight="bold")

@@ -144,7 +144,7 @@ def chattering() -> Descent:
     """Return a descent under a thermostat whose gain makes lam chatter between its bounds, eta = 1/beta.
 
     On a linear encoder with S = `variance` and a convex L beta is known: the Hessian of softmax cross-entropy in the
-    logits is at most 1/2, so beta = lambda_max(X^T X / n) / 2 + lam_max lambda_max(C) / eps, X the features beside a 1,
+    logits is at most 1/2, so beta = lambda_max(X^T X / n) / 2 + lam_max lambda_max(C) / eps, X the features and a 1,
     C their covariance.
     """
     gains = ("kp=10.0", "ki=0.0", "smoothing=1.0", "warmup=0", "setpoint=0.1", "lam_max=1.0")

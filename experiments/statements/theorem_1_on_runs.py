@@ -29,8 +29,8 @@ def along_runs(runs: xr.Dataset) -> dict[str, xr.DataArray]:
     return {
         "lr beta <= 1": share(premise <= 1, premise),
         "descends": share(at["step_energy"] <= promised, at["step_energy"]),
-        "bound": kept(stationarity(runs).isel(epoch=-1)),
-        "as printed": kept(stationarity(runs, printed=True).isel(epoch=-1)),
+        "bound": kept(least_slope_over_bound(runs).isel(epoch=-1)),
+        "as printed": kept(least_slope_over_bound(runs, printed=True).isel(epoch=-1)),
     }
 
 
@@ -39,7 +39,7 @@ def kept(quotient: xr.DataArray) -> xr.DataArray:
     return (quotient <= 1).where(quotient.notnull()).astype(float)
 
 
-def stationarity(runs: xr.Dataset, *, printed: bool = False) -> xr.DataArray:
+def least_slope_over_bound(runs: xr.Dataset, *, printed: bool = False) -> xr.DataArray:
     """Return min_{t<T} ||gE||^2 over Theorem 1's bound on it, for T = 1, 2, ... epochs; NaN without an lr.
 
     lam changes at the end of an epoch, so that W = sum over epochs of (lam_t - lam_{t-1})^+ S_t is the controller's
@@ -72,7 +72,7 @@ def draw_runs(runs: xr.Dataset) -> Figure:
     figure = Figure(figsize=(6.8, 2.7), layout="constrained")
     smooth, descends, bound = panels = figure.subplots(1, 3)
     own = runs.sel(surrogate="logdet", lam0=LAMS[-1])
-    premise, quotient = measured(own)["lr"] * measured(own)["smoothness"], stationarity(own)
+    premise, quotient = measured(own)["lr"] * measured(own)["smoothness"], least_slope_over_bound(own)
     quotient = quotient.where(np.isfinite(quotient))
     share_of = along_runs(runs)["descends"].mean(["regime", "lam0"])
     for i, (name, label) in enumerate(OPTIMIZERS.items()):

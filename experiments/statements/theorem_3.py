@@ -161,7 +161,7 @@ def on_runs(folder: Path) -> Found:
     """
     samples = sweeps.over("samples", n="task.train")
     surrogates = list(grid.SURROGATES)
-    sweeps.require("samples", samples, {"lam0": [0], "surrogate": surrogates})
+    sweeps.require(samples, "samples", lam0=[0], surrogate=surrogates)
     over_samples = generalisation.study(samples.sel(surrogate=surrogates))
     conditions = conditional_information.study()
     numbers = {"over_n": over_samples.as_dict(), "conditional": [each.as_dict() for each in conditions]}

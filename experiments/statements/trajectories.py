@@ -31,8 +31,8 @@ from hclm_runner.refusal import ConfigError
 SWEEPS = ("premises", "descent")
 """The experiments, whose stores have their names."""
 
-AXES = {"optimizer": "optimizer.name", "regime": "regime.name"}
-"""What the experiments vary beside surrogate, lam and seed."""
+VARIED = {"optimizer": "optimizer.name", "regime": "regime.name"}
+"""What the experiments vary apart from surrogate, lam and seed."""
 
 OPTIMIZERS = {"descent": "full batch", "plain": "plain", "sgd": "momentum", "adam": "Adam"}
 """In the order in which the theorems' assumptions are given up."""
@@ -97,17 +97,17 @@ def load(*sources: str) -> xr.Dataset:
     """
     parts = []
     for source in sources:
-        runs = sweeps.over(source, **AXES)
+        runs = sweeps.over(source, **VARIED)
         configs = [runs.attrs["configs"]["optimizer"][name] for name in runs["optimizer"].to_numpy()]
         if not configs[0]["premises"] or configs[0]["omega"] or configs[0]["rho"]:
             raise ConfigError("store", source, "runs with premises=true, omega=0 and rho=0")
-        sweeps.require(source, runs, PLACES)
+        sweeps.require(runs, source, **PLACES)
         rules = [config["optimizer"] for config in configs]
         lr = [rule["lr"] / (1 - rule["momentum"]) if "momentum" in rule else np.nan for rule in rules]
         steps = [config["task"]["train"] // config["batch_size"] for config in configs]
         parts.append(runs.assign_coords(lr=("optimizer", lr), steps=("optimizer", steps)))
     every = xr.concat(parts, "optimizer", join="outer", combine_attrs="drop")
-    sweeps.require(", ".join(sources), every, {"optimizer": list(OPTIMIZERS), "surrogate": grid.SURROGATES})
+    sweeps.require(every, ", ".join(sources), optimizer=OPTIMIZERS, surrogate=grid.SURROGATES)
     order = {"optimizer": OPTIMIZERS, "surrogate": grid.SURROGATES}
     return every.sel({name: _ordered(every[name].to_numpy(), first) for name, first in order.items()})
 

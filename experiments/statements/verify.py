@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.statements import STATEMENTS
-from experiments.statements.base import run, title
+from experiments.statements.base import Gate, Statement, run, title
 from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
 
@@ -29,19 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m experiments verify", description="Check the paper's theorems.")
     parser.add_argument("--slow", action="store_true", help="the slow gates too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="the gates whose statement contains TEXT")
+    only = "the gates of a statement's module, as in proposition_2, or those whose title contains TEXT"
+    parser.add_argument("--only", default="", metavar="TEXT", help=only)
     parser.add_argument("--out", type=Path, default=store.OUTPUTS / "theory", help="folder of gates.json")
     given = parser.parse_args(arguments)
-    named = [
-        (name, statement, gate)
-        for name, statement in STATEMENTS.items()
-        for gate in statement.gates
-        if given.only.lower() in title(statement, gate).lower()
-    ]
-    if not named:
-        raise ConfigError(
-            "--only", given.only, f"text in one of {', '.join(each.name for each in STATEMENTS.values())}"
-        )
+    named = gates(given.only)
     chosen = [each for each in named if given.slow or not each[-1].slow]
     if not chosen:
         raise ConfigError("--only", given.only, "gates that are not slow; --slow runs those too")
@@ -62,6 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"  {path}" + (f"  ({left} slow, with --slow)" if left else ""))
     if not all(row["passes"] for row in rows):
         sys.exit(1)
+
+
+def gates(only: str) -> list[tuple[str, Statement, Gate]]:
+    """Return the gates of the module `only`, or whose title contains that text: module, statement and gate.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    named = [
+        (name, statement, gate)
+        for name, statement in STATEMENTS.items()
+        for gate in statement.gates
+        if only == name or only.lower() in title(statement, gate).lower()
+    ]
+    if not named:
+        texts = ", ".join(each.name for each in STATEMENTS.values())
+        raise ConfigError("--only", only, f"a module of experiments/statements, or text in one of {texts}")
+    return named
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Stores of a user's own surrogates, laws, figures and claims, whatever their names are made of."""
 
+import re
+
 import pytest
 from outline import Outline, runs, section
 from synthetic import claim, write
@@ -93,6 +95,26 @@ def test_figures_of_any_name_are_shown_after_the_papers_and_say_what_they_draw(s
     draw(own / "figures", "fig03_rates")
     assert captions(report.build(str(own)))[0].startswith("<b>Figure 3.</b> The scaling model")
     (own / "figures" / "fig03_rates.svg").unlink()
+
+
+def test_a_surrogate_whose_name_looks_like_a_figure_of_the_paper_is_none(tmp_path, folder, renamed, judge, draw):
+    made = renamed(folder, tmp_path / "own", {"softmax": "fig07"}, {"fixed": "fixed"})
+    judge(made, generic=[claim("effective fig07")])
+    draw(made / "figures", "fig07_force", "fig07_fixed_lam", "fig04_ratio", "fig07_softmax_force_seeds")
+    shown = section(report.build(str(made)), "figures")
+    assert shown.count("<b>Figure 7.</b> softmax: force over the base lam") == 1
+    assert shown.count("<b>Figure 7.</b>") == 1
+    assert "fig07: force over the base lam, a curve for each regime; mean over seeds" in shown
+    assert "fig07, fixed: adaptive lam over epochs, a curve for each base lam; mean over seeds" in shown
+    places = [shown.index(text) for text in ("Figure 4.", "Figure 7.", "fig07, fixed:", "fig07: force")]
+    assert places == sorted(places)
+
+
+def test_the_title_speaks_of_the_paper_only_where_its_claims_were_judged(shown, page):
+    for text, against in ((shown, False), (page, True)):
+        (heading,) = re.findall(r"<h1.*?>(.*?)</h1>", text, re.DOTALL)
+        assert ("against the paper" in heading) is against
+        assert "runs" in heading
 
 
 def test_the_papers_names_come_first(tmp_path, folder, renamed, judge):

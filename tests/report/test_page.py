@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from datetime import UTC, datetime
 
 import jinja2
 import numpy as np
@@ -85,6 +86,12 @@ def test_numbers_have_three_digits_and_a_minus_sign(folder, judge, tmp_path):
     assert "claimed &gt; −0.05, p = 0.032</li>" in table
     assert "claimed &gt; 0</li>" in table
     assert re.findall(r"<summary>(.*?)</summary>", table) == ["1 part", "2 parts"]
+
+
+def test_a_span_of_time_has_both_dates_where_they_differ():
+    evening, night = (datetime(2026, 3, day, hour, 5, tzinfo=UTC) for day, hour in ((1, 23), (2, 0)))
+    assert report.span([night, evening]) == "01 March 2026, 23:05 to 02 March 2026, 00:05"
+    assert report.span([evening]) == "01 March 2026, 23:05 to 23:05"
 
 
 def link(folder, target):

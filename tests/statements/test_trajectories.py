@@ -12,7 +12,7 @@ from small_stores import store_of
 from experiments.statements import proposition_3, theorem_1_on_runs, theorem_2, trajectories
 from hclm_runner.refusal import ConfigError
 
-AXES = ("optimizer", "regime", "surrogate", "lam0", "seed")
+DIMENSIONS = ("optimizer", "regime", "surrogate", "lam0", "seed")
 H_S, H_L = np.diag([1.0, 0.1]), np.diag([0.2, 1.0])
 TARGET = np.array([2.0, -1.0])
 
@@ -44,7 +44,7 @@ def dataset(*paths: dict[str, list[float]], lr: float) -> xr.Dataset:
         coords={"seed": range(len(paths)), "epoch": range(len(paths[0]["lam"]))},
     )
     runs = runs.expand_dims(optimizer=["plain"], regime=["fixed"], surrogate=["logdet"], lam0=[0.3])
-    return runs.assign_coords(lr=("optimizer", [lr]), steps=("optimizer", [1])).transpose(*AXES, "epoch")
+    return runs.assign_coords(lr=("optimizer", [lr]), steps=("optimizer", [1])).transpose(*DIMENSIONS, "epoch")
 
 
 def chatter(t: int) -> float:
@@ -62,7 +62,7 @@ def test_the_slope_of_the_energy_follows_from_the_columns():
 def test_theorem_1_holds_of_gradient_descent_with_the_controllers_work_counted(lam_of):
     found = theorem_1_on_runs.along_runs(dataset(descend(0.3, lam_of), lr=0.3))
     assert found["lr beta <= 1"].item() == found["descends"].item() == 1
-    bound = theorem_1_on_runs.stationarity(dataset(descend(0.3, lam_of), lr=0.3))
+    bound = theorem_1_on_runs.least_slope_over_bound(dataset(descend(0.3, lam_of), lr=0.3))
     assert bound["epoch"].to_numpy().tolist() == list(range(1, 31))
     assert (bound <= 1).all()
 
@@ -76,7 +76,7 @@ def test_the_bound_is_what_its_sum_says():
             max(lam[t - 1] - lam[t], 0) * S[t] for t in range(1, T)
         )  # what a falling lam gave, and none counts
         expected = min(path["gg"][:T]) / (2 * spent / (0.3 * T))
-        found = theorem_1_on_runs.stationarity(dataset(path, lr=0.3)).sel(epoch=T).item()
+        found = theorem_1_on_runs.least_slope_over_bound(dataset(path, lr=0.3)).sel(epoch=T).item()
         assert found == pytest.approx(expected, rel=1e-12), T
 
 

@@ -84,8 +84,15 @@ def test_the_command_prints_the_table_and_writes_json(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["gates.json"]
 
 
+def test_a_module_names_the_gates_of_its_statement_alone(tmp_path):
+    assert command("--only", "proposition_2", "--out", str(tmp_path)) == 0
+    rows = json.loads((tmp_path / "gates.json").read_text())
+    assert [row["says"] for row in rows] == [gate.says for gate in proposition_2.STATEMENT.gates if not gate.slow]
+    assert {row["figure"] for row in rows} == {"proposition_2"}
+
+
 def test_a_name_that_no_statement_has_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"--only=theorem 99: expected text in one of .*Theorem 1"):
+    with pytest.raises(ConfigError, match=r"--only=theorem 99: expected .* or text in one of .*Theorem 1"):
         command("--only", "theorem 99", "--out", str(tmp_path))
     assert not list(tmp_path.iterdir())
 
