@@ -160,7 +160,9 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> tuple[list[Difference], list[str]]:
     return rows, undefined
 
 
-def flips(a: list[record.Row], b: list[record.Row], tasks: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+def flips(
+    a: list[record.ClaimRow], b: list[record.ClaimRow], tasks: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], int]:
     """Return the claims that both stores judged, and not alike, and how many only one of them judged.
 
     `tasks` says which task of A is which of B.

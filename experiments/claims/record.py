@@ -30,7 +30,6 @@ SYMBOLS = {"SUPPORTED": "✓", "REFUTED": "✗", "INCONCLUSIVE": "?", "COLLAPSE"
 
 ClaimRow = dict[str, Any]
 """A judged claim as claims.json has it."""
-Row = ClaimRow  # the name in experiments/compare.py, until that says ClaimRow
 
 
 class Record(NamedTuple):
