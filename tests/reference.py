@@ -51,7 +51,7 @@ def reference_run(config) -> dict[str, list[float]]:
         law.hear(t, u, c, stream(config.seed, "policy", t).standard_normal())
         law.hold(t, row["entropy"])
 
-        row["lam"], row["setpoint"], row["feedback"] = law.lam, law.S_ref, law.told
+        row["lam"], row["setpoint"], row["feedback"] = law.lam, law.S_ref, law.feedback
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         F, G, inner = math.sqrt(dot(gS, gS)), math.sqrt(dot(gL, gL)), dot(gS, gL)
@@ -334,7 +334,7 @@ def report(utilities, critiques, t, draws, w, noise, flip, delay, observe, bias,
     return s * utilities[t - delay] + fault + noise * xi_u, s * critiques[t - delay] + fault + noise * xi_c
 
 
-# --- control laws: lam is in force during the next epoch, S_ref is the set point, told the feedback -------------------
+# --- control laws: lam is in force during the next epoch, S_ref is the set point, feedback what was reported -------------------
 
 
 def clip(value, low, high):
@@ -347,7 +347,7 @@ def control_error(y, S_ref):
 
 class Fixed:
     def __init__(self, lam0, _R):
-        self.lam, self.S_ref, self.told = lam0, NAN, NAN
+        self.lam, self.S_ref, self.feedback = lam0, NAN, NAN
 
     def hear(self, t, r, c, xi):
         """Take the reported utility r and critique c of epoch t; xi is the policy's draw."""
@@ -362,7 +362,7 @@ class Thermostat(Fixed):
         self.log_lam0 = clip(math.log(lam0) if lam0 > 0 else -math.inf, self.low, self.high)
         self.S_ref0 = kappa * (R if setpoint is None else setpoint)
         self.warmup, self.smoothing, self.kp, self.ki, self.anti_windup = warmup, smoothing, kp, ki, anti_windup
-        self.lam, self.S_ref, self.told = math.exp(self.log_lam0), self.S_ref0, NAN
+        self.lam, self.S_ref, self.feedback = math.exp(self.log_lam0), self.S_ref0, NAN
         self.y, self.I = None, 0.0
 
     def hold(self, t, S):
@@ -385,8 +385,8 @@ class RLThermostat(Thermostat):
         self.m, self.mu, self.a, self.b = 0.0, 0.0, 0.0, None
 
     def hear(self, t, r, c, xi):
-        self.told = c if self.policy == "critique" else r
-        if t >= self.warmup and not math.isnan(self.told):
+        self.feedback = c if self.policy == "critique" else r
+        if t >= self.warmup and not math.isnan(self.feedback):
             if self.policy == "critique":
                 self.m = clip(self.m - self.alpha * (c - self.c0), self.m_min, self.m_max)
             else:

@@ -95,11 +95,11 @@ def test_report_does_not_read_the_future():
 def test_delayed_report_is_of_an_earlier_epoch_and_missing_until_there_is_one(delay):
     truth = truths()
     for epoch in range(EPOCHS + 1):
-        told = torch.stack(replace(CLEAN, delay=delay).report(truth[0], truth[1], epoch, draws(1)[0]))
+        reported = torch.stack(replace(CLEAN, delay=delay).report(truth[0], truth[1], epoch, draws(1)[0]))
         if epoch < delay:
-            assert told.isnan().all()
+            assert reported.isnan().all()
         else:
-            assert torch.equal(told, truth[:, epoch - delay])
+            assert torch.equal(reported, truth[:, epoch - delay])
 
 
 def test_bias_and_drift_are_added_to_both_reports_and_drift_counts_from_epoch_0():
@@ -125,8 +125,8 @@ def test_noise_has_the_standard_deviation_asked_for_and_is_independent_for_utili
 @pytest.mark.parametrize("flip", [0.0, 0.1, 0.6, 1.0])
 def test_sign_is_turned_with_the_probability_asked_for_and_for_both_reports_together(flip):
     truth, n = truths(), 20_000
-    told = many(replace(CLEAN, flip=flip, bias=0.5), truth, 3, draws(n)) - 0.5  # the bias is not turned
-    signs = told / truth[:, 3:4]
+    reported = many(replace(CLEAN, flip=flip, bias=0.5), truth, 3, draws(n)) - 0.5  # the bias is not turned
+    signs = reported / truth[:, 3:4]
     np.testing.assert_allclose(signs.abs().numpy(), 1, rtol=1e-12)
     assert torch.equal(signs[0].sign(), signs[1].sign())
     assert (signs[0] < 0).double().mean().item() == pytest.approx(flip, abs=4 * np.sqrt(flip * (1 - flip) / n))
@@ -135,19 +135,19 @@ def test_sign_is_turned_with_the_probability_asked_for_and_for_both_reports_toge
 @pytest.mark.parametrize("observe", [0.0, 0.2, 0.9, 1.0])
 def test_reports_arrive_with_the_probability_asked_for_and_both_or_neither(observe):
     truth, n = truths(), 20_000
-    told = many(replace(CLEAN, observe=observe), truth, 3, draws(n))
-    assert torch.equal(told[0].isnan(), told[1].isnan())
-    arrived = ~told[0].isnan()
+    reported = many(replace(CLEAN, observe=observe), truth, 3, draws(n))
+    assert torch.equal(reported[0].isnan(), reported[1].isnan())
+    arrived = ~reported[0].isnan()
     assert arrived.double().mean().item() == pytest.approx(observe, abs=4 * np.sqrt(observe * (1 - observe) / n))
-    assert (told[:, arrived] == truth[:, 3:4]).all()
+    assert (reported[:, arrived] == truth[:, 3:4]).all()
 
 
 def test_sign_noise_and_missing_reports_are_drawn_independently():
     truth, n = truths(), 40_000
-    told = many(replace(CLEAN, noise=0.01, flip=0.3, observe=0.5), truth, 3, draws(n)).numpy()
-    arrived = ~np.isnan(told[0])
-    signs = np.sign(told[0, arrived] / truth[0, 3].item())
-    noise = told[:, arrived] - signs * truth[:, 3:4].numpy()
+    reported = many(replace(CLEAN, noise=0.01, flip=0.3, observe=0.5), truth, 3, draws(n)).numpy()
+    arrived = ~np.isnan(reported[0])
+    signs = np.sign(reported[0, arrived] / truth[0, 3].item())
+    noise = reported[:, arrived] - signs * truth[:, 3:4].numpy()
     m = arrived.sum()
     assert np.mean(signs < 0) == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / m))
     assert noise.std(1) == pytest.approx(0.01, rel=4 / np.sqrt(2 * m))
@@ -179,7 +179,7 @@ def test_annotators_with_faults_of_their_own_report_side_by_side():
     missing = flipped = 0
     for epoch in range(EPOCHS + 1):
         drawn = draws(runs, seed=epoch)
-        told = vmap(lambda own, u, c, xi, epoch=epoch: Annotator(**own).report(u, c, epoch, xi))(
+        reported = vmap(lambda own, u, c, xi, epoch=epoch: Annotator(**own).report(u, c, epoch, xi))(
             {key: torch.from_numpy(value) for key, value in faults.items()}, truth[:, 0], truth[:, 1], drawn
         )
         expected = np.stack(
@@ -188,7 +188,7 @@ def test_annotators_with_faults_of_their_own_report_side_by_side():
                 for k in range(runs)
             ]
         )
-        np.testing.assert_allclose(torch.stack(told, -1).numpy(), expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(torch.stack(reported, -1).numpy(), expected, rtol=1e-12, atol=1e-14)
         missing += np.isnan(expected[:, 0]).sum()
         flipped += (drawn[:, 2].numpy() < faults["flip"]).sum()
     assert 50 < missing < runs * EPOCHS
@@ -203,10 +203,10 @@ def test_each_fault_alone_may_differ_between_runs(fault):
     truth, drawn = truths(), draws(1)[0]
     for epoch in range(EPOCHS + 1):
         own = torch.tensor([value, 0 * value])
-        told = vmap(lambda x, epoch=epoch: replace(CLEAN, **{key: x}).report(truth[0], truth[1], epoch, drawn))(own)
+        reported = vmap(lambda x, epoch=epoch: replace(CLEAN, **{key: x}).report(truth[0], truth[1], epoch, drawn))(own)
         for k in range(2):
             alone = replace(CLEAN, **{key: own[k].item()}).report(truth[0], truth[1], epoch, drawn)
-            for together, single in zip(told, alone, strict=True):
+            for together, single in zip(reported, alone, strict=True):
                 assert torch.equal(together[k].nan_to_num(-99), single.nan_to_num(-99))
 
 

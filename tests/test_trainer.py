@@ -273,10 +273,10 @@ def test_a_law_without_its_methods_is_refused_by_name():
 
 
 def test_progress_is_told_each_epoch_with_a_number_for_each_run():
-    base, told = configure(SMALL), []
-    records = train([base, vary(base, seed=1)], progress=lambda epoch, row: told.append((epoch, row["train_loss"])))
-    assert [epoch for epoch, _ in told] == [0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(np.stack([loss for _, loss in told], -1), records.columns["train_loss"])
+    base, shown = configure(SMALL), []
+    records = train([base, vary(base, seed=1)], progress=lambda epoch, row: shown.append((epoch, row["train_loss"])))
+    assert [epoch for epoch, _ in shown] == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(np.stack([loss for _, loss in shown], -1), records.columns["train_loss"])
 
 
 def test_float32_follows_float64():
