@@ -152,7 +152,7 @@ def paired(a: xr.Dataset, b: xr.Dataset) -> tuple[list[Difference], list[str]]:
         both = np.isfinite(change)
         if both.any():
             by_seed = xr.DataArray(np.nanmean(change[:, both.any(0)], axis=0), dims="seed")
-            estimate = of_seeds(by_seed).at(lambda part: part.item())
+            estimate = of_seeds(by_seed).item()
             means = float(before[both].mean()), float(after[both].mean())
             rows.append(Difference(surrogate, regime, column, *means, estimate, int(both.sum())))
         elif all(_ended(side).sel(surrogate=surrogate, regime=regime).any() for side in (one, two)):

@@ -15,6 +15,9 @@ from hclm_runner.store import atomically
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 """From the colour-blind safe palette of Okabe & Ito (https://jfly.uni-koeln.de/color/)."""
 
+KINDS = ("pdf", "svg", "png")
+"""The files of a figure that goes into a paper."""
+
 STYLE: Any = {
     "font.size": 8,
     "axes.spines.top": False,

@@ -21,10 +21,10 @@ from experiments import estimate, grid
 from experiments.figures.draw import draw, draw_model, shown
 from experiments.figures.table import COLUMNS, FIGURES, FigureRow, covered, foreign, general
 from hclm_runner import picture, store
+from hclm_runner.picture import KINDS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first, track
 
-KINDS = ("pdf", "svg", "png")
 CODE = [*Path(__file__).parent.glob("*.py"), *(Path(str(each.__file__)) for each in (grid, estimate, picture))]
 READ = [*COLUMNS, "train_loss", "force_ratio", "setpoint"]
 """What drawing reads of a grid; the rest of it need not travel to another process."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experiments.statements.base import Gate, Measured, Statement, panel
 from hclm_runner import surrogates
 from hclm_runner.models import mlp
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def draw(folder: Path) -> list[Path]:
 
         panel(equal, "linear encoders of a Gaussian", 3)
         panel(below, "networks on a training set", 4)
-    return save(figure, folder / "assumption_3", ("pdf", "svg", "png"))
+    return save(figure, folder / "assumption_3", KINDS)
 
 
 GATES = (

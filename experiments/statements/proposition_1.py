@@ -13,7 +13,7 @@ from torch import Tensor
 
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import SURROGATES, Array, System, config, grad, largest, slope
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 from hclm_runner.training.trainer import train
 
 
@@ -120,7 +120,7 @@ def draw(folder: Path) -> list[Path]:
         axes.loglog(broken.F, broken.apart, "x", color=ORANGE, markersize=4, label="lam = 1/F")
         axes.set(xlabel="force F (nats / unit of θ)", ylabel="steps apart / η (nats / unit of θ)")
         panel(axes, "Proposition 1")
-    return save(figure, folder / "proposition_1", ("pdf", "svg", "png"))
+    return save(figure, folder / "proposition_1", KINDS)
 
 
 GATES = (

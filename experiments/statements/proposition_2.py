@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import MARKS, SURROGATES, System, grad, largest, number
 from hclm_runner.physics.observables import forces
-from hclm_runner.picture import BLUE, GREY, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, STYLE, save
 
 
 def entropy_rate(system: System, lam: float) -> float:
@@ -70,7 +70,7 @@ def draw(folder: Path) -> list[Path]:
         axes.axvline(1, color=GREY, linewidth=0.7)
         axes.set(xlabel="lam / critical lam", ylabel="dS/dt, of that at lam = 0")
         panel(axes, "Proposition 2")
-    return save(figure, folder / "proposition_2", ("pdf", "svg", "png"))
+    return save(figure, folder / "proposition_2", KINDS)
 
 
 STATEMENT = Statement(

@@ -16,7 +16,7 @@ from experiments.statements.systems import Array, System, grad, largest, linear
 from experiments.statements.trajectories import LAMS, LINES, band, measured, share
 from hclm_runner.models import mlp
 from hclm_runner.physics.premises import force_premise
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 
 def force_path(system: System, lam: float, T: int) -> tuple[Array, Array, Array]:
@@ -95,7 +95,7 @@ def draw(folder: Path) -> list[Path]:
         axes.axhline(limit, color=GREY, linestyle="--", label="C / (lam μ), lam = 1")
         axes.set(xlabel="steps of 0.1", ylabel="force F (nats / unit of θ)")
         panel(axes, "Proposition 3")
-    return save(figure, folder / "proposition_3", ("pdf", "svg", "png"))
+    return save(figure, folder / "proposition_3", KINDS)
 
 
 # --- Real runs ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from experiments import grid
 from experiments.estimate import Estimate
 from experiments.statements import proposition_4_figure, proposition_4_on_runs, sweeps
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ def draw(folder: Path) -> list[Path]:
         axes.set_xticks([0, 1], [f"as it is\n{shares[0]:.1%} hold", f"rates exact\n{shares[1]:.1%} hold"])
         axes.grid(visible=False, axis="x")
         panel(axes, "intervals of synthetic studies", 3)
-    return save(figure, folder / "proposition_4", ("pdf", "svg", "png"))
+    return save(figure, folder / "proposition_4", KINDS)
 
 
 def _intervals(axes: Axes, place: int, truth: Truth, alpha: Estimate) -> float:

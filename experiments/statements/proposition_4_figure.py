@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.estimate import Estimate
 from experiments.statements.proposition_4_on_runs import NAMES, REFERENCE, Prediction
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def draw(found: Sequence[Prediction], folder: Path) -> list[Path]:
                     _risk(risk, each)
         _ratios(ratio, [each for each in found if each.axis == "n"])
         _exponents(exponent, found)
-    return save(figure, folder / "proposition_4_on_runs", ("pdf", "svg", "png"))
+    return save(figure, folder / "proposition_4_on_runs", KINDS)
 
 
 def _rates(axes: Axes, found: Prediction) -> None:

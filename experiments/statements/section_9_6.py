@@ -26,7 +26,7 @@ from scipy.special import erf
 
 from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.hopfield import HORIZON, energy, larger, networks, one_by_one, overlaps, states, together
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -228,7 +228,7 @@ def draw(folder: Path) -> list[Path]:
             axes.set(xlabel="load α = P/N", xlim=(0, 0.31))
         for axes, title in ((time, "over time"), (overlap, "over load"), (share, "recovered, not kept")):
             panel(axes, title)
-    return save(figure, folder / "section_9_6", ("pdf", "svg", "png"))
+    return save(figure, folder / "section_9_6", KINDS)
 
 
 def _band(axes: Axes, x: Array, m: Array, colour: Any, line: str, label: str) -> None:

@@ -21,7 +21,7 @@ from experiments.statements.base import Gate, Measured, Statement, panel
 from experiments.statements.systems import SURROGATES, Array, System, grad, largest, linear, number, value_and_grad
 from experiments.statements.theorem_1_on_runs import on_runs
 from hclm_runner.physics.premises import smoothness
-from hclm_runner.picture import BLUE, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, KINDS, ORANGE, STYLE, save
 from hclm_runner.regimes import Seen
 from hclm_runner.training.batch import build
 
@@ -236,7 +236,7 @@ def draw(folder: Path) -> list[Path]:
             axes.set(xlabel="steps T", ylabel="least ‖∇E‖² so far (nats² / unit of θ²)")
         panel(fixed, "Theorem 1")
         panel(adaptive, "Theorem 1, adaptive lam")
-    return save(figure, folder / "theorem_1", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_1", KINDS)
 
 
 def _broken(axes: Axes, path: Descent, budget: Array | float) -> None:

@@ -16,7 +16,7 @@ from experiments.statements.base import Found, Gate, Measured, Statement, panel
 from experiments.statements.systems import MARKS, SURROGATES, Array, System, grad, largest, number, slope
 from experiments.statements.trajectories import LAMS, OPTIMIZERS, band, measured
 from hclm_runner.physics.observables import forces
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 SIGNS = (1, -1, -1, -1)
 """Of the terms of the balance: injection, lam F^2, omega <gS, gOmega>, rho <gS, gD>."""
@@ -81,7 +81,7 @@ def draw(folder: Path) -> list[Path]:
         axes.loglog(eta, error, "x", color=ORANGE, markersize=4, label="logdet, +lam F²")
         axes.set(xlabel="step η (units of time)", ylabel="error of dS/dt (nats / unit of time)")
         panel(axes, "Theorem 2", 3)
-    return save(figure, folder / "theorem_2", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_2", KINDS)
 
 
 # --- Real runs ------------------------------------------------------------------------------------------------------

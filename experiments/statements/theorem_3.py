@@ -20,7 +20,7 @@ from experiments.statements import conditional_information, generalisation, swee
 from experiments.statements.base import Found, Gate, Measured, Statement, Table, panel
 from experiments.statements.conditional_information import Condition
 from experiments.statements.generalisation import HALF, QUANTITIES, OverSamples, memorise
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ def draw(folder: Path) -> list[Path]:
         panel(gap, "a memoriser")
         panel(learner, "the bound with I(W; D)")
         panel(memory, "the bound with f-CMI")
-    return save(figure, folder / "theorem_3", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_3", KINDS)
 
 
 # --- Real runs ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from experiments.estimate import Estimate
 from experiments.statements.base import panel
 from experiments.statements.conditional_information import Condition
 from experiments.statements.generalisation import Cell, Growth, OverSamples
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 MEASURED: dict[str, Any] = {"linestyle": "-", "marker": "o", "markersize": 2.5, "linewidth": 1}
 PRINTED: dict[str, Any] = {"linestyle": "--", "linewidth": 1}
@@ -54,7 +54,7 @@ def draw(over_samples: OverSamples, conditional: Sequence[Condition], folder: Pa
         above = "{runs_above} of {runs} runs".format(**over_samples.counts)
         title = f"√(2 s² (S + b)/n) is a diagnostic, not a bound: the gap exceeds it in {above}, and for a memoriser"
         upper.suptitle(title, fontsize=8)
-    return save(figure, folder / "theorem_3_on_runs", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_3_on_runs", KINDS)
 
 
 def _over_n(axes: Axes, cells: Sequence[Cell]) -> None:

@@ -42,7 +42,7 @@ from experiments.statements.fokker_planck import (
     solve,
     start,
 )
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 Array = NDArray[np.float64]
 
@@ -248,7 +248,7 @@ def draw(folder: Path) -> list[Path]:
         panel(fall, "its two sides", 1)
         for axes in (energy, fall):
             axes.set(xscale="log", xlabel="time t")
-    return save(figure, folder / "theorem_4", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_4", KINDS)
 
 
 GATES = (

@@ -28,7 +28,7 @@ from experiments.statements.fokker_planck import (
     relaxation,
     sides,
 )
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 
 def on_a_grid(build: Callable[[int], Well], cells: int, limit: float, sign: float = 1.0) -> Measured:
@@ -82,7 +82,7 @@ def draw(folder: Path) -> list[Path]:
         for axes, title in ((value, "entropy"), (rise, "its two sides")):
             panel(axes, title, 4)
             axes.set(xscale="log", xlabel="time t")
-    return save(figure, folder / "theorem_5", ("pdf", "svg", "png"))
+    return save(figure, folder / "theorem_5", KINDS)
 
 
 GATES = (

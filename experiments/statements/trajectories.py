@@ -25,7 +25,7 @@ from experiments import grid
 from experiments.estimate import Estimate, of_seeds
 from experiments.statements import sweeps
 from experiments.statements.base import Found, Table
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 from hclm_runner.refusal import ConfigError
 
 SWEEPS = ("premises", "descent")
@@ -83,7 +83,7 @@ def study(
         {key: value.as_dict() if isinstance(value, Estimate) else value for key, value in row.items()} for row in rows
     ]
     with mpl.rc_context(STYLE):
-        paths = save(draw(runs), stem, ("pdf", "svg", "png"))
+        paths = save(draw(runs), stem, KINDS)
     return Found(numbers, [table], {stem.name: caption}, paths)
 
 
@@ -146,7 +146,7 @@ def _estimate(values: xr.DataArray, of_runs: bool) -> Estimate:
     """Return what the runs of one optimiser and surrogate come to, over regime, lam0 and seed."""
     if of_runs:
         return Estimate(values.mean().item(), np.nan, np.nan, values.count().item())
-    return of_seeds(values.mean(["regime", "lam0"])).at(lambda part: part.item())
+    return of_seeds(values.mean(["regime", "lam0"])).item()
 
 
 def measured(runs: xr.Dataset) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -110,13 +111,9 @@ def _check_control(problem: Problem) -> None:
     law, annotator, runs = problem.config.regime, problem.config.feedback, [problem.config] * 2
     one, by_epoch = torch.ones(2, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64)
 
-    def report(numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
-        reported: tuple[Tensor, Tensor] = build(annotator, numbers).report(utilities, critiques, 0, draws)
-        return reported
-
     with _naming(annotator, "an annotator whose report(utilities, critiques, epoch, draws) is two scalars"):
-        numbers = varying(runs, "feedback", torch.float64, "cpu")
-        utility, critique = vmap(report)(numbers, by_epoch, by_epoch, torch.ones(2, 4, dtype=torch.float64))
+        numbers, draws = varying(runs, "feedback", torch.float64, "cpu"), torch.ones(2, 4, dtype=torch.float64)
+        utility, critique = vmap(partial(problem.report, 0))(numbers, by_epoch, by_epoch, draws)
         utility, critique = utility.reshape(2), critique.reshape(2)
     keys = ", ".join(State.__annotations__)
     with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):

@@ -118,6 +118,14 @@ class Problem:
         moved: tuple[Tensor, Memory] = build(self.config.optimizer, numbers["optimizer"]).update(theta, g, memory)
         return moved
 
+    def report(
+        self, epoch: int, numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the utility and the critique that the annotator of these numbers reports at the end of an epoch."""
+        annotator = build(self.config.feedback, numbers)
+        reported: tuple[Tensor, Tensor] = annotator.report(utilities, critiques, epoch, draws)
+        return reported
+
     def measure(self, theta: Tensor, data: Mapping[str, Tensor], numbers: Numbers) -> dict[str, Tensor]:
         """Return the scalars of a row that follow from theta alone: whole splits, no noise."""
         row = {}

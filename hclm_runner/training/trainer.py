@@ -135,7 +135,7 @@ def train(
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
         critiques[:, epoch] = row["feedback_confidence"] - row["feedback_accuracy"]
         luck = draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
-        report = vmap(partial(_report, config, epoch))(judgement, utilities, critiques, luck)
+        report = vmap(partial(problem.report, epoch))(judgement, utilities, critiques, luck)
         exploration = draw("policy", epoch, lambda rng: rng.standard_normal())
         state = law.update(state, Seen(epoch, row["entropy"], *report, exploration))
 
@@ -162,14 +162,6 @@ def train(
     table = torch.stack(rows, dim=-1)[:, :given].cpu().numpy()
     measured = dict(zip(COLUMNS, table, strict=True))
     return Records(runs[:given], measured, diverged[:given].cpu().numpy(), theta[:given].cpu().numpy())
-
-
-def _report(
-    config: RunConfig, epoch: int, judgement: Mapping[str, Tensor], utilities: Tensor, critiques: Tensor, luck: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return what one run's annotator reports at the end of an epoch: utility and critique."""
-    reported: tuple[Tensor, Tensor] = build(config.feedback, judgement).report(utilities, critiques, epoch, luck)
-    return reported
 
 
 def _on_request(
