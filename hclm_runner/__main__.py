@@ -7,11 +7,12 @@ import warnings
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner.config import CONF, explain, resolve
+from hclm_runner.config import CONF, explain, one_option_each, resolve
 from hclm_runner.refusal import ConfigError
 
 
@@ -30,6 +31,7 @@ def main() -> None:
         codes.append(1)
         sys.orig_argv = command  # which the runs record; a process of hydra/launcher=joblib has one of its own
         try:
+            one_option_each(cfg, HydraConfig.get().runtime.choices)
             config = resolve(cfg)
             # Here, because torch takes seconds to import, and --help and completion need none of it.
             from hclm_runner.runner import run
