@@ -27,7 +27,7 @@ def run(config: RunConfig) -> int:
     if code is None:
         device = find_device(config.device)
         with store.locked(folder, terminal.say) as aside:
-            terminal.set_aside(aside)
+            terminal.set_aside([*aside, *store.claim(folder, [config])])
             code = _reuse(config, folder)  # another command may have trained it while this one waited
             if code is None:
                 code = _train(config, folder, device)

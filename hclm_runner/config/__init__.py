@@ -1,4 +1,7 @@
-"""The configuration of a run: `schema` types it, `choices` its parts, `labels` names them, `resolve` makes it, `words` refuses it."""
+"""The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it.
+
+`labels` says what it is called, `words` why it is refused.
+"""
 
 from hclm_runner.config.choices import Choice
 from hclm_runner.config.labels import CONF

@@ -30,9 +30,7 @@ def label(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         >>> label("renyi", {"order": 2.0, "width": 5.0}, {"order": 2.0})
         'renyi(width=5)'
     """
-    differ = [
-        f"{key}={text(value)}" for key, value in options.items() if key not in defaults or value != defaults[key]
-    ]
+    differ = [f"{key}={text(value)}" for key, value in options.items() if key not in defaults or value != defaults[key]]
     return f"{name}({', '.join(differ)})" if differ else name
 
 
@@ -55,10 +53,11 @@ def name_of(group: str, target: str, given: object) -> str:
         wanted = "a name of letters, digits and _ . + -, which starts with a letter"
         raise ConfigError(f"{group}.name", json.dumps(given, ensure_ascii=False), wanted)
     ours = {name: option["_target_"] for name, option in _shipped(group).items()}
+    taken = {*ours, *parts.names(group)}
     if target in parts.names(group):  # what the user calls it would hide which it is
         return str(given) if ours.get(str(given)) == target else target
-    name = str(given or re.split("[.:]", target)[-1])
-    return target if name in {*ours, *parts.names(group)} else name  # a name of ours is for ours
+    name = re.split("[.:]", target)[-1] if given in (None, *taken) else str(given)
+    return target if name in taken else name  # a name of ours is for ours
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from hclm_runner.config.schema import RunConfig
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 
+
 def resolve(cfg: DictConfig) -> RunConfig:
     """Return the checked configuration of one run.
 

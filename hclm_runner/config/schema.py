@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -20,7 +21,9 @@ EXECUTION = ("device", "compile", "name", "force", "sweep")
 
 def _usual(value: object) -> str:
     """Return a default of conf/config.yaml as a label has it: a group's is the name of its option, or of its part."""
-    return value.get("_target_") if isinstance(value, dict) else value if isinstance(value, str) else labels.text(value)
+    if isinstance(value, dict):
+        return str(value["_target_"])
+    return value if isinstance(value, str) else labels.text(value)
 
 
 def _text(value: object) -> object:
@@ -92,6 +95,10 @@ class RunConfig(BaseModel):
         }
         differ = [f"{key}={value}" for key, value in rest.items() if value != _usual(usual[key])]
         return ", ".join([self.label_of("task"), *differ])
+
+    def code(self) -> dict[str, Sequence[str | int]]:
+        """Return group -> which code its part is, of the groups in use."""
+        return {key: getattr(self, key).code for key in self._used() if key in ROOMS}
 
     def label_of(self, group: str) -> str:
         """Return what the part of a group is called in the records."""

@@ -71,7 +71,7 @@ def execute(configs: Sequence[RunConfig]) -> int:
         board.dry_run(plan, folder)
         return 0
     with store.locked(folder, terminal.say) as aside:
-        terminal.set_aside(aside)
+        terminal.set_aside([*aside, *store.claim(folder, configs)])
         plan = make_plan(unique, store.index(folder), configs[0])
         board.announce(plan, folder)
         result = Result()
