@@ -55,12 +55,15 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
         trained = train([config], device=device, compile=compiles(config, seconds), progress=show)
     seconds = time.perf_counter() - start
     records = trained.frame()
-    paths = store.write(folder, records, describe(trained, device, seconds))
+    described = describe(trained, device, seconds)
+    paths = store.write(folder, records, described)
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)
     diverged = trained.diverged[0] >= 0
     headline = f"Run {config.run_id} {'diverged' if diverged else 'finished'} in {seconds:.1f} s on {device}."
     terminal.summary(config, records, paths, headline)
+    for warning in described["warnings"].dropna():
+        terminal.say(f"warning: {warning}")
     if diverged:
         reason = f"the run diverged at epoch {trained.diverged[0]}; a smaller optimizer.lr may help"
         print(f"error: {reason}", file=sys.stderr)
