@@ -16,7 +16,7 @@ FILES = sorted(CONF.rglob("*.yaml"))
 CHOICES = [
     (path.parent.name, path.stem)
     for path in FILES
-    if path.parent != CONF and path.stem != "custom" and path.parent.stem != "experiment"
+    if path.parent != CONF and path.parent.stem != "experiment"
 ]
 
 

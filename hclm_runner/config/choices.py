@@ -29,6 +29,9 @@ STRICT = ConfigDict(
     validate_default=True,
 )
 
+YAML = (type(None), bool, int, float, str, list, dict)
+"""Types of the values that an options file can hold."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -79,7 +82,7 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     target = _present_name(group, path)
     function = _load(group, target)
     schema = _options_schema(function, group, target)
-    given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
+    given = {str(key): option for key, option in value.items() if key not in ("name", "_target_") and option != "???"}
     try:
         parsed = schema.model_validate(given)
     except ValidationError as error:
@@ -124,6 +127,19 @@ def _check_options(function: Callable[..., Any], group: str, target: str, option
         raise ConfigError(
             f"{group}._target_", target, f"options that its check takes, got {one_line(error)}"
         ) from error
+
+
+def default_options(group: str, target: str) -> dict[str, Any]:
+    """Return the options of a part, each with its default; `???`, which Hydra asks for, where it has none.
+
+    A default that YAML cannot hold is left out: it holds where nothing is given.
+
+    Raises:
+        ConfigError: If the part does not import, or is no function or class.
+    """
+    fields = _options_schema(_load(group, target), group, target).model_fields
+    defaults = {key: "???" if field.is_required() else field.default for key, field in fields.items()}
+    return {key: default for key, default in defaults.items() if type(default) in YAML}
 
 
 def _load(group: str, target: str) -> Callable[..., Any]:
