@@ -94,7 +94,7 @@ def test_a_diverging_run_is_recorded_and_named(cli):
     done = cli("optimizer.lr=1e20", "surrogate=variance", *SMALL)
     assert done.code == 1
     assert done.err.count("\n") == 1
-    assert "diverged at epoch" in done.err
+    assert re.fullmatch(r"error: the run diverged: .* at epoch 1.*; a smaller optimizer.lr may help\n", done.err)
     described = pd.read_parquet("outputs/default/runs").iloc[0]
     assert described["status"] == "diverged"
     records = pd.read_parquet("outputs/default/records")

@@ -227,7 +227,7 @@ def not_of_yaml(Z, *, dtype=object()):
     assert given.run_id == left.run_id
     with pytest.raises(ConfigError, match=r"surrogate.eps=-1.0: expected a finite number > 0"):
         own("options_of_mine.wrong_default")
-    with pytest.raises(ConfigError, match=r"surrogate._target_=options_of_mine.no_such_type"):
+    with pytest.raises(ConfigError, match=r"surrogate=options_of_mine.no_such_type"):
         own("options_of_mine.no_such_type", "surrogate.eps=1.0")
     with pytest.raises(ConfigError, match=r"surrogate.dtype=.*expected a value that YAML has"):
         own("options_of_mine.not_of_yaml")
@@ -268,7 +268,8 @@ class Counting(Fixed):
 
 
 @pytest.mark.parametrize(
-    ("law", "reason"), [("OfOneRun", "Boolean value of Tensor"), ("Counting", "no attribute 'shape'")]
+    ("law", "reason"),
+    [("OfOneRun", "no `if` on a tensor's value.*test_parts.py, line"), ("Counting", "no attribute 'shape'")],
 )
 def test_a_law_that_is_not_elementwise_is_refused_before_it_trains(law, reason):
     with pytest.raises(ConfigError, match=f"regime._target_=.*{law}: expected a law with .*{reason}"):

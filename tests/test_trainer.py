@@ -256,7 +256,7 @@ def noisy(in_features: int, out_features: int) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("model", "message"), [("tied", "under two names"), ("frozen", "do not train"), ("noisy", "random operation")]
+    ("model", "message"), [("tied", "under two names"), ("frozen", "do not train"), ("noisy", "no random numbers")]
 )
 def test_a_model_that_cannot_be_vectorised_faithfully_is_refused(model, message):
     with pytest.raises(ConfigError, match=message):

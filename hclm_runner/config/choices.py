@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 
 from hclm_runner import parts
 from hclm_runner.config.words import refusal, suggest
-from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 STRICT = ConfigDict(
     strict=True,
@@ -123,7 +123,7 @@ def _check_options(function: Callable[..., Any], group: str, target: str, option
         function.check(**options)  # type: ignore[attr-defined]
     except ConfigError as error:
         raise ConfigError(f"{group}.{error.key}", error.value, error.expected) from None
-    except Exception as error:
+    except ERRORS as error:
         raise ConfigError(
             f"{group}._target_", target, f"options that its check takes, got {one_line(error)}"
         ) from error
@@ -153,7 +153,7 @@ def _load(group: str, target: str) -> Callable[..., Any]:
         return found
     try:
         function = pkgutil.resolve_name(target)
-    except Exception as error:  # importing a user's module may raise anything at all
+    except ERRORS as error:  # importing a user's module may raise anything at all
         raise ConfigError(key, target, f"a dotted path that imports, got {one_line(error)}") from error
     if not callable(function):
         raise ConfigError(key, target, f"a function or a class, got {type(function).__name__}")
