@@ -1,4 +1,4 @@
-"""The command: python -m hclm_runner [group=option] [key=value] ..."""
+"""The command: python -m hclm_runner [group=option] [key=value] ..., or new GROUP NAME."""
 
 import os
 import signal
@@ -20,6 +20,8 @@ def main() -> None:
     here = str(Path.cwd())
     if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
         sys.path.insert(0, here)
+    if sys.argv[1:2] == ["new"]:
+        sys.exit(_new(sys.argv[2:]))
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
     command = sys.orig_argv
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
@@ -52,6 +54,16 @@ def main() -> None:
         codes.append(_say(2, str(explain(error))))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the interpreter ends is no error
     sys.exit(max(codes, default=0))
+
+
+def _new(arguments: list[str]) -> int:
+    from hclm_runner import new
+
+    try:
+        new.main(arguments)
+    except (ConfigError, OSError) as error:
+        return _say(2, str(error))
+    return 0
 
 
 def _outcome(error: BaseException, asked_for_traceback: bool) -> tuple[int, str]:
