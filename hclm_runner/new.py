@@ -32,9 +32,11 @@ def main(arguments: Sequence[str]) -> None:
         OSError: If the folder cannot be written.
     """
     groups = sorted(path.name for path in TEMPLATES.iterdir())
-    if len(arguments) != 2 or {"-h", "--help"} & set(arguments):
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(USAGE.format(folder=FOLDER, groups=", ".join(groups)))
         return
+    if len(arguments) != 2:
+        raise ConfigError("new", " ".join(arguments), "a group and a name, as in new surrogate my_surrogate")
     group, name = arguments
     if group not in groups:
         raise ConfigError("new", group, f"one of {', '.join(groups)}{suggest(group, groups)}")

@@ -121,7 +121,9 @@ def test_options_files_of_a_folder_of_ones_own_alone_in_a_grid_and_in_an_experim
         Path(f"myconf/surrogate/{label}.yaml").write_text(f"name: {label}\n_target_: {name}.S\nwidth: {width}\n")
     grid = "hydra: {sweeper: {params: {surrogate: 'logdet,narrow,wide', lam: '0,0.1'}}}"
     Path("myconf/experiment/widths.yaml").write_text(f"# @package _global_\nname: widths\n{grid}\n")
+    Path("myconf/experiment/inside.yaml").write_text("# a word first\n# @package _global_\nname: inside\n")
     own = ("--config-dir", "myconf", *SMALL)
+    assert "experiment: expected a file whose first line is `# @package _global_`" in cli(*own, "experiment=inside").err
     assert "width: 0.5" in cli(*own, "surrogate=narrow", "--cfg", "job").out
     assert "surrogate: logdet, narrow, softmax, variance, wide" in cli("--config-dir", "myconf", "--help").out
     done = cli(*own, "surrogate=narrow")

@@ -31,6 +31,8 @@ def resolve(cfg: DictConfig) -> RunConfig:
         raise ConfigError(
             str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}"
         ) from error
+    if isinstance(values, dict) and "experiment" in values:
+        raise ConfigError("experiment", None, "a file whose first line is `# @package _global_`")
     _check_eps(cast("dict[str, Any]", values))
     try:
         config = RunConfig.model_validate(values)
