@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import execute
 
+from experiments.__main__ import main as experiments
+from experiments.grid import load, only
 from hclm_runner import store
 from hclm_runner.config import configure
 from hclm_runner.refusal import INSTEAD, ConfigError
@@ -320,3 +323,50 @@ def test_completion_and_help_need_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "surrogate: logdet, softmax, variance\n" in done.stdout
+
+
+# --- what reads a store takes a user's own as it takes ours ------------------------------------------------------------
+
+NAMES = ("logdet", "narrow", "wide")
+
+
+@pytest.fixture(scope="module")
+def widths(tmp_path_factory):
+    """A folder with a store of log-det and one surrogate of a user's own in two widths, over lam."""
+    folder = tmp_path_factory.mktemp("widths")
+    (folder / "myconf/surrogate").mkdir(parents=True)
+    (folder / "own_widths.py").write_text(PARTS)
+    for label, width in (("narrow", 0.3), ("wide", 5.0)):
+        options = f"name: {label}\n_target_: own_widths.S\nwidth: {width}\n"
+        (folder / f"myconf/surrogate/{label}.yaml").write_text(options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        grid = (f"surrogate={','.join(NAMES)}", "regime=fixed", "lam=0,0.1,1", "seed=0,1,2", "name=widths")
+        assert execute(patch, "-m", "--config-dir", "myconf", *grid, *SMALL) == 0
+        sys.modules.pop("own_widths", None)
+    return folder
+
+
+def test_the_grid_has_each_width_as_a_surrogate_of_its_own_over_lam(widths):
+    runs = only(load(widths / "outputs/widths"), None)
+    assert runs["surrogate"].to_numpy().tolist() == list(NAMES)
+    assert runs.attrs["missing"] == []
+    force = runs["force"].sel(regime="fixed", lam0=0.1, epoch=0)
+    ratio = force.sel(surrogate="narrow") / force.sel(surrogate="wide")
+    assert ratio.to_numpy() == pytest.approx((5.0 / 0.3) ** 2, rel=1e-4), "S goes as 1 / width^2: nothing is averaged"
+
+
+@pytest.mark.slow
+def test_figures_claims_report_and_compare_take_each_width(widths, monkeypatch, capsys):
+    monkeypatch.chdir(widths)
+    for command in (["figures", "widths"], ["claims", "widths"], ["report", "widths"], ["compare", "widths", "widths"]):
+        experiments(command)
+    said = capsys.readouterr().out
+    store_of = widths / "outputs/widths"
+    page = (store_of / "report.html").read_text()
+    drawn = {path.name for path in (store_of / "figures").iterdir()}
+    for name in NAMES:
+        assert any(path.startswith(f"{name}_") and path.endswith(".svg") for path in drawn), name
+        assert name in said
+        assert name in page
