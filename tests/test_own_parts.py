@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import execute
 
 from experiments.__main__ import main as experiments
 from experiments.grid import load, only
@@ -148,14 +147,16 @@ def test_options_files_of_a_folder_of_ones_own_alone_in_a_grid_and_in_an_experim
         ("surrogate={}.needy", "surrogate.width: expected a finite number > 0, got nothing"),
         ("surrogate=no_such_module.S", "surrogate=no_such_module.S: expected a dotted path that imports"),
         ("regime={}.nothing", "regime={}.nothing: expected a dotted path that imports"),
+        ("surrogate={}.S hydra.searchpath=[]", "surrogate={}.S: expected part:// in hydra.searchpath"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused_in_one_line_alone_and_in_a_grid(cli, user_module, override, message):
     name = user_module(PARTS + "\nnumber = 3\n")
-    refused = cli(override.format(name))
+    overrides = override.format(name).split()
+    refused = cli(*overrides)
     assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
     assert message.format(name) in refused.err
-    swept = cli("-m", override.format(name), "seed=0,1")
+    swept = cli("-m", *overrides, "seed=0,1")
     assert swept.code == 2
     assert message.format(name) in swept.err
 
@@ -330,26 +331,20 @@ def test_completion_and_help_need_no_torch(tmp_path):
 NAMES = ("logdet", "narrow", "wide")
 
 
-@pytest.fixture(scope="module")
-def widths(tmp_path_factory):
-    """A folder with a store of log-det and one surrogate of a user's own in two widths, over lam."""
-    folder = tmp_path_factory.mktemp("widths")
-    (folder / "myconf/surrogate").mkdir(parents=True)
-    (folder / "own_widths.py").write_text(PARTS)
+@pytest.fixture
+def widths(cli, user_module):
+    """The name of a store of log-det and one surrogate of a user's own in two widths, over lam."""
+    name = user_module(PARTS)
+    Path("myconf/surrogate").mkdir(parents=True)
     for label, width in (("narrow", 0.3), ("wide", 5.0)):
-        options = f"name: {label}\n_target_: own_widths.S\nwidth: {width}\n"
-        (folder / f"myconf/surrogate/{label}.yaml").write_text(options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(str(folder))
-        grid = (f"surrogate={','.join(NAMES)}", "regime=fixed", "lam=0,0.1,1", "seed=0,1,2", "name=widths")
-        assert execute(patch, "-m", "--config-dir", "myconf", *grid, *SMALL) == 0
-        sys.modules.pop("own_widths", None)
-    return folder
+        Path(f"myconf/surrogate/{label}.yaml").write_text(f"name: {label}\n_target_: {name}.S\nwidth: {width}\n")
+    grid = (f"surrogate={','.join(NAMES)}", "regime=fixed", "lam=0,0.1,1", "seed=0,1,2", "name=widths")
+    assert cli("-m", "--config-dir", "myconf", *grid, *SMALL).code == 0
+    return "widths"
 
 
 def test_the_grid_has_each_width_as_a_surrogate_of_its_own_over_lam(widths):
-    runs = only(load(widths / "outputs/widths"), None)
+    runs = only(load(widths), None)
     assert runs["surrogate"].to_numpy().tolist() == list(NAMES)
     assert runs.attrs["missing"] == []
     force = runs["force"].sel(regime="fixed", lam0=0.1, epoch=0)
@@ -358,14 +353,12 @@ def test_the_grid_has_each_width_as_a_surrogate_of_its_own_over_lam(widths):
 
 
 @pytest.mark.slow
-def test_figures_claims_report_and_compare_take_each_width(widths, monkeypatch, capsys):
-    monkeypatch.chdir(widths)
-    for command in (["figures", "widths"], ["claims", "widths"], ["report", "widths"], ["compare", "widths", "widths"]):
-        experiments(command)
-    said = capsys.readouterr().out
-    store_of = widths / "outputs/widths"
-    page = (store_of / "report.html").read_text()
-    drawn = {path.name for path in (store_of / "figures").iterdir()}
+def test_figures_claims_report_and_compare_take_each_width(widths, capfd):
+    for command in (["figures"], ["claims"], ["report"], ["compare", widths]):
+        experiments([*command, widths])
+    said = capfd.readouterr().out
+    page = Path("outputs", widths, "report.html").read_text()
+    drawn = {path.name for path in Path("outputs", widths, "figures").iterdir()}
     for name in NAMES:
         assert any(path.startswith(f"{name}_") and path.endswith(".svg") for path in drawn), name
         assert name in said

@@ -47,6 +47,9 @@ def explain(error: Exception, known: Sequence[str]) -> ConfigError:
     options = getattr(error, "options", None)
     if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
         group, _, choice = missing[1].rpartition("/")
+        if group in ROOMS and "." in choice:  # Hydra's option replaces our search path
+            wanted = "part:// in hydra.searchpath, as a dotted path needs; --config-dir adds a folder and keeps it"
+            return ConfigError(group, choice, wanted)
         own = ", or the dotted path of your own" if group in ROOMS else ""
         return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}{own}")
     if unknown := re.search(r"Could not override '([^']+)'", message):
