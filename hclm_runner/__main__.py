@@ -1,4 +1,4 @@
-"""The command: python -m hclm_runner [group=option] [key=value] ..."""
+"""The command: python -m hclm_runner [group=option] [key=value] ..., or new GROUP NAME."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner.config import CONF, explain, one_option_each, resolve
-from hclm_runner.refusal import ConfigError
+from hclm_runner.refusal import ERRORS, ConfigError, one_line, place
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     here = str(Path.cwd())
     if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
         sys.path.insert(0, here)
+    if sys.argv[1:2] == ["new"]:
+        sys.exit(_new(sys.argv[2:]))
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
     command = sys.orig_argv
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
@@ -37,12 +39,8 @@ def main() -> None:
             from hclm_runner.runner import run
 
             codes[-1] = run(config)
-        except ConfigError as error:
-            codes[-1] = _say(2, str(error))
-        except OSError as error:  # a full disk
-            if asked_for_traceback:
-                raise
-            codes[-1] = _say(1, str(error))
+        except ERRORS as error:
+            codes[-1] = _say(*_outcome(error, asked_for_traceback))
         return codes[-1]
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
@@ -50,14 +48,33 @@ def main() -> None:
         task()
     except KeyboardInterrupt:
         codes.append(_say(130, "interrupted; what was in flight was not written"))
-    except ConfigError as error:  # of a multirun as a whole
-        codes.append(_say(2, str(error)))
+    except ConfigError as error:  # before there is a job
+        codes.append(_say(*_outcome(error, asked_for_traceback)))
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
         codes.append(_say(2, str(explain(error))))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the interpreter ends is no error
     sys.exit(max(codes, default=0))
+
+
+def _new(arguments: list[str]) -> int:
+    from hclm_runner import new
+
+    try:
+        new.main(arguments)
+    except (ConfigError, OSError) as error:
+        return _say(2, str(error))
+    return 0
+
+
+def _outcome(error: BaseException, asked_for_traceback: bool) -> tuple[int, str]:
+    """Return the exit code and the line of an error; raise one of our own, or where the traceback was asked for."""
+    refused = isinstance(error, ConfigError)
+    known = refused or isinstance(error, OSError) or place(error) != ""  # a full disk; a user's own code
+    if not known or (asked_for_traceback and (error.__cause__ or not refused)):
+        raise error
+    return (2, str(error)) if refused else (1, one_line(error) if place(error) else str(error))
 
 
 def _say(code: int, message: str) -> int:

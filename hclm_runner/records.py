@@ -40,6 +40,8 @@ class Records(NamedTuple):
     """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
     diverged: NDArray[np.int64]
     """[R], the first epoch at which a vital number was not finite; -1 where all were."""
+    causes: Sequence[str | None] = ()
+    """[R], what was not finite first, and where: None where all was; empty if no run diverged."""
     theta: NDArray[np.floating[Any]] | None = None
     """[R, p], the parameters at the end, in the order of the model's `parameters()`; a store does not keep them."""
 
@@ -67,7 +69,7 @@ def describe(
         device: Where it trained.
         seconds: How long the batch took; a run's wall time is its share.
         status: How it ended, where that is not "finished" or "diverged".
-        error: Why it has no result.
+        error: Why it has no result; of runs that diverged, the records say it.
     """
     diverged = records.diverged
     ended = np.where(diverged >= 0, "diverged", "finished") if status is None else status
@@ -75,7 +77,9 @@ def describe(
     facts = {
         "status": ended,
         "diverged_epoch": pd.array([int(at) if at >= 0 and status is None else None for at in diverged], dtype="Int64"),
-        "error": pd.array([error] * len(diverged), dtype="string"),
+        "error": pd.array(
+            [error] * len(diverged) if error else records.causes or [None] * len(diverged), dtype="string"
+        ),
         "rows": np.where(diverged >= 0, diverged, epochs),
         "warnings": pd.array([None] * len(diverged) if status else _warnings(records), dtype="string"),
         "config": [json.dumps(run.as_dict()) for run in records.runs],

@@ -2,13 +2,15 @@
 
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import torch
 
 from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
-from hclm_runner.records import describe
+from hclm_runner.records import Records, describe
+from hclm_runner.refusal import ERRORS, ConfigError
 from hclm_runner.sweep.plan import compiles, find_device, size_of
 from hclm_runner.training.trainer import train
 
@@ -52,7 +54,15 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:
         seconds = size_of(config).seconds if config.compile == "auto" else 0.0
-        trained = train([config], device=device, compile=compiles(config, seconds), progress=show)
+        try:
+            trained = train([config], device=device, compile=compiles(config, seconds), progress=show)
+        except ERRORS as error:
+            refused = isinstance(error, ConfigError)
+            if not refused or error.__cause__:  # an error in the code of a part, whose traceback is worth keeping
+                nothing, status = Records.empty(config), "refused" if refused else "failed"
+                trace = traceback.format_exc()
+                store.write(folder, nothing.frame(), describe(nothing, device, 0.0, status=status, error=trace))
+            raise
     seconds = time.perf_counter() - start
     records = trained.frame()
     described = describe(trained, device, seconds)
@@ -65,6 +75,5 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
     for warning in described["warnings"].dropna():
         terminal.say(f"warning: {warning}")
     if diverged:
-        reason = f"the run diverged at epoch {trained.diverged[0]}; a smaller optimizer.lr may help"
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: the run diverged: {trained.causes[0]}", file=sys.stderr)
     return int(diverged)

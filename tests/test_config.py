@@ -13,11 +13,7 @@ from hclm_runner.config import CONF, EXECUTION, configure
 from hclm_runner.refusal import ConfigError
 
 FILES = sorted(CONF.rglob("*.yaml"))
-CHOICES = [
-    (path.parent.name, path.stem)
-    for path in FILES
-    if path.parent != CONF and path.stem != "custom" and path.parent.stem != "experiment"
-]
+CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF and path.parent.stem != "experiment"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

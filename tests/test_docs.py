@@ -42,7 +42,7 @@ class Block(NamedTuple):
     @property
     def file(self) -> str:
         """The name of the file that the reader is asked to write, from the block's first line; "" for other blocks."""
-        found = re.match(r"# (\w+\.py)\n", self.text)
+        found = re.match(r"(?:# @package \w+\n)?# ([\w/]+\.(?:py|yaml))\n", self.text)
         return found[1] if found else ""
 
     @property
@@ -83,12 +83,15 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
     try:
         for block in blocks(page):
             if block.file:
+                (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / block.file).write_text(block.text)
             elif block.language == "python":
                 with contextlib.redirect_stdout(printed):
                     exec(compile(block.text, f"{page.name}: {block.text[:40]}", "exec"), names)
             for words in block.commands if block.language == "bash" else []:
-                if words[:3] == ["python", "-m", "hclm_runner"]:
+                if words[:4] == ["python", "-m", "hclm_runner", "new"]:
+                    assert cli(*words[3:]).code == 0
+                elif words[:3] == ["python", "-m", "hclm_runner"]:
                     grid = any(word.startswith("experiment=") for word in words)
                     short = small if grid else [] if "--cfg" in words else ["epochs=2"]
                     given = {word.partition("=")[0] for word in words}
@@ -97,7 +100,7 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
                 elif words[:3] == ["python", "-m", "experiments"]:
                     experiment(words[3:])
                 else:
-                    assert words[0] in ("make", "source"), words
+                    assert words[0] in ("make", "source") or words[:3] == ["python", "-m", "pytest"], words
             steps += 1
     finally:
         for block in blocks(page):
@@ -144,13 +147,13 @@ def test_the_commands_on_a_store_of_ones_own_run(page, cli, tmp_path):
         assert len(list((store / "figures").glob("fig1[68]_*_seeds.*"))) == 6
     else:
         assert ran == ["figures", "claims"]
-        assert list((tmp_path / "outputs/mine/figures").glob("renyi*.svg"))
+        assert list((tmp_path / "outputs/mine/figures").glob("narrow*.svg"))
 
 
 @EVERY
 def test_bash_accepts_each_block(page):
     for block in blocks(page):
-        assert block.language in ("bash", "python"), block
+        assert block.language in ("bash", "python", "yaml"), block
         if block.language == "bash":
             checked = subprocess.run(["bash", "-n", "-c", block.text], capture_output=True, text=True)
             assert checked.returncode == 0, checked.stderr
@@ -240,7 +243,7 @@ def test_the_page_of_verdicts_has_each_claim_once_and_the_readme_its_totals():
 def test_every_option_and_experiment_is_in_the_tables_of_running():
     text = (ROOT / "docs/running.md").read_text()
     for group in sorted(path for path in CONF.iterdir() if path.is_dir()):
-        options = {path.stem for path in group.glob("*.yaml")} - {"custom"}
+        options = {path.stem for path in group.glob("*.yaml")}
         if group.name == "experiment":
             assert set(re.findall(r"^\| `(\w+)` \| \d+ \|", text, flags=re.MULTILINE)) == options
         else:

@@ -116,7 +116,7 @@ def cityblock(Z: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_surrogate_that_cannot_be_differentiated_twice_is_refused_only_where_that_is_asked():
-    surrogate = ["surrogate=custom", f"surrogate._target_={__name__}.cityblock", *SMALL]
+    surrogate = [f"surrogate={__name__}.cityblock", *SMALL]
     assert train([configure(surrogate)]).diverged[0] == -1
     with pytest.raises(ConfigError, match=r"premises=True: expected .* second derivatives"):
         train([configure([*surrogate, "premises=true"])])

@@ -184,7 +184,7 @@ def regression(rng: np.random.Generator, *, train: int, feedback: int, test: int
 
 @pytest.mark.kernels
 def test_a_regression_run_agrees_with_the_reference():
-    task = ["task=custom", f"task._target_={__name__}.regression", *(f"+{size}" for size in SMALL)]
+    task = [f"task={__name__}.regression", *SMALL]
     columns = check(run_of("regime.setpoint=1.5", *THERMOSTAT, task=task))
     assert np.isnan(columns["reward"]).all()
 

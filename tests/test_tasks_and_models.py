@@ -1,6 +1,7 @@
 """The data and the networks of one run: what a task draws, what a seed fixes, what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -96,6 +97,57 @@ def test_data_no_run_could_learn_from_is_refused(train, classes, message):
     other = split() if classes else (np.ones((6, 2)), np.ones((6, 1)))
     with pytest.raises(ConfigError, match=message):
         Task(train, other, other, classes)
+
+
+X, Y = np.random.default_rng(0).standard_normal((8, 3)), np.arange(8) % 2
+AS_GIVEN = {
+    "a tensor": (torch.tensor(X, requires_grad=True), torch.tensor(Y)),
+    "a frame": (pd.DataFrame(X), pd.Series(Y)),
+    "a frame of several types": (pd.DataFrame(X).assign(more=Y > 0), Y),
+    "lists": (X.tolist(), Y.tolist()),
+    "true and false": (X, Y > 0),
+}
+
+
+@pytest.mark.parametrize("split", AS_GIVEN.values(), ids=AS_GIVEN)
+def test_tables_of_numbers_become_arrays(split):
+    task = Task(split, split, split, classes=2)
+    for x, y in task.splits().values():
+        assert (type(x), x.dtype.kind, type(y), y.dtype.kind) == (np.ndarray, "f", np.ndarray, "i")
+        np.testing.assert_array_equal(x[:, :3], X)
+        np.testing.assert_array_equal(y, Y)
+
+
+def test_arrays_are_kept_as_they_are():
+    task = Task((X, Y), (X, Y), (X, Y), classes=2)
+    assert task.train[0] is X
+    assert task.train[1] is Y
+
+
+@pytest.mark.parametrize(
+    ("split", "classes", "message"),
+    [
+        (
+            (X, np.array(list("abababab"))),
+            2,
+            "expected numpy arrays: x .n, features.*got ndarray of text for y of the train",
+        ),
+        ((pd.DataFrame({"a": list("abcdefgh")}), Y), 2, "got DataFrame of text for x of the train split"),
+        ((torch.tensor(X).bfloat16(), Y), 2, "got Tensor for x of the train split"),
+        (([[1, 2], [1]], Y), 2, "got list for x of the train split"),
+        ((None, Y), 2, "got NoneType for x of the train split"),
+        (X, 2, r"a pair \(x, y\) in the train split, got ndarray"),
+        (
+            (X, Y.astype(float)),
+            2,
+            "integer labels 0..1, .n., in the train split, got float64 of shape .8., from 0 to 1",
+        ),
+        ((X, Y), "two", "classes a whole number, or None for a regression, got 'two'"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused_with_what_is_taken(split, classes, message):
+    with pytest.raises(ConfigError, match=message):
+        Task(split, split, split, classes)
 
 
 def test_the_mlp_is_the_reference_network():

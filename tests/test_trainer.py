@@ -59,8 +59,8 @@ def leaky(in_features: int, out_features: int, *, slope: float) -> nn.Module:
 
 
 def test_a_models_floats_are_part_of_its_shape():
-    model = ["model=custom", f"model._target_={__name__}.leaky", *SMALL]
-    a, b = (configure([*model, f"+model.slope={slope}"]) for slope in (0.0, 0.9))
+    model = [f"model={__name__}.leaky", *SMALL]
+    a, b = (configure([*model, f"model.slope={slope}"]) for slope in (0.0, 0.9))
     assert a.shape_key != b.shape_key
     assert (rows(train([a]), 0) != rows(train([b]), 0)).any()
 
@@ -104,7 +104,7 @@ def no_surrogate(Z: Tensor) -> Tensor:
 
 
 def test_lam_zero_is_bit_identical_to_no_surrogate_at_all():
-    none = train([configure(["surrogate=custom", f"surrogate._target_={__name__}.no_surrogate", "lam=0", *SMALL])])
+    none = train([configure([f"surrogate={__name__}.no_surrogate", "lam=0", *SMALL])])
     for surrogate in ("logdet", "variance", "softmax"):
         zero = train([configure([f"surrogate={surrogate}", "lam=0", *SMALL])])
         for name in ("train_loss", "test_loss", "loss_force", "effective_rank", "reward"):
@@ -132,10 +132,10 @@ def spoiled(Z: Tensor, *, at: float) -> Tensor:
 
 
 def test_a_surrogate_that_fails_late_is_flagged_at_its_epoch():
-    surrogate = ["surrogate=custom", f"surrogate._target_={__name__}.spoiled", "lam=0", *SMALL]
-    free = train([configure([*surrogate, "+surrogate.at=1e9"])]).columns["entropy"][0]
+    surrogate = [f"surrogate={__name__}.spoiled", "lam=0", *SMALL]
+    free = train([configure([*surrogate, "surrogate.at=1e9"])]).columns["entropy"][0]
     assert free[0] < free[2] < free[3], "the spread must grow for this test to say anything"
-    failed = train([configure([*surrogate, f"+surrogate.at={(free[2] + free[3]) / 2}"])])
+    failed = train([configure([*surrogate, f"surrogate.at={(free[2] + free[3]) / 2}"])])
     assert failed.diverged.tolist() == [3]
     np.testing.assert_array_equal(failed.columns["entropy"][0, :3], free[:3])
 
@@ -194,7 +194,7 @@ class Scripted(Fixed):
 
 
 def test_a_law_of_ones_own_sets_lam_and_the_lam_column_is_what_is_in_force_next():
-    law = ["regime=custom", f"regime._target_={__name__}.Scripted", "lam=0"]
+    law = [f"regime={__name__}.Scripted", "lam=0"]
     scripted = train([configure([*law, *SMALL])])
     np.testing.assert_array_equal(scripted.columns["lam"][0], [1, 2, 3, 4, 5])
     one = train([configure(["lam=1", *SMALL])])
@@ -210,7 +210,7 @@ class Debt(Fixed):
 
 
 def test_a_law_that_goes_below_zero_is_no_result():
-    records = train([configure(["regime=custom", f"regime._target_={__name__}.Debt", "lam=0.25", *SMALL])])
+    records = train([configure([f"regime={__name__}.Debt", "lam=0.25", *SMALL])])
     assert records.diverged.tolist() == [2]
 
 
@@ -223,8 +223,8 @@ class Gain(Fixed):
 
 
 def test_an_option_that_is_whole_in_one_run_and_not_in_another_keeps_both():
-    law = ["regime=custom", f"regime._target_={__name__}.Gain", *SMALL]
-    both = train([configure([*law, f"+regime.gain={gain}"]) for gain in (1, 0.5)])
+    law = [f"regime={__name__}.Gain", *SMALL]
+    both = train([configure([*law, f"regime.gain={gain}"]) for gain in (1, 0.5)])
     assert both.columns["lam"][:, 0].tolist() == [1.0, 0.5]
 
 
@@ -233,7 +233,7 @@ def constant(Z: Tensor) -> Tensor:
 
 
 def test_a_surrogate_that_theta_does_not_reach_exerts_no_force():
-    placebo = train([configure(["surrogate=custom", f"surrogate._target_={__name__}.constant", *SMALL])])
+    placebo = train([configure([f"surrogate={__name__}.constant", *SMALL])])
     assert (placebo.columns["force"] == 0).all()
     assert (placebo.columns["entropy"] == 1).all()
     assert np.isnan(placebo.columns["critical_lam"]).all()
@@ -256,11 +256,11 @@ def noisy(in_features: int, out_features: int) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("model", "message"), [("tied", "under two names"), ("frozen", "do not train"), ("noisy", "random operation")]
+    ("model", "message"), [("tied", "under two names"), ("frozen", "do not train"), ("noisy", "no random numbers")]
 )
 def test_a_model_that_cannot_be_vectorised_faithfully_is_refused(model, message):
     with pytest.raises(ConfigError, match=message):
-        train([configure(["model=custom", f"model._target_={__name__}.{model}", *SMALL])])
+        train([configure([f"model={__name__}.{model}", *SMALL])])
 
 
 class Silent:
@@ -269,7 +269,7 @@ class Silent:
 
 def test_a_law_without_its_methods_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"regime._target_=.*Silent.*a law with init"):
-        train([configure(["regime=custom", f"regime._target_={__name__}.Silent", *SMALL])])
+        train([configure([f"regime={__name__}.Silent", *SMALL])])
 
 
 def test_progress_is_told_each_epoch_with_a_number_for_each_run():

@@ -24,9 +24,12 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_carries_the_whole_configuration_and_the_plugin_where_hydra_looks_for_it_and_nowhere_else(wheel):
     inside = zipfile.ZipFile(wheel).namelist()
-    yaml = {name for name in inside if name.endswith(".yaml")}
+    yaml = {name for name in inside if name.endswith(".yaml") and "/templates/" not in name}
     assert yaml == {f"hclm_runner/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
-    assert [name for name in inside if "hclm_fused" in name] == ["hydra_plugins/hclm_fused.py"]
+    plugins = [name for name in inside if name.startswith("hydra_plugins/") or "/hydra_plugins/" in name]
+    assert sorted(plugins) == ["hydra_plugins/hclm_fused.py", "hydra_plugins/hclm_parts.py"]
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "hclm_runner/templates").rglob("*my_part.*")}
+    assert {name for name in inside if "/templates/" in name} == templates
 
 
 @pytest.mark.slow

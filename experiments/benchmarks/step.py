@@ -30,8 +30,9 @@ from torch.func import vmap
 
 from hclm_runner.config import configure
 from hclm_runner.surrogates import logdet
+from hclm_runner.training.batch import gradients
 from hclm_runner.training.problem import Problem, flatten
-from hclm_runner.training.trainer import gradients, train
+from hclm_runner.training.trainer import train
 
 BATCHES = (1, 8, 80, 240)
 ROUNDS = 9

@@ -232,10 +232,9 @@ def configured(surrogate: str, lam: float, which: int, n: int, seeds: int, overr
             f"surrogate={surrogate}",
             f"lam={lam}",
             f"batch_size={n}",
-            "task=custom",
-            f"task._target_={__name__}.supersample",
-            f"+task.which={which}",
-            f"+task.train={n}",
+            f"task={__name__}.supersample",
+            f"task.which={which}",
+            f"task.train={n}",
             *(f"+task.mixture.{key}={value}" for key, value in mixture.items()),
             *overrides,
         ]

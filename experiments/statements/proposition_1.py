@@ -36,7 +36,7 @@ def no_surrogate(lam: float = 0.0) -> Measured:
         table = train([run]).columns
         return np.stack([table[column][0] for column in ("train_loss", "test_loss", "loss_force")])
 
-    alone = losses("surrogate=custom", f"surrogate._target_={__name__}.nothing")
+    alone = losses(f"surrogate={__name__}.nothing")
     worst = largest(np.abs(losses(f"surrogate={name}") - alone).max() for name in SURROGATES)
     return Measured(worst, 0.0, f"largest difference {worst:.1e} in losses and loss force, three surrogates")
 

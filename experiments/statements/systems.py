@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.physics.energy import asymmetric_cost, group_sparsity
+from hclm_runner.training.batch import gradients
 from hclm_runner.training.problem import Problem, draw_task, flatten
-from hclm_runner.training.trainer import gradients
 
 SURROGATES = ("logdet", "variance", "softmax")
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 from hclm_runner import parts
 from hclm_runner.config import labels
 from hclm_runner.config.words import refusal, suggest
-from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 STRICT = ConfigDict(
     strict=True,
@@ -28,6 +28,9 @@ STRICT = ConfigDict(
     arbitrary_types_allowed=True,
     validate_default=True,
 )
+
+YAML = (type(None), bool, int, float, str, list, dict)
+"""Types of the values that an options file can hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     target = _present_name(group, path)
     function = _load(group, target)
     schema = _options_schema(function, group, target)
-    given = {str(key): option for key, option in value.items() if key not in ("name", "_target_")}
+    given = {str(key): option for key, option in value.items() if key not in ("name", "_target_") and option != "???"}
     try:
         parsed = schema.model_validate(given)
     except ValidationError as error:
@@ -128,10 +131,23 @@ def _check_options(function: Callable[..., Any], group: str, target: str, option
         function.check(**options)  # type: ignore[attr-defined]
     except ConfigError as error:
         raise ConfigError(f"{group}.{error.key}", error.value, error.expected) from None
-    except Exception as error:
+    except ERRORS as error:
         raise ConfigError(
             f"{group}._target_", target, f"options that its check takes, got {one_line(error)}"
         ) from error
+
+
+def default_options(group: str, target: str) -> dict[str, Any]:
+    """Return the options of a part, each with its default; `???`, which Hydra asks for, where it has none.
+
+    A default that YAML cannot hold is left out: it holds where nothing is given.
+
+    Raises:
+        ConfigError: If the part does not import, or is no function or class.
+    """
+    fields = _options_schema(_load(group, target), group, target).model_fields
+    defaults = {key: "???" if field.is_required() else field.default for key, field in fields.items()}
+    return {key: default for key, default in defaults.items() if type(default) in YAML}
 
 
 def _load(group: str, target: str) -> Callable[..., Any]:
@@ -145,7 +161,7 @@ def _load(group: str, target: str) -> Callable[..., Any]:
         return found
     try:
         function = pkgutil.resolve_name(target)
-    except Exception as error:  # importing a user's module may raise anything at all
+    except ERRORS as error:  # importing a user's module may raise anything at all
         raise ConfigError(key, target, f"a dotted path that imports, got {one_line(error)}") from error
     if not callable(function):
         raise ConfigError(key, target, f"a function or a class, got {type(function).__name__}")

@@ -83,13 +83,8 @@ def defaults() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=16)
 def _shipped(group: str) -> Mapping[str, DictConfig]:
-    """Return name -> options file of a group; of one that has no files what conf/config.yaml says."""
-    folder = CONF / group
-    if not folder.is_dir():
-        node = OmegaConf.create(defaults().get(group, {}))
-        return {str(node["_target_"]): node} if "_target_" in node else {}
-    read = {path.stem: _read(path) for path in sorted(folder.glob("*.yaml"))}
-    return {name: node for name, node in read.items() if not OmegaConf.is_missing(node, "_target_")}
+    """Return name -> options file of a group."""
+    return {path.stem: _read(path) for path in sorted((CONF / group).glob("*.yaml"))}
 
 
 def _read(path: Path) -> DictConfig:

@@ -28,6 +28,8 @@ def resolve(cfg: DictConfig) -> RunConfig:
         raise ConfigError(
             str(error.full_key), None, f"a value that resolves, got {str(error).splitlines()[0]}"
         ) from error
+    if isinstance(values, dict) and "experiment" in values:
+        raise ConfigError("experiment", None, "a file whose first line is `# @package _global_`")
     _check_eps(cast("dict[str, Any]", values))
     try:
         config = RunConfig.model_validate(values)
@@ -78,7 +80,7 @@ def one_option_each(cfg: DictConfig, choices: Mapping[str, object]) -> None:
         ConfigError: If there is one.
     """
     for group in ROOMS:
-        if (CONF / group).is_dir() and isinstance(cfg.get(group), DictConfig) and group not in choices:
+        if isinstance(cfg.get(group), DictConfig) and group not in choices:
             wanted = f"one option, got a list; a grid of them is -m {group}=a,b"
             raise ConfigError(group, None, wanted)
 

@@ -19,13 +19,6 @@ EXECUTION = ("device", "compile", "name", "force", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
 
-def _usual(value: object) -> str:
-    """Return a default of conf/config.yaml as a label has it: a group's is the name of its option, or of its part."""
-    if isinstance(value, dict):
-        return str(value["_target_"])
-    return value if isinstance(value, str) else labels.text(value)
-
-
 def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -93,7 +86,7 @@ class RunConfig(BaseModel):
             for key in self._used()
             if key not in ("lam", "seed", "surrogate", "regime", "task")
         }
-        differ = [f"{key}={value}" for key, value in rest.items() if value != _usual(usual[key])]
+        differ = [f"{key}={value}" for key, value in rest.items() if value != labels.text(usual[key])]
         return ", ".join([self.label_of("task"), *differ])
 
     def code(self) -> dict[str, Sequence[str | int]]:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 
 
@@ -38,13 +39,19 @@ def explain(error: Exception, known: Sequence[str]) -> ConfigError:
         error: Theirs.
         known: The keys of the configuration.
     """
+    if isinstance(error, ConfigError):  # of a user's own part, which Hydra imports
+        return error
     message = str(error)
     if isinstance(error, OSError) and error.strerror:  # Hydra writes multirun.yaml before we look
         return ConfigError("name", None, f"a store that can be written, got {message}")
     options = getattr(error, "options", None)
     if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
         group, _, choice = missing[1].rpartition("/")
-        return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}")
+        if group in ROOMS and "." in choice:  # Hydra's option replaces our search path
+            wanted = "part:// in hydra.searchpath, as a dotted path needs; --config-dir adds a folder and keeps it"
+            return ConfigError(group, choice, wanted)
+        own = ", or the dotted path of your own" if group in ROOMS else ""
+        return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}{own}")
     if unknown := re.search(r"Could not override '([^']+)'", message):
         parent = getattr(error.__cause__, "parent_node", None)
         keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else list(known)

@@ -22,7 +22,7 @@ from hclm_runner import store, terminal
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
-from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.sweep import board
 from hclm_runner.sweep.board import Result
 from hclm_runner.sweep.compose import Composer
@@ -167,7 +167,8 @@ class _Supervisor:
         for warning, run in zip(described["warnings"], records.runs, strict=True):
             if pd.notna(warning):
                 self.result.warned.setdefault(warning, []).append(run.title)
-        self.result.diverged += [run.title for run, at in zip(records.runs, records.diverged, strict=True) if at >= 0]
+        causes = zip(records.runs, records.causes, strict=True)
+        self.result.diverged += [f"{run.title} ({cause})" for run, cause in causes if cause]
 
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
         records = Records.empty(run)
@@ -188,12 +189,12 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
         for choice in (getattr(runs[0], group) for group in ROOMS):
             choice.check_unchanged()
         trained = train(runs, device=device, compile=compile, progress=lambda *_: connection.send(("epoch",)))
-        connection.send(("done", trained.columns, trained.diverged))
+        connection.send(("done", trained.columns, trained.diverged, trained.causes))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on
     except ConfigError as error:
-        connection.send(("refused", str(error), None))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent records it
+        connection.send(("refused", str(error), traceback.format_exc() if error.__cause__ else None))
+    except ERRORS as error:  # whatever it is, the parent records it
         memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
         connection.send(("memory" if memory else "failed", one_line(error), traceback.format_exc()))
 

@@ -1,6 +1,7 @@
 """What a task is: the data of one run, drawn from its seed."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +12,18 @@ from hclm_runner.refusal import ConfigError
 Split = tuple[NDArray[Any], NDArray[Any]]
 
 
+TAKEN = (
+    "numpy arrays: x [n, features] of numbers, y [n] of class numbers 0..K-1, or [n, m] of targets where classes=None"
+)
+
+
 @dataclass(frozen=True)
 class Task:
-    """The three splits (x, y) of one run. `classes` is None for regression."""
+    """The three splits (x, y) of one run. `classes` is None for regression.
+
+    What is a table of numbers becomes a numpy array: a torch tensor, a pandas frame, a list of lists. Labels that are
+    true or false become 1 and 0.
+    """
 
     train: Split
     feedback: Split
@@ -24,10 +34,14 @@ class Task:
         """Refuse data that no run could learn from.
 
         Raises:
-            ConfigError: On non-finite features or targets, splits of different width, an empty split, or labels that
-                are not integers 0..classes-1, at least two of them in the training split.
+            ConfigError: On anything but numbers, non-finite features or targets, splits of different width, an empty
+                split, or labels that are not integers 0..classes-1, at least two of them in the training split.
         """
         key = "task._target_"
+        if self.classes is not None and not isinstance(self.classes, Integral):
+            raise ConfigError(key, None, f"classes a whole number, or None for a regression, got {self.classes!r}")
+        for name, split in self.splits().items():
+            object.__setattr__(self, name, _pair(split, name))
         for name, (x, y) in self.splits().items():
             if x.ndim != 2 or len(x) == 0 or len(y) != len(x) or x.shape[1] != self.train[0].shape[1]:
                 raise ConfigError(
@@ -42,7 +56,9 @@ class Task:
                         key, None, f"targets [n, m], m the same, for regression (classes=None), got {y.shape} in {name}"
                     )
             elif y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= self.classes:
-                raise ConfigError(key, None, f"integer labels 0..{self.classes - 1}, [n], in the {name} split")
+                found = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g} to {y.max():g}"
+                wanted = f"integer labels 0..{self.classes - 1}, [n], in the {name} split"
+                raise ConfigError(key, None, f"{wanted}, got {found}")
         if self.classes is not None and len(np.unique(self.train[1])) < 2:
             raise ConfigError(key, None, "at least two classes in the training split, got one")
 
@@ -51,13 +67,34 @@ class Task:
         return {"train": self.train, "feedback": self.feedback, "test": self.test}
 
 
+def _pair(split: Any, name: str) -> Split:
+    """Return the x and y that a user's task gave for a split, as arrays of numbers."""
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        raise ConfigError("task._target_", None, f"a pair (x, y) in the {name} split, got {type(split).__name__}")
+    return _array(split[0], f"x of the {name} split"), _array(split[1], f"y of the {name} split")
+
+
+def _array(values: Any, place: str) -> NDArray[Any]:
+    """Return values as an array of numbers."""
+    try:
+        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+        if array.dtype.kind == "O" and array.ndim and not any(isinstance(value, str) for value in array.flat):
+            array = array.astype(float)  # a frame whose columns are of different types
+    except (TypeError, ValueError):  # a ragged list, a missing value, a dtype that numpy lacks
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        of_text = " of text" if array.ndim and isinstance(array.flat[0], str) else ""
+        raise ConfigError("task._target_", None, f"{TAKEN}; got {type(values).__name__}{of_text} for {place}")
+    return array.astype(np.int64) if array.dtype.kind == "b" else array
+
+
 class Draw(Protocol):
     """A function of a random generator; its keyword-only parameters are its options."""
 
     def __call__(self, rng: np.random.Generator, **options: Any) -> Task:
         """Return the data that follow from `rng`, and from nothing else.
 
-        Features come as float arrays [n, features]; labels as integers 0..K-1 [n], or as float targets [n, m] for
-        regression. The feedback split, which others call the validation split, is for the annotator and for choosing
-        lam; it is never trained on.
+        Features are an array [n, features]; labels are integers 0..K-1 [n], or float targets [n, m] for a regression.
+        The feedback split, which others call the validation split, is for the annotator and for choosing lam; it is
+        never trained on.
         """

@@ -111,3 +111,19 @@ def choose(mask: Tensor, new: Any, old: Any) -> Any:
     if isinstance(new, dict):
         return {key: choose(mask, value, old[key]) for key, value in new.items()}
     return tuple(choose(mask, *pair) for pair in zip(new, old, strict=True))
+
+
+def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
+    """Return the gradient of each run's value [R] with respect to its own theta, [R, p] for each value.
+
+    Runs do not interact, so the gradient of the sum over runs holds each run's own. One run costs half of what
+    torch.func.grad takes, many cost the same, and a second of imports is saved.
+    """
+    gradients: list[Tensor] = []
+    for i, value in enumerate(values):
+        keep = i < len(values) - 1
+        if value.requires_grad:
+            gradients += torch.autograd.grad(value.sum(), theta, retain_graph=keep, materialize_grads=True)
+        else:  # a surrogate, or a model, that theta does not reach
+            gradients.append(torch.zeros_like(theta))
+    return gradients

@@ -13,10 +13,10 @@ from torch.func import vmap
 from hclm_runner.config import Choice, RunConfig
 from hclm_runner.parts import part_of
 from hclm_runner.physics import premises
-from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.regimes import Seen, State
 from hclm_runner.tasks import Task
-from hclm_runner.training.batch import build, log_classes, varying
+from hclm_runner.training.batch import build, gradients, log_classes, varying
 from hclm_runner.training.problem import Numbers, Problem, draw_task, flatten
 
 
@@ -36,7 +36,8 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
     """
     _check_layout(problem)
     _check_control(problem)
-    theta, numbers = flatten(problem.model).to(x.dtype)[None], problem.numbers([problem.config], x.dtype, "cpu")
+    theta = flatten(problem.model).to(x.dtype)[None].requires_grad_()
+    numbers = problem.numbers([problem.config], x.dtype, "cpu")
     outputs = y.shape[1] if problem.classes is None else problem.classes
 
     def run(part: Callable[..., Any]) -> Callable[[], Tensor]:
@@ -46,7 +47,12 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
                 raise TypeError(f"{type(result).__name__}, not a tensor of floats")
             return result
 
-        return lambda: vmap(one)(theta, x[None], y[None], numbers)[0]
+        def call() -> Tensor:
+            result = vmap(one)(theta, x[None], y[None], numbers)
+            gradients(theta, result)  # which may raise where the part itself does not
+            return result.detach()[0]
+
+        return call
 
     def read(p: dict[str, Tensor], x: Tensor) -> Tensor:
         return problem.read(p, problem.encode(p, x))
@@ -59,6 +65,7 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
         _probe(problem, "structure", "a scalar", (), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
     if "risk" in problem.terms:
         _probe(problem, "risk", "a scalar", (), run(lambda p, x, y, n: problem.apply("risk", n, read(p, x), y)))
+    theta = theta.detach()
     _check_optimizer(problem, theta, numbers)
     if problem.config.premises or problem.config.metric_force:
         _check_second_derivatives(problem, theta, x[None], y[None], numbers)
@@ -89,7 +96,7 @@ def _check_second_derivatives(problem: Problem, theta: Tensor, x: Tensor, y: Ten
         if problem.config.premises:
             energy = vmap(problem.energy)
             premises.hessian_product(lambda t: energy(t, x, y, 0 * x[:, :, :1], lam, numbers), theta, theta)
-    except Exception as error:
+    except ERRORS as error:
         asked = "metric_force" if problem.config.metric_force else "premises"
         wanted = f"a model and a surrogate with second derivatives, got {one_line(error)}"
         raise ConfigError(asked, getattr(problem.config, asked), wanted) from error
@@ -167,5 +174,5 @@ def _naming(choice: Choice, wanted: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:
+    except ERRORS as error:
         raise ConfigError(f"{choice.group}._target_", choice.target, f"{wanted}, got {one_line(error)}") from error

@@ -15,7 +15,7 @@ from hclm_runner.config import RunConfig
 from hclm_runner.optimizers import Memory
 from hclm_runner.physics import metric, observables
 from hclm_runner.physics.energy import cross_entropy, squared_error, total
-from hclm_runner.refusal import ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 from hclm_runner.training.batch import build, column, varying
@@ -186,8 +186,9 @@ def draw_task(run: RunConfig) -> Task:
     try:
         task = run.task.load()(stream(run.seed, "data"), **run.task.options)
     except ConfigError as error:
-        raise ConfigError(error.key, target if error.value is None else error.value, error.expected) from error
-    except Exception as error:
+        given = target if error.value is None else error.value
+        raise ConfigError(error.key, given, error.expected) from error.__cause__
+    except ERRORS as error:
         raise ConfigError(key, target, f"a task, got {one_line(error)}") from error
     if not isinstance(task, Task):
         raise ConfigError(key, target, f"a hclm_runner.Task, got {type(task).__name__}")
@@ -206,10 +207,13 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
         torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
         try:
             model = run.model.load()(task.train[0].shape[1], outputs, **run.model.options)
-        except Exception as error:
+        except ERRORS as error:
             raise ConfigError(key, target, f"{wanted}, got {one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(key, target, f"{wanted}, got {type(model).__name__}")
+    if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
+        wanted = "layers whose sizes are known, as nn.Linear(in_features, 64) for nn.LazyLinear(64)"
+        raise ConfigError(key, target, f"{wanted}, got a lazy layer")
     return model
 
 

@@ -29,12 +29,14 @@ from hclm_runner.training.batch import (
     check_together,
     choose,
     column,
+    gradients,
     log_classes,
     once_a_seed,
     stack,
     take,
     varying,
 )
+from hclm_runner.training.divergence import Causes
 from hclm_runner.training.problem import Problem, build_model, draw_task, flatten
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
@@ -115,6 +117,7 @@ def train(
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
+    causes = Causes(problem, runs, numbers, data["x_train"])
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
         before = theta, memory, state
@@ -154,7 +157,11 @@ def train(
         sound = (
             torch.stack([row[name].isfinite() for name in VITAL]).all(0) & theta.isfinite().all(1) & (row["lam"] >= 0)
         )
-        diverged = torch.where((diverged < 0) & ~sound, epoch, diverged)
+        broken = (diverged < 0) & ~sound
+        losses = torch.stack([row[f"{split}_loss"] for split in ("train", "feedback", "test")], dim=1)
+        end = {"L": losses, "S": row["entropy"], "gL": gL, "gS": gS, "lam": row["lam"]}
+        causes.trace(broken, epoch, before, batches, step, end)
+        diverged = torch.where(broken, epoch, diverged)
         theta, memory, state = choose(diverged < 0, (theta, memory, state), before)
         rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
         if progress is not None:
@@ -162,7 +169,9 @@ def train(
 
     table = torch.stack(rows, dim=-1)[:, :given].cpu().numpy()
     measured = dict(zip(COLUMNS, table, strict=True))
-    return Records(runs[:given], measured, diverged[:given].cpu().numpy(), theta[:given].cpu().numpy())
+    return Records(
+        runs[:given], measured, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
+    )
 
 
 def _on_request(
@@ -192,19 +201,3 @@ def _on_request(
         row["smoothness"] = premises.smoothness(E, theta)
         row |= premises.next_step(E, S, theta, moved)
     return row
-
-
-def gradients(theta: Tensor, *values: Tensor) -> list[Tensor]:
-    """Return the gradient of each run's value [R] with respect to its own theta, [R, p] for each value.
-
-    Runs do not interact, so the gradient of the sum over runs holds each run's own. One run costs half of what
-    torch.func.grad takes, many cost the same, and a second of imports is saved.
-    """
-    gradients: list[Tensor] = []
-    for i, value in enumerate(values):
-        keep = i < len(values) - 1
-        if value.requires_grad:
-            gradients += torch.autograd.grad(value.sum(), theta, retain_graph=keep, materialize_grads=True)
-        else:  # a surrogate, or a model, that theta does not reach
-            gradients.append(torch.zeros_like(theta))
-    return gradients

@@ -158,9 +158,8 @@ def test_supersamples_share_no_seed():
 
 def test_the_task_is_reached_from_the_command_line_and_refuses_what_it_does_not_know():
     given = [
-        "task=custom",
-        "task._target_=experiments.statements.conditional_information.supersample",
-        "+task.which=-1",
+        "task=experiments.statements.conditional_information.supersample",
+        "task.which=-1",
     ]
     with pytest.raises(ValueError, match="which"):
         configure(given)

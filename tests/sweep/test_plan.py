@@ -50,8 +50,8 @@ def test_work_grows_with_samples_epochs_and_parameters_and_with_what_is_measured
 
 
 def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
-    narrow, wide = (size_of(configure(["model=custom", f"model._target_={__name__}.hidden_under_another_name",
-                                       f"+model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
+    narrow, wide = (size_of(configure([f"model={__name__}.hidden_under_another_name",
+                                       f"model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
     assert wide.bytes > 10 * narrow.bytes
     digits = size_of(configure(["task=digits"]))  # its test split is the rest: no option says how many
     samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
@@ -91,7 +91,7 @@ def broken(rng):
 
 
 def test_a_part_that_cannot_be_made_does_not_stop_the_plan():
-    configs = grid() | grid("task=custom", f"task._target_={__name__}.broken")
+    configs = grid() | grid(f"task={__name__}.broken")
     made = plan(configs)
     assert made.runs == 20
     assert made.bundles[-1][0].task.target.endswith("broken")
@@ -128,7 +128,7 @@ def never_runs(in_features: int, out_features: int):
 
 @pytest.mark.parametrize("model", ["returns_a_tuple", "never_runs"])
 def test_an_odd_model_has_a_size_too(model):
-    size = size_of(configure(["model=custom", f"model._target_={__name__}.{model}"]))
+    size = size_of(configure([f"model={__name__}.{model}"]))
     assert size.bytes > 1e6
     assert size.seconds > 0
 

@@ -1,0 +1,92 @@
+"""Why a run diverged: what was the first quantity that is not a finite number, and whose it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from hclm_runner.config import RunConfig
+from hclm_runner.training.batch import gradients
+from hclm_runner.training.problem import Numbers, Problem
+
+LARGE = 1e4
+"""Entries of Z beyond which training has exploded, whatever a surrogate makes of them."""
+
+WORDS = {
+    "Z": "the representation was {value}",
+    "L": "the loss was {value}",
+    "S": "the surrogate {surrogate} returned {value}",
+    "E": "the energy was {value}, of a finite loss and a finite surrogate,",
+    "gL": "the gradient of the loss was {value}",
+    "gS": "the gradient of the surrogate {surrogate} was {value}",
+    "theta": "the parameters were {value} after a step",
+    "lam": "the law {regime} returned a lam that is {value}, or negative",
+}
+"""What is said of each quantity, in the order in which they follow from each other."""
+
+Step = Callable[..., tuple[Tensor, object]]
+
+
+class Causes:
+    """What of each run of a batch was not finite first; None of a run that did not diverge."""
+
+    def __init__(self, problem: Problem, runs: Sequence[RunConfig], numbers: Numbers, x: Tensor) -> None:
+        """Follow these runs, whose training sets are x [R, n, features]."""
+        self.problem, self.runs, self.numbers, self.x = problem, runs, numbers, x
+        self.found: list[str | None] = [None] * len(runs)
+
+    def trace(
+        self,
+        broken: Tensor,
+        epoch: int,
+        before: tuple[Tensor, object, Mapping[str, Tensor]],
+        batches: Callable[[int], tuple[Tensor, Tensor, Tensor]],
+        step: Step,
+        end: Mapping[str, Tensor],
+    ) -> None:
+        """Go through an epoch once more, for the runs that diverged in it.
+
+        Args:
+            broken: Which did, [R].
+            epoch: The epoch.
+            before: theta, the optimiser's memory and the law's state before it.
+            batches: Epoch -> x, y and xi, [R, steps, B, ...].
+            step: A training step.
+            end: What was measured at its end: key of `WORDS` -> [R, ...].
+        """
+        if not broken.any():
+            return
+        theta, memory, state = before
+        lam = state["lam"]
+        if epoch > 0:
+            for x, y, xi in zip(*(part.unbind(1) for part in batches(epoch)), strict=True):
+                moved, memory = step(theta, memory, lam, x, y, xi)
+                theta = theta.detach().requires_grad_()
+                E, L, S = vmap(self.problem.energy_parts)(theta, x, y, xi, lam.to(theta.dtype), self.numbers)
+                gL, gS = gradients(theta, L, S)
+                self._look(broken, epoch, theta, x, {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
+                theta = moved
+        lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)
+        self._look(broken, epoch, theta, self.x, {**end, "lam": lam})
+
+    def _look(self, broken: Tensor, epoch: int, theta: Tensor, x: Tensor, quantities: Mapping[str, Tensor]) -> None:
+        """Note which quantity of a broken run is not finite, if none was before."""
+        Z = vmap(lambda theta, x: self.problem.encode(self.problem.parameters(theta), x))(theta.detach(), x)
+        quantities = {"Z": Z, **quantities}
+        for r in broken.nonzero().flatten().tolist():
+            wrong = (name for name in WORDS if name in quantities and not quantities[name][r].isfinite().all())
+            if self.found[r] is None and (name := next(wrong, None)):
+                size = float(Z[r].abs().max())
+                self.found[r] = _say(self.runs[r], epoch, name, quantities[name][r], size)
+
+
+def _say(run: RunConfig, epoch: int, name: str, value: Tensor, size: float) -> str:
+    """Return a cause in words; `size` is the largest entry of |Z|."""
+    shown = "NaN" if value.isnan().any() else "inf"
+    said = WORDS[name].format(value=shown, surrogate=run.surrogate.name, regime=run.regime.name)
+    said += f" at epoch {epoch}"
+    if name in ("S", "gS"):
+        said += f", with entries of Z up to {size:.2g}"
+    exploded = name in ("Z", "L", "gL", "theta") or (name in ("S", "gS") and size > LARGE)
+    return said + ("; a smaller optimizer.lr may help" if exploded else "")
