@@ -74,7 +74,7 @@ def test_a_users_own_part_shows_what_its_signature_does_not_say(user_module):
     run = configure(
         ["surrogate=softmax", f"surrogate._target_={own}.renyi", "+surrogate.width=0.5", "+surrogate.order=3"]
     )
-    assert run.label_of("surrogate") == "renyi(width=0.5, order=3)"
+    assert run.label_of("surrogate") == "renyi(order=3, width=0.5)"
 
 
 def test_another_target_under_our_name_is_called_after_its_target(user_module):

@@ -134,7 +134,7 @@ def test_options_files_of_a_folder_of_ones_own_alone_in_a_grid_and_in_an_experim
     assert done.code == 0, done.err
     records, runs = store.load("widths")
     assert len(runs) == 6
-    assert set(records["surrogate"]) == {"logdet", "narrow", "wide"}
+    assert set(records["surrogate"]) == {"logdet", "narrow(width=0.5)", "wide(width=5)"}
     done = cli("-m", *own, "surrogate=logdet,narrow,wide", "lam=0,0.1", "name=widths")
     assert re.search(r"reused from the store\W+6\b", done.out), "the same runs, however they are asked for"
 

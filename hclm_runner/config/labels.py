@@ -30,7 +30,11 @@ def label(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         >>> label("renyi", {"order": 2.0, "width": 5.0}, {"order": 2.0})
         'renyi(width=5)'
     """
-    differ = [f"{key}={text(value)}" for key, value in options.items() if key not in defaults or value != defaults[key]]
+    differ = [
+        f"{key}={text(value)}"
+        for key, value in sorted(options.items())
+        if key not in defaults or value != defaults[key]
+    ]
     return f"{name}({', '.join(differ)})" if differ else name
 
 
