@@ -342,7 +342,7 @@ def test_editing_a_users_part_makes_a_new_run(cli, user_module, tmp_path):
     (tmp_path / f"{name}.py").write_text("def S(Z, *, k: float = 2.0): return k * Z.abs().mean()")
     del sys.modules[name]
     edited = cli("-m", *command)
-    assert (edited.code, "1 runs to train" in edited.err) == (0, True), edited.err
+    assert (edited.code, "1 run to train" in edited.err) == (0, True), edited.err
     runs = store.load("default")[1]
     assert runs["run_id"].nunique() == len(runs) == 2
     assert set(pd.read_parquet("outputs/default/records")["surrogate"]) == {"S"}

@@ -26,6 +26,9 @@ def _usual(value: object) -> str:
     return value if isinstance(value, str) else labels.text(value)
 
 
+STORE_NAME = "a name of letters, digits and _ . -, which starts with a letter, a digit or _"
+
+
 def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -70,7 +73,7 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$"), BeforeValidator(_text)]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
     force: bool
     sweep: SweepOptions
 
