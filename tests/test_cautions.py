@@ -78,6 +78,6 @@ def test_a_task_that_ignores_its_rng_is_refused(user_module):
     def run(name):
         return configure(["epochs=1", "batch_size=8", f"task._target_={own}.{name}", *ours])
 
-    with pytest.raises(ConfigError, match="expected the same data for the same rng, .* got another train split"):
+    with pytest.raises(ConfigError, match=r"expected the same data for the same rng, .* got another train split"):
         train([run("moody")])
     assert len(train([run("constant")]).runs) == 1
