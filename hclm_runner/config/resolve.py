@@ -103,9 +103,8 @@ def _check_eps(values: Mapping[str, Any], follows_sigma: bool) -> None:
         wanted = "greater than 0 (and sigma^2 within its dtype), or surrogate.eps set: else eps is sigma^2"
         raise ConfigError("sigma", sigma, wanted)
     if 0 < eps < math.inf:
-        raise ConfigError(
-            "surrogate.eps", eps, f"a number between {limit:g} and {1 / limit:g}: it is a {values['dtype']}"
-        )
+        wanted = f"a number between {limit:g} and {1 / limit:g}, for dtype={values['dtype']}"
+        raise ConfigError("surrogate.eps", eps, wanted)
 
 
 def _square(value: object) -> object:
