@@ -11,12 +11,15 @@ from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
-from hclm_runner.sweep.plan import compiles, find_device, size_of
+from hclm_runner.sweep import board
+from hclm_runner.sweep.plan import compiles, find_device, make_plan, size_of
 from hclm_runner.training.trainer import train
 
 
 def run(config: RunConfig) -> int:
     """Train one run unless its store has it, write its records and picture, print its summary.
+
+    With sweep.dry_run=true it only says what it would do, as a sweep does.
 
     Returns:
         The exit code: 0, or 1 for a run that diverged.
@@ -25,6 +28,9 @@ def run(config: RunConfig) -> int:
         ConfigError: If the configuration asks for what this machine or this task does not have.
     """
     folder = store.OUTPUTS / config.name
+    if config.sweep.dry_run:
+        board.dry_run(make_plan({config.run_id: config}, store.index(folder), config), folder)
+        return 0
     code = _reuse(config, folder)
     if code is None:
         device = find_device(config.device)
@@ -41,10 +47,11 @@ def _reuse(config: RunConfig, folder: Path) -> int | None:
     known = None if config.force else store.find(folder, config.run_id)
     if known is None:
         return None
-    run_id, status = config.run_id, known["status"]
-    headline = f"Already in the store as {run_id} ({status}); nothing was trained. force=true trains it again."
+    run_id, status = config.run_id, str(known["status"])
+    named = f"{run_id} ({config.title}), {status}"
+    headline = f"Already in the store as {named}; nothing was trained. force=true trains it again."
     paths = sorted(path for path in folder.rglob("*") if path.stem == run_id) or [folder / "records"]
-    terminal.summary(config, store.read_records(folder, run_id), paths, headline)
+    terminal.summary(store.read_records(folder, run_id), paths, headline)
     return 0 if status == "finished" else 1
 
 
@@ -70,8 +77,9 @@ def _train(config: RunConfig, folder: Path, device: str) -> int:
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)
     diverged = trained.diverged[0] >= 0
-    headline = f"Run {config.run_id} {'diverged' if diverged else 'finished'} in {seconds:.1f} s on {device}."
-    terminal.summary(config, records, paths, headline)
+    ended = "diverged" if diverged else "finished"
+    headline = f"Run {config.run_id} ({config.title}) {ended} in {seconds:.1f} s on {device}."
+    terminal.summary(records, paths, headline)
     for warning in described["warnings"].dropna():
         terminal.say(f"warning: {warning}")
     if diverged:

@@ -11,10 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 from rich.table import Table
-from rich.text import Text
 
 from hclm_runner.analysis import LATE, effectiveness, final
-from hclm_runner.config import RunConfig
 
 T = TypeVar("T")
 Row = Mapping[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
@@ -62,17 +60,17 @@ def first(titles: Sequence[str], most: int) -> str:
     return "; ".join(titles[:most]) + (f"; and {len(titles) - most} more" if len(titles) > most else "")
 
 
-def summary(config: RunConfig, records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:
+def summary(records: pd.DataFrame, paths: Sequence[Path], headline: str) -> None:
     """Print the summary of one finished run to standard output: a table, then the paths of what was written."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(headline)
     if len(records) > 1:
-        console.print(_table(config, records))
+        console.print(_table(records))
     for path in paths:
         console.print(f"  {path}", markup=False)
 
 
-def _table(config: RunConfig, records: pd.DataFrame) -> Table:
+def _table(records: pd.DataFrame) -> Table:
     last, judged = final(records), effectiveness(records)
     target = f" (set point {last['setpoint']:.3f})" if pd.notna(last["setpoint"]) else " (no set point)"
     nats = " nats" if pd.notna(last["reward"]) else ""  # a squared error is in the units of its target
@@ -86,7 +84,7 @@ def _table(config: RunConfig, records: pd.DataFrame) -> Table:
         "effective, Definition 1": verdict,
         "reward": f"{last['reward']:.4f}" if pd.notna(last["reward"]) else "undefined without classes",
     }
-    table = Table(title=Text(config.title), title_justify="left")
+    table = Table()
     table.add_column("quantity")
     table.add_column(f"mean of the last {min(LATE, len(records) - 1)} epochs")
     for quantity, value in shown.items():

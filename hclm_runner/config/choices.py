@@ -165,6 +165,10 @@ def _load(group: str, target: str) -> Callable[..., Any]:
         raise ConfigError(key, target, f"a dotted path that imports, got {one_line(error)}") from error
     if not callable(function):
         raise ConfigError(key, target, f"a function or a class, got {type(function).__name__}")
+    if inspect.isbuiltin(function):
+        raise ConfigError(
+            key, target, f"a Python function or class that is a {group}, got a builtin function written in C"
+        )
     return function  # type: ignore[no-any-return]
 
 

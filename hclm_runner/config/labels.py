@@ -56,7 +56,7 @@ def name_of(group: str, target: str, given: object) -> str:
     if given is not None and not (isinstance(given, str) and _NAME.fullmatch(given)):
         wanted = "a name of letters, digits and _ . + -, which starts with a letter"
         raise ConfigError(f"{group}.name", json.dumps(given, ensure_ascii=False), wanted)
-    ours = {name: option["_target_"] for name, option in _shipped(group).items()}
+    ours = {name: option["_target_"] for name, option in shipped(group).items()}
     taken = {*ours, *parts.names(group)}
     if target in parts.names(group):  # what the user calls it would hide which it is
         return str(given) if ours.get(str(given)) == target else target
@@ -67,7 +67,7 @@ def name_of(group: str, target: str, given: object) -> str:
 @lru_cache(maxsize=4096)
 def shipped_options(group: str, name: str, sigma: float) -> Mapping[str, Any]:
     """Return the options that ship under a name, at a run's sigma, from which a surrogate's noise floor follows."""
-    option = _shipped(group).get(name)
+    option = shipped(group).get(name)
     if option is None:
         return {}
     root = OmegaConf.create({"sigma": sigma, group: OmegaConf.to_container(option)})
@@ -86,7 +86,7 @@ def defaults() -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=16)
-def _shipped(group: str) -> Mapping[str, DictConfig]:
+def shipped(group: str) -> Mapping[str, DictConfig]:
     """Return name -> options file of a group."""
     return {path.stem: _read(path) for path in sorted((CONF / group).glob("*.yaml"))}
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from hclm_runner.config import words
+from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.schema import RunConfig
 from hclm_runner.parts import ROOMS
@@ -30,7 +30,10 @@ def resolve(cfg: DictConfig) -> RunConfig:
         ) from error
     if isinstance(values, dict) and "experiment" in values:
         raise ConfigError("experiment", None, "a file whose first line is `# @package _global_`")
-    _check_eps(cast("dict[str, Any]", values))
+    surrogate = cfg.get("surrogate")
+    has_eps = isinstance(surrogate, DictConfig) and "eps" in surrogate
+    follows_sigma = has_eps and OmegaConf.is_interpolation(surrogate, "eps")
+    _check_eps(cast("dict[str, Any]", values), follows_sigma)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -57,7 +60,7 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise explain(error) from error
+        raise explain(error, overrides) from error
     return resolve(without_hydra(cfg))
 
 
@@ -85,27 +88,32 @@ def one_option_each(cfg: DictConfig, choices: Mapping[str, object]) -> None:
             raise ConfigError(group, None, wanted)
 
 
-def explain(error: Exception) -> ConfigError:
-    """Return what Hydra or OmegaConf refused, as a `ConfigError`."""
-    return words.explain(error, list(RunConfig.model_fields))
+def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """Return what Hydra or OmegaConf refused of these overrides, as a `ConfigError`."""
+    return words.explain(error, overrides, list(RunConfig.model_fields))
 
 
-def _check_eps(values: Mapping[str, Any]) -> None:
-    """Name sigma, not eps, when eps is 0 or infinite in the run's dtype only because it follows sigma."""
+def _check_eps(values: Mapping[str, Any], follows_sigma: bool) -> None:
+    """Refuse an eps that is 0 or infinite in the run's dtype; name sigma, not eps, where that follows it."""
     surrogate, sigma = values.get("surrogate"), values.get("sigma")
     surrogate = surrogate if isinstance(surrogate, dict) else {}
     eps = surrogate.get("eps") if surrogate.get("_target_") in ("logdet", "variance") else None
-    if isinstance(sigma, int | float) and sigma >= 0 and eps is not None and eps == _square(sigma):
-        limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
-        if not limit < eps < 1 / limit:
-            wanted = "greater than 0 (and sigma^2 within its dtype), or surrogate.eps set: else eps is sigma^2"
-            raise ConfigError("sigma", sigma, wanted)
+    limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
+    if not isinstance(eps, int | float) or limit < eps < 1 / limit:
+        return
+    if follows_sigma and isinstance(sigma, int | float) and sigma >= 0 and eps == _square(sigma):
+        wanted = "greater than 0 (and sigma^2 within its dtype), or surrogate.eps set: else eps is sigma^2"
+        raise ConfigError("sigma", sigma, wanted)
+    if 0 < eps < math.inf:
+        wanted = f"a number between {limit:g} and {1 / limit:g}, for dtype={values['dtype']}"
+        raise ConfigError("surrogate.eps", eps, wanted)
 
 
 def _square(value: object) -> object:
     return value * value if isinstance(value, int | float) else math.nan
 
 
-# Two names that Hydra 1.3 needs, and 1.4 with its OmegaConf 2.4 warns of.
+# Names that Hydra 1.3 needs, and 1.4 with its OmegaConf 2.4 warns of.
 warnings.filterwarnings("ignore", "The version_base parameter|register_new_resolver", module="hclm_runner|__main__")
 OmegaConf.register_new_resolver("square", _square, replace=True)
+OmegaConf.register_new_resolver("manual", manual.text, replace=True)

@@ -19,6 +19,9 @@ EXECUTION = ("device", "compile", "name", "force", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
 
+STORE_NAME = "a name of letters, digits and _ . -, which starts with a letter, a digit or _"
+
+
 def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -63,7 +66,7 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$"), BeforeValidator(_text)]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
     force: bool
     sweep: SweepOptions
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from hclm_runner.sweep.plan import Plan
 from hclm_runner.terminal import first, say
 
+REFUSED = 2
 INTERRUPTED = 130
 
 
@@ -20,20 +21,38 @@ INTERRUPTED = 130
 class Result:
     """How a sweep ended."""
 
+    runs: int = 0
+    """How many there were to train or to refuse."""
     finished: int = 0
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> titles of the runs."""
     warned: dict[str, list[str]] = field(default_factory=dict)
     """Warning -> titles of the runs."""
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> titles of the runs, or the overrides of those that have no configuration."""
     stopped: str | None = None
     """Why it ended before all was tried; None if it did not."""
     interrupted: bool = False
 
     @property
     def code(self) -> int:
-        """The exit code: 130 interrupted, 1 if a run has no result or diverged, else 0."""
-        return INTERRUPTED if self.interrupted else int(bool(self.diverged or self.failed or self.stopped))
+        """The exit code: 130 interrupted, 2 if a run was refused, 1 if one has no result or diverged, else 0."""
+        if self.interrupted:
+            return INTERRUPTED
+        if self.refused:
+            return REFUSED
+        return int(bool(self.diverged or self.failed or self.stopped))
+
+    @property
+    def without_result(self) -> int:
+        """How many runs have ended without being finished."""
+        return len(self.diverged) + sum(map(len, (*self.failed.values(), *self.refused.values())))
+
+    @property
+    def not_reached(self) -> int:
+        """How many runs were not tried."""
+        return self.runs - self.finished - self.without_result
 
 
 class SweepProgress:
@@ -76,61 +95,70 @@ class SweepProgress:
 def announce(plan: Plan, folder: Path) -> None:
     """Say what a sweep is about to do."""
     if plan.bundles:
-        where = f"{plan.workers} process{'es' if plan.workers > 1 else ''} on {plan.device}"
-        say(f"{folder}/: {plan.runs} runs to train in {len(plan.bundles)} bundles, {where}; {plan.stored} in the store")
+        where = f"{counted(plan.workers, 'process', 'processes')} on {plan.device}"
+        work = f"{counted(plan.runs, 'run')} to train in {counted(len(plan.bundles), 'bundle')}"
+        say(f"{folder}/: {work}, {where}; {plan.stored} in the store")
 
 
 def dry_run(plan: Plan, folder: Path) -> None:
     """Print what a sweep would do."""
     console = Console(soft_wrap=True, highlight=False)
-    table = Table(title=f"{folder}/: {plan.stored + plan.runs} runs, {plan.stored} in the store", title_justify="left")
+    console.print(f"{folder}/: {counted(plan.stored + plan.runs, 'run')}, {plan.stored} in the store")
+    table = Table()
     table.add_column("key")
     table.add_column("values", justify="right")
     table.add_column("which")
     for key, values in plan.axes.items():
         shown = ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
         table.add_row(key, str(len(values)), shown)
-    console.print(table)
+    if plan.axes:
+        console.print(table)
     by_shape = Counter((b[0].surrogate.name, b[0].regime.name, b[0].task.name, len(b)) for b in plan.bundles)
     for (surrogate, regime, task, size), count in by_shape.items():
-        console.print(f"  {count} bundle{'s' if count > 1 else ''} of {size}: {surrogate} / {regime} / {task}")
+        console.print(f"  {counted(count, 'bundle')} of {size}: {surrogate} / {regime} / {task}")
     about = f"about {max(plan.seconds, 1):.0f} s and {max(plan.gigabytes, 0.1):.1f} GiB without the programs' own"
-    console.print(f"{plan.runs} runs would train in {len(plan.bundles)} bundles, {plan.workers} at a time: {about}.")
+    work = f"{counted(plan.runs, 'run')} would train in {counted(len(plan.bundles), 'bundle')}"
+    console.print(f"{work}, {plan.workers} at a time: {about}.")
 
 
 def refusals(refused: Mapping[str, list[str]]) -> None:
-    """Name the jobs that could not be composed."""
-    for reason, jobs in refused.items():
-        say(f"error: {reason} ({len(jobs)} job{'s' if len(jobs) > 1 else ''}, the first: {jobs[0]})")
+    """Name the runs that were refused."""
+    for reason, runs in refused.items():
+        say(f"error: {reason} ({counted(len(runs), 'run')}, the first: {runs[0]})")
 
 
 def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> None:
     """Print how a sweep ended, and the line of pandas that loads its table."""
     console = Console(soft_wrap=True, highlight=False)
-    failed = {reason: titles for reason, titles in result.failed.items() if titles}
     table = Table(title=f"{folder}/", title_justify="left")
     table.add_column("runs")
     table.add_column("", justify="right")
     table.add_row("finished", str(result.finished))
     table.add_row("reused from the store", str(plan.stored))
     table.add_row("diverged", str(len(result.diverged)))
-    table.add_row("failed", str(sum(map(len, failed.values()))))
-    left = plan.runs - result.finished - len(result.diverged) - sum(map(len, failed.values()))
-    if left > 0:
-        table.add_row("not reached", str(left))
+    table.add_row("failed", str(sum(map(len, result.failed.values()))))
+    table.add_row("refused", str(sum(map(len, result.refused.values()))))
+    if result.not_reached > 0:
+        table.add_row("not reached", str(result.not_reached))
     console.print(table)
     for reason, titles in (("diverged", result.diverged), ("diverged, in the store", plan.diverged)):
         if titles:
             _some(reason, titles)
-    for reason, titles in failed.items():
+    for reason, titles in result.failed.items():
         _some(reason, titles)
     for warning, titles in result.warned.items():
         say(f"warning: {warning}: {first(titles, 5)}")
+    refusals(result.refused)
     if result.stopped:
         say(f"error: {result.stopped}")
     if result.finished:
         console.print(f"{result.finished / seconds:.1f} runs/s, {seconds:.1f} s")
     console.print(f'  pandas.read_parquet("{folder}/records")', markup=False)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number of things in words: 1 run, 2 runs."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _some(reason: str, titles: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -41,7 +41,7 @@ ENVIRONMENT = {
 def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
     """Compose the jobs of a multirun, train what their store lacks, and return the exit code.
 
-    A job that cannot be composed is named at the end; the others run.
+    A job that cannot be composed is named at the end, with the runs of the first store; the others run.
     """
     if not OmegaConf.select(composer.master, "sweep.dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
@@ -53,32 +53,41 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            refused.setdefault(str(explain(error)), []).append(" ".join(overrides))
+            refused.setdefault(str(explain(error, overrides)), []).append(" ".join(overrides))
     if configs and configs[0].sweep.verify:
         composer.check(jobs, configs[0].sweep.verify)
-    codes = [2 if refused else 0]
+    codes: list[int] = []
     for name in dict.fromkeys(config.name for config in configs):
-        codes.append(execute([config for config in configs if config.name == name]))  # noqa: PERF401 - it trains
-    board.refusals(refused)
-    return max(codes)
+        codes.append(execute([config for config in configs if config.name == name], None if codes else refused))
+    if not codes:
+        board.refusals(refused)
+    return max(codes, default=board.REFUSED)
 
 
-def execute(configs: Sequence[RunConfig]) -> int:
-    """Train the runs of one store that it does not have, write them, and print the summary; return the exit code."""
+def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | None = None) -> int:
+    """Train the runs of one store that it does not have, write them, and print the summary; return the exit code.
+
+    Args:
+        configs: The runs.
+        refused: Reason -> jobs, of those that were to run with them.
+    """
+    refused = dict(refused or {})
     folder, options = store.OUTPUTS / configs[0].name, configs[0].sweep
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
         plan = make_plan(unique, store.index(folder), configs[0])
         board.dry_run(plan, folder)
-        return 0
+        board.refusals(refused)
+        return board.REFUSED if refused else 0
     with store.locked(folder, terminal.say) as aside:
         terminal.set_aside([*aside, *store.claim(folder, configs)])
         plan = make_plan(unique, store.index(folder), configs[0])
         board.announce(plan, folder)
-        result = Result()
+        result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
-            with board.SweepProgress(plan.runs) as progress, _stoppable() as stop:
+            with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
+                progress.advance(result.without_result)  # those that are refused already
                 try:
                     _Supervisor(plan, folder, progress, result, stop).run()
                 except _StartError as error:
@@ -155,9 +164,7 @@ class _Supervisor:
             self.queue.extendleft([runs[middle:], runs[:middle]])
         else:
             self._fail(runs[0], "failed" if kind == "memory" else kind, *content)
-        self.progress.settle(
-            self.result.finished, len(self.result.diverged) + sum(map(len, self.result.failed.values()))
-        )
+        self.progress.settle(self.result.finished, self.result.without_result)
 
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
@@ -174,7 +181,8 @@ class _Supervisor:
         records = Records.empty(run)
         described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
         store.write(self.folder, records.frame(), described)
-        self.result.failed.setdefault(reason, []).append(run.title)
+        reasons = self.result.refused if status == "refused" else self.result.failed
+        reasons.setdefault(reason, []).append(run.title)
 
 
 def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, compile: bool, threads: int) -> None:
@@ -182,6 +190,7 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
 
+    from hclm_runner.training.problem import out_of_memory
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)
@@ -195,8 +204,8 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
     except ConfigError as error:
         connection.send(("refused", str(error), traceback.format_exc() if error.__cause__ else None))
     except ERRORS as error:  # whatever it is, the parent records it
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        connection.send(("memory" if memory else "failed", one_line(error), traceback.format_exc()))
+        kind = "memory" if out_of_memory(error) else "failed"
+        connection.send((kind, one_line(error), traceback.format_exc()))
 
 
 def _context() -> Any:

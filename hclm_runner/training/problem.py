@@ -208,6 +208,8 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
         try:
             model = run.model.load()(task.train[0].shape[1], outputs, **run.model.options)
         except ERRORS as error:
+            if out_of_memory(error):
+                wanted = "a network that fits into the memory of this machine"
             raise ConfigError(key, target, f"{wanted}, got {one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(key, target, f"{wanted}, got {type(model).__name__}")
@@ -215,6 +217,11 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
         wanted = "layers whose sizes are known, as nn.Linear(in_features, 64) for nn.LazyLinear(64)"
         raise ConfigError(key, target, f"{wanted}, got a lazy layer")
     return model
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether there was not enough memory, on the device or on the machine."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def flatten(model: nn.Module) -> Tensor:

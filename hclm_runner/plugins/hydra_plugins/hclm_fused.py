@@ -12,9 +12,12 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
+
+from hclm_runner.refusal import ConfigError
 
 
 class FusedSweeper(BasicSweeper):
@@ -39,6 +42,7 @@ class FusedSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         swept = [override for override in parser.parse_overrides(arguments) if override.is_sweep_override()]
+        _check_values(swept)
         experiments = next((list(o.sweep_string_iterator()) for o in swept if o.key_or_group == "experiment"), None)
         if experiments is None:
             results = super().sweep(arguments)
@@ -57,10 +61,36 @@ class FusedSweeper(BasicSweeper):
             raise SystemExit(code)
         return results
 
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        """Return the jobs in batches, as Hydra's own sweeper.
+
+        Raises:
+            ConfigError: If a key has no values to run, or a batch no jobs.
+        """
+        _check_values(overrides)  # with those of the experiment
+        if max_batch_size is not None and max_batch_size < 1:
+            raise ConfigError("hydra.sweeper.max_batch_size", max_batch_size, "a whole number >= 1 or null")
+        return BasicSweeper.split_arguments(overrides, max_batch_size)
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose each job once more, for the launchers that do not say which job they cannot compose."""
         if not isinstance(self.launcher, FusedLauncher):
             super().validate_batch_is_legal(batch)
+
+
+def _check_values(overrides: Sequence[Override]) -> None:
+    """Refuse a key that has no values to run: a grid of no runs would end as if all went well.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for override in overrides:
+        line = str(override.input_line)
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise ConfigError(line, None, "values to run, as in a,b or range(3): an interval has no number of them")
+        if override.is_sweep_override() and not list(override.sweep_string_iterator()):
+            raise ConfigError(line, None, "at least one value, got none")
 
 
 class FusedLauncher(BasicLauncher):
