@@ -9,7 +9,7 @@ import torch
 from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.records import describe
-from hclm_runner.sweep.plan import compiles, find_device, size_of
+from hclm_runner.sweeps.plan import compiles, find_device, size_of
 from hclm_runner.training.trainer import train
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from hclm_runner.config import configure
-from hclm_runner.sweep.plan import LARGEST, SMALLEST, make_plan, size_of
+from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
 
 KNOWN = pd.DataFrame({"run_id": [], "status": []})
 

@@ -22,10 +22,10 @@ from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ConfigError, one_line
-from hclm_runner.sweep import board
-from hclm_runner.sweep.board import Result
-from hclm_runner.sweep.compose import Composer
-from hclm_runner.sweep.plan import Plan, compiles, make_plan
+from hclm_runner.sweeps import board
+from hclm_runner.sweeps.board import Result
+from hclm_runner.sweeps.compose import Composer
+from hclm_runner.sweeps.plan import Plan, compiles, make_plan
 
 ENVIRONMENT = {
     # glibc keeps the memory of a tensor for the next one, and does not return it to the system: a fifth of the time.
@@ -199,7 +199,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweep.engine"])
+    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine"])
     return context
 
 
