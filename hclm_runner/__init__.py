@@ -2,7 +2,7 @@
 
 In a notebook::
 
-    from hclm_runner import configure, load, train
+    from hclm_runner import configure, load, sweep, train
 
 Names are imported when first used: figures, which need only the store, do not wait for torch.
 """
@@ -10,6 +10,8 @@ Names are imported when first used: figures, which need only the store, do not w
 import importlib
 import os
 from typing import Any
+
+__version__ = "0.2.0"
 
 # MKL takes another kernel where a matrix starts at another address, so that a run's last bit would depend on its place
 # among its neighbours. This mode of MKL's ("conditional numerical reproducibility") forbids that, at no cost; MKL reads
@@ -23,13 +25,14 @@ _HOME = {
     "Task": "tasks",
     "train": "training.trainer",
     "Records": "records",
+    "sweep": "sweeps.api",
     "load": "store",
     "effectiveness": "analysis",
     "final": "analysis",
 }
 _MODULES = ("feedback", "models", "optimizers", "physics", "picture", "regimes", "surrogates", "tasks")
 
-__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 - all of them are names, in two lists
+__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604 - all of them are names, in two lists
 
 
 def __getattr__(name: str) -> Any:
