@@ -18,6 +18,10 @@ __version__ = "0.2.0"
 # it when it first computes, so whoever has multiplied matrices with torch before this import goes without.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
+# A thread of torch that waits for another leaves its core to the rest of the machine, where by default it spins: in a
+# notebook on a busy machine `train` took ten times as long. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _HOME = {
     "ConfigError": "refusal",
     "RunConfig": "config",
