@@ -23,7 +23,8 @@ print(inspect.getsource(my_models))
 # %%
 # The entropy acts on whatever the encoder returns. Two runs of one shape train as one batch: without and with the term.
 
-model = ["model=custom", "model._target_=my_models.convolutional", "+model.channels=8", "+model.representation=16"]
+model = ["model=custom", "model._target_=my_models.convolutional"]
+model += ["+model.channels=8", "+model.representation=16"]
 runs = [configure("task=digits", *model, lam=lam, epochs=15) for lam in (0, 0.03)]
 records = train(runs)
 records
@@ -44,8 +45,10 @@ axes[0].legend()
 
 x, y = (torch.as_tensor(part) for part in draw_task(runs[1]).test)
 network = my_models.convolutional(x.shape[1], 10, channels=8, representation=16)
-torch.nn.utils.vector_to_parameters(torch.from_numpy(records.theta[1]), network.parameters())
+theta = torch.from_numpy(records.theta[1])
+torch.nn.utils.vector_to_parameters(theta, network.parameters())
 with torch.no_grad():
     predicted = network["head"](network["encoder"](x.float())).argmax(1)
 accuracy = (predicted == y).double().mean().item()
-f"{accuracy:.4f} here, {rows[rows['lam0'] == 0.03]['test_accuracy'].iloc[-1]:.4f} in the records"
+recorded = rows["test_accuracy"].iloc[-1]
+f"{accuracy:.4f} here, {recorded:.4f} in the last row of the records"

@@ -22,13 +22,11 @@ print(inspect.getsource(my_surrogates))
 # One configuration a run: two surrogates, four values of lam, three seeds. An option that the configuration does not have
 # is added with ``+``, as on the command line.
 
-surrogates = {
-    "logdet": ["surrogate=logdet"],
-    "renyi": ["surrogate=custom", "surrogate._target_=my_surrogates.renyi", "+surrogate.width=2.0"],
-}
+logdet = ["surrogate=logdet"]
+renyi = ["surrogate=custom", "surrogate._target_=my_surrogates.renyi", "+surrogate.width=2"]
 runs = [
-    configure(*chosen, lam=lam, seed=seed, epochs=40)
-    for chosen in surrogates.values()
+    configure(*surrogate, lam=lam, seed=seed, epochs=40)
+    for surrogate in (logdet, renyi)
     for lam in (0.01, 0.1, 0.3, 1)
     for seed in range(3)
 ]
@@ -43,8 +41,9 @@ described[["run_id", "surrogate", "lam0", "seed", "status"]].head()
 # %%
 # A final value is the mean of the last five epochs. The columns are the mean over seeds.
 
-finals = records.groupby(["surrogate", "lam0", "seed"])[records.columns].apply(final).reset_index()
-table = finals.pivot_table(index="lam0", columns="surrogate", values=["test_loss", "force_ratio"])
+runs_of = records.groupby(["surrogate", "lam0", "seed"])
+finals = runs_of[records.columns].apply(final).reset_index()
+table = finals.pivot_table(["test_loss", "force_ratio"], "lam0", "surrogate")
 table.round(3)
 
 # %%
@@ -52,7 +51,8 @@ table.round(3)
 # does not depend on the units of the surrogate.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
-for axis, column, label in zip(axes, ("test_loss", "force_ratio"), ("test loss (nats)", "lam ‖∇S‖ / ‖∇L‖"), strict=True):
+shown = {"test_loss": "test loss (nats)", "force_ratio": "lam ‖∇S‖ / ‖∇L‖"}
+for axis, (column, label) in zip(axes, shown.items(), strict=True):
     for name, of_one in finals.groupby("surrogate"):
         (line,) = axis.plot(table.index, table[column, name], label=name)
         axis.scatter(of_one["lam0"], of_one[column], s=12, color=line.get_color())
