@@ -1,6 +1,6 @@
 """The site: the pages of the repository as they are, the API from its docstrings, the examples as they run.
 
-The source folder is the repository's root, so that a link between two pages is the same here and where the code is kept.
+The source folder is the repository's root, so that a link between two pages is the same on the site and in the code.
 `make docs` writes docs/_build/html/index.html; it fetches nothing, and a warning is an error.
 """
 
@@ -8,13 +8,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
 import hclm_runner
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs/examples")]  # experiments, which no wheel carries; the examples' own modules
+sys.path[:0] = [str(ROOT), str(ROOT / "docs/examples")]  # for `experiments`, and for the modules of the examples
 
 project = "hclm_runner"
 author = "the authors of hclm_runner"
@@ -33,6 +34,7 @@ extensions = [
 myst_enable_extensions = ["html_image"]  # <img width=...>
 myst_heading_anchors = 3
 default_role = "code"  # docstrings are Markdown in this respect
+viewcode_follow_imported_members = False  # it would follow an alias of dict to the builtins
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -95,8 +97,9 @@ def as_the_site_has_it(_: Sphinx, page: str, text: list[str]) -> None:
     text[0] = re.sub(r"\]\(([\w./]+)\)", leads, text[0]) + (CONTENTS if page == "README" else "")
 
 
-def as_mathematics(_: Sphinx, kind: str, name: str, its: object, options: object, lines: list[str]) -> None:
-    """Keep the bars and the trailing underscores of a docstring, which is no reStructuredText, outside its code."""
+def as_written(*event: Any) -> None:
+    """Keep the bars and trailing underscores of a formula in a docstring: reStructuredText has other uses for them."""
+    lines: list[str] = event[-1]
     for i, line in enumerate(lines):
         pieces = re.split(r"(`+[^`]*`+)", line)
         pieces[::2] = [re.sub(r"\||(?<=\w)_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
@@ -108,4 +111,4 @@ def setup(app: Sphinx) -> None:
     for left in ("gallery", "examples/outputs"):
         shutil.rmtree(ROOT / "docs" / left, ignore_errors=True)
     app.connect("source-read", as_the_site_has_it)
-    app.connect("autodoc-process-docstring", as_mathematics, priority=600)  # after napoleon
+    app.connect("autodoc-process-docstring", as_written, priority=600)  # after napoleon

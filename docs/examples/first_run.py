@@ -11,8 +11,9 @@ import pandas as pd
 from hclm_runner import configure, effectiveness, final, train
 
 # %%
-# A configuration is what the command line takes: groups (``surrogate``, ``regime``, ...) and numbers (``lam``, ``epochs``).
-# Text is an override as you would type it; a keyword has a value of Python.
+# A configuration is what the command line takes: groups (``surrogate``, ``regime``, ...) and
+# numbers (``lam``, ``epochs``). Text is an override as you would type it; a keyword has a value of
+# Python.
 
 held = configure("surrogate=logdet", "regime=thermostat", lam=0.1, epochs=60)
 held
@@ -24,8 +25,9 @@ records = train(held)
 records
 
 # %%
-# ``frame`` has one row per epoch. ``entropy`` is S in nats, ``setpoint`` the target of the thermostat, ``lam`` the
-# coefficient that it sets, and ``force`` the norm of the gradient of S with respect to the parameters.
+# ``frame`` has one row per epoch. ``entropy`` is S in nats, ``setpoint`` the target of the
+# thermostat, ``lam`` the coefficient that it sets, and ``force`` the norm of the gradient of S with
+# respect to the parameters.
 
 rows = records.frame()
 rows[["epoch", "test_loss", "entropy", "setpoint", "lam", "force", "force_ratio"]].iloc[::10]
@@ -43,8 +45,8 @@ below.set_yscale("log")
 below.set(xlabel="epoch", ylabel="coefficient lam")
 
 # %%
-# Was the surrogate effective, in the sense of the paper's Definition 1? It was if its share of the push on the parameters
-# (``force_ratio``) was at least 5% in at least a quarter of the epochs.
+# Was the surrogate effective, in the sense of the paper's Definition 1? It was if its share of the
+# push on the parameters (``force_ratio``) was at least 5% in at least a quarter of the epochs.
 
 effectiveness(rows)
 

@@ -5,9 +5,7 @@ from torch import nn
 from hclm_runner.ranges import Count
 
 
-def convolutional(
-    in_features: int, out_features: int, *, channels: Count, representation: Count
-) -> nn.Module:
+def convolutional(in_features: int, out_features: int, *, channels: Count, representation: Count) -> nn.Module:
     """Return a convolutional encoder of square pictures, and a linear head."""
     side = round(in_features**0.5)
     encoder = nn.Sequential(

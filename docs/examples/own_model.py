@@ -15,13 +15,15 @@ from hclm_runner import configure, train
 from hclm_runner.training.problem import draw_task
 
 # %%
-# A model is a function of the numbers of features and of outputs. It returns a module with an ``encoder``, whose output is the
-# representation Z, and a ``head``. This is ``my_models.py``, in the same folder as this notebook.
+# A model is a function of the numbers of features and of outputs. It returns a module with an
+# ``encoder``, whose output is the representation Z, and a ``head``. This is ``my_models.py``, in
+# the same folder as this notebook.
 
 print(inspect.getsource(my_models))
 
 # %%
-# The entropy acts on whatever the encoder returns. Two runs of one shape train as one batch: without and with the term.
+# The entropy acts on whatever the encoder returns. Two runs of one shape train as one batch:
+# without and with the term.
 
 model = ["model=custom", "model._target_=my_models.convolutional"]
 model += ["+model.channels=8", "+model.representation=16"]
@@ -40,8 +42,8 @@ axes[1].set(xlabel="epoch", ylabel="entropy S (nats)")
 axes[0].legend()
 
 # %%
-# ``records.theta`` has the parameters at the end, one row a run, in the order of the model's ``parameters()``. So the trained
-# network is an ordinary torch module again.
+# ``records.theta`` has the parameters at the end, one row a run, in the order of the model's
+# ``parameters()``. So the trained network is an ordinary torch module again.
 
 x, y = (torch.as_tensor(part) for part in draw_task(runs[1]).test)
 network = my_models.convolutional(x.shape[1], 10, channels=8, representation=16)

@@ -13,27 +13,28 @@ import my_surrogates
 from hclm_runner import configure, final, sweep
 
 # %%
-# A surrogate stands in a module, because the processes of a sweep must be able to import it and because the file identifies
-# the run: an edit makes new runs. This is ``my_surrogates.py``, in the same folder as this notebook.
+# A surrogate stands in a module, because the processes of a sweep must be able to import it and
+# because the file identifies the run: an edit makes new runs. This is ``my_surrogates.py``, in the
+# same folder as this notebook.
 
 print(inspect.getsource(my_surrogates))
 
 # %%
-# One configuration a run: two surrogates, four values of lam, three seeds. An option that the configuration does not have
-# is added with ``+``, as on the command line.
+# One configuration a run: two surrogates, four values of lam, three seeds. An option that the
+# configuration does not have is added with ``+``, as on the command line.
 
 logdet = ["surrogate=logdet"]
 renyi = ["surrogate=custom", "surrogate._target_=my_surrogates.renyi", "+surrogate.width=2"]
 runs = [
-    configure(*surrogate, lam=lam, seed=seed, epochs=40)
+    configure(*surrogate, lam=lam, seed=seed, epochs=30)
     for surrogate in (logdet, renyi)
     for lam in (0.01, 0.1, 0.3, 1)
     for seed in range(3)
 ]
 
 # %%
-# ``sweep`` trains what the store ``outputs/own_surrogate/`` lacks, as ``python -m hclm_runner -m`` does. Run this cell again
-# and it trains nothing; add values of lam and it trains only those.
+# ``sweep`` trains what the store ``outputs/own_surrogate/`` lacks, as ``python -m hclm_runner -m``
+# does. Run this cell again and it trains nothing; add values of lam and it trains only those.
 
 records, described = sweep(runs, name="own_surrogate")
 described[["run_id", "surrogate", "lam0", "seed", "status"]].head()
@@ -47,8 +48,8 @@ table = finals.pivot_table(["test_loss", "force_ratio"], "lam0", "surrogate")
 table.round(3)
 
 # %%
-# Each point is a run, each line the mean over seeds. ``force_ratio`` compares the surrogate's push with the loss's, so it
-# does not depend on the units of the surrogate.
+# Each point is a run, each line the mean over seeds. ``force_ratio`` compares the surrogate's push
+# with the loss's, so it does not depend on the units of the surrogate.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
 shown = {"test_loss": "test loss (nats)", "force_ratio": "lam ‖∇S‖ / ‖∇L‖"}
