@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks compare run verify theory test test-kernels test-all lint bench clean
+.PHONY: help figures figure tasks compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -74,6 +74,13 @@ lint: .venv  ## ruff and mypy
 
 bench: .venv  ## a training step against a plain PyTorch loop, and a sweep against stock Hydra, as paired ratios
 	$(BIN)/python -m experiments benchmark
+
+docs: $(BIN)/.installed-docs  ## the site, with the API and the executed examples: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -E -W --keep-going -b html -c docs . docs/_build/html
+
+$(BIN)/.installed-docs: $(BIN)/.installed
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -22,7 +22,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner.config import CONF, explain, one_option_each, resolve
+from hclm_runner.config import CONF, explain, resolve
+from hclm_runner.config.compose import one_option_each
 from hclm_runner.refusal import ERRORS, ConfigError, one_line, place
 
 

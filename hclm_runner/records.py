@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hclm_runner import __version__
 from hclm_runner.cautions import cautions
 from hclm_runner.config import SCHEMA_VERSION, RunConfig
 
@@ -32,8 +33,12 @@ COLUMNS = (
 """What is measured at each epoch; docs/records.md has a line on each."""
 
 
+SHOWN = 12
+"""How many runs `Records` shows."""
+
+
 class Records(NamedTuple):
-    """What a batch of R runs measured."""
+    """What a batch of R runs measured: what `train` returns."""
 
     runs: Sequence[RunConfig]
     columns: dict[str, NDArray[np.float64]]
@@ -43,7 +48,20 @@ class Records(NamedTuple):
     causes: Sequence[str | None] = ()
     """[R], what was not finite first, and where: None where all was; empty if no run diverged."""
     theta: NDArray[np.floating[Any]] | None = None
-    """[R, p], the parameters at the end, in the order of the model's `parameters()`; a store does not keep them."""
+    """[R, p], the parameters at the end, in the order of the model's `parameters()`; a store does not keep them.
+
+    `torch.nn.utils.vector_to_parameters(torch.from_numpy(records.theta[0]), model.parameters())` puts those of the
+    first run into a network. None where they were not kept.
+    """
+
+    def __repr__(self) -> str:
+        """Return a line on the batch, then each run's id with its settings; of many runs the first few."""
+        epochs, parameters = self.columns["lam"].shape[1] - 1, "no" if self.theta is None else self.theta.shape[1]
+        head = f"{len(self.runs)} runs, {epochs} epochs, {parameters} parameters each; .frame() has a row per epoch"
+        ends = [f", diverged at epoch {at}" if at >= 0 else "" for at in self.diverged]
+        lines = [f"  {run.run_id}  {run.title}{end}" for run, end in zip(self.runs, ends, strict=True)]
+        more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        return "\n".join([head, *lines[:SHOWN], *more])
 
     def frame(self) -> pd.DataFrame:
         """Return one row per run and epoch, with the labels of the run; a run that diverged ends before that epoch."""
@@ -112,7 +130,8 @@ def _labels(runs: Sequence[RunConfig]) -> dict[str, NDArray[np.generic]]:
 @cache
 def _versions() -> dict[str, str]:
     packages = ("torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    ours = {"python": platform.python_version(), "hclm_runner": __version__}
+    return ours | {name: importlib.metadata.version(name) for name in packages}
 
 
 @cache

@@ -11,8 +11,8 @@ from hclm_runner import picture, store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
-from hclm_runner.sweep import board
-from hclm_runner.sweep.plan import compiles, find_device, make_plan, size_of
+from hclm_runner.sweeps import board
+from hclm_runner.sweeps.plan import compiles, find_device, make_plan, size_of
 from hclm_runner.training.trainer import train
 
 

@@ -67,8 +67,8 @@ def write(
 @cache
 def _bases(overrides: tuple[str, ...]) -> list[RunConfig]:
     """Return a run of each surrogate and regime; cached, because to compose one takes long."""
-    by_surrogate = [configure([f"surrogate={name}", f"epochs={EPOCHS}", *overrides]) for name in SURROGATES]
-    laws = [configure([f"regime={name}", *overrides]).regime for name in REGIMES]
+    by_surrogate = [configure(f"surrogate={name}", f"epochs={EPOCHS}", *overrides) for name in SURROGATES]
+    laws = [configure(f"regime={name}", *overrides).regime for name in REGIMES]
     return [base.model_copy(update={"regime": law}) for base in by_surrogate for law in laws]
 
 

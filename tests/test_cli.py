@@ -107,7 +107,7 @@ def test_a_diverging_run_is_recorded_and_named(cli):
 def test_real_data(cli, task):
     small = [f"task={task}", "epochs=2"]
     assert cli(*small, "regime=rl_thermostat").code == 0
-    adaptive, fixed = pd.read_parquet("outputs/default/records"), train([configure([*small, "regime=fixed"])]).frame()
+    adaptive, fixed = pd.read_parquet("outputs/default/records"), train([configure(*small, "regime=fixed")]).frame()
     for records, regime in ((adaptive, "rl_thermostat"), (fixed, "fixed")):
         assert list(records["epoch"]) == [0, 1, 2]
         assert (records["task"] == task).all()
@@ -179,7 +179,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(cli, override):
 @pytest.mark.parametrize("override", sorted(BAD.keys() - REFUSED_IN_EACH_PLACE.values()))
 def test_bad_input_is_refused_in_one_line_that_names_it(override):
     with pytest.raises(ConfigError) as refused:
-        configure([override])
+        configure(override)
     assert BAD[override] in str(refused.value)
     assert "\n" not in str(refused.value)
 

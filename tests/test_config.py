@@ -1,11 +1,13 @@
 """The typed edge: what conf/ says is complete, what determines a run determines its id, what reaches Python is plain."""
 
+import math
 import os
 import pickle
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
@@ -25,13 +27,13 @@ def test_every_line_of_yaml_says_what_it_means(path):
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
 def test_every_option_composes_and_gives_all_its_target_needs(group, option):
-    chosen = getattr(configure([f"{group}={option}"]), group)
+    chosen = getattr(configure(f"{group}={option}"), group)
     assert chosen.name == option
     assert callable(chosen.load())
 
 
 def test_the_defaults_are_the_reference_experiment():
-    config = configure(["surrogate=logdet", "regime=thermostat"])
+    config = configure("surrogate=logdet", "regime=thermostat")
     task = {"classes": 4, "clusters": 2, "separation": 1.2, "signal": 20, "nuisance": 20, "label_noise": 0.15}
     assert config.task.options == task | {"train": 256, "feedback": 512, "test": 1024}
     assert config.model.options == {"hidden": [64], "representation": 16}
@@ -39,7 +41,7 @@ def test_the_defaults_are_the_reference_experiment():
     law = config.regime.options
     assert (law["kp"], law["ki"], law["kappa"], law["smoothing"], law["warmup"]) == (0.5, 0.1, 1.0, 0.5, 5)
     assert (law["lam_min"], law["lam_max"]) == (1e-3, 10.0)
-    critic = configure(["regime=rl_thermostat"]).regime.options
+    critic = configure("regime=rl_thermostat").regime.options
     assert (critic["alpha"], critic["c0"], critic["m_min"], critic["m_max"], critic["policy"]) == (
         0.5,
         0.03,
@@ -51,13 +53,13 @@ def test_the_defaults_are_the_reference_experiment():
 
 
 def test_eps_follows_sigma_unless_it_is_given():
-    assert configure(["sigma=0.5"]).surrogate.options["eps"] == 0.25
-    assert configure(["sigma=0.5", "surrogate.eps=2"]).surrogate.options["eps"] == 2.0
-    assert configure(["sigma=0", "surrogate.eps=2"]).surrogate.options["eps"] == 2.0
+    assert configure("sigma=0.5").surrogate.options["eps"] == 0.25
+    assert configure("sigma=0.5", "surrogate.eps=2").surrogate.options["eps"] == 2.0
+    assert configure("sigma=0", "surrogate.eps=2").surrogate.options["eps"] == 2.0
 
 
 def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
-    config = configure(["surrogate=variance", "lam=3"])
+    config = configure("surrogate=variance", "lam=3")
     with pytest.raises(Exception, match="frozen"):
         config.lam = 1.0
     plain = config.as_dict()
@@ -66,10 +68,10 @@ def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
 
 
 def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
-    same = configure(["lam=1", "surrogate=logdet", "seed=3"]).run_id
-    assert configure(["seed=3", "lam=1.0"]).run_id == same
+    same = configure("lam=1", "surrogate=logdet", "seed=3").run_id
+    assert configure("seed=3", "lam=1.0").run_id == same
     for how in ("name=other", "device=cpu", "force=true", "compile=true", "sweep.workers=3"):
-        assert configure(["lam=1", "seed=3", how]).run_id == same
+        assert configure("lam=1", "seed=3", how).run_id == same
     assert set(EXECUTION) == {"name", "device", "force", "compile", "sweep"}
     different = [
         "lam=2",
@@ -88,15 +90,15 @@ def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
         "rho=0.1",
         "omega=0.1",
     ]
-    ids = {configure(["lam=1", "seed=3", other]).run_id for other in different}
+    ids = {configure("lam=1", "seed=3", other).run_id for other in different}
     assert len(ids) == len(different)
     assert same not in ids
 
 
 def test_the_id_does_not_depend_on_the_sign_of_zero_nor_on_terms_that_are_off():
-    assert configure(["lam=-0.0"]).run_id == configure(["lam=0"]).run_id
-    assert configure(["risk.miss_cost=2"]).run_id == configure().run_id
-    assert configure(["risk.miss_cost=2", "rho=1"]).run_id != configure(["rho=1"]).run_id
+    assert configure("lam=-0.0").run_id == configure("lam=0").run_id
+    assert configure("risk.miss_cost=2").run_id == configure().run_id
+    assert configure("risk.miss_cost=2", "rho=1").run_id != configure("rho=1").run_id
 
 
 def test_a_refusal_travels_between_processes():
@@ -104,22 +106,53 @@ def test_a_refusal_travels_between_processes():
     assert (str(error), error.key) == ("lam=-1: expected a number", "lam")
 
 
-@pytest.mark.parametrize("overrides", [["surrogate=null"], ["=3"], ["hydra=null"], "lam=0.3"])
-def test_python_gets_the_same_refusals(overrides):
-    with pytest.raises(ConfigError):
-        configure(overrides)
+@pytest.mark.parametrize(
+    ("overrides", "values", "said"),
+    [
+        (["surrogate=null"], {}, "must be a string"),
+        (["=3"], {}, "overrides that Hydra accepts"),
+        (["hydra=null"], {}, "must be a string"),
+        ([["lam=0.3"]], {}, r"configure\(\['lam=0.3'\]\): expected text, as in"),
+        (["lam=0,1"], {}, r"lam=0,1: expected one value; for several, a list of configurations"),
+        ([], {"lam": "0.1"}, "lam=0.1: expected a finite number"),
+        ([], {"lam": math.inf}, "lam=inf: expected a finite number"),
+        ([], {"lam": np.ones(3)}, r"lam=array.*expected a number, text"),
+        ([], {"lamb": 1}, r"lamb: expected a known key \(did you mean lam\?\)"),
+        ([], {"surrogate": "logdte"}, "did you mean logdet"),
+    ],
+    ids=str,
+)
+def test_python_gets_the_same_refusals(overrides, values, said):
+    with pytest.raises(ConfigError, match=said):
+        configure(*overrides, **values)
+
+
+def test_keywords_are_overrides_with_values_of_python():
+    options = {"optimizer.lr": np.float64(0.5), "model.hidden": (8, 4)}
+    config = configure(
+        "lam=1", "regime=fixed", regime="thermostat", lam=0.25, premises=True, metric_force=None, **options
+    )
+    texts = ["regime=thermostat", "lam=0.25", "premises=true", "optimizer.lr=0.5", "model.hidden=[8,4]"]
+    assert config == configure(*texts), "and the last one given holds"
+    for text in ("it's", 'C:\\a "b"', "a,b", "null", "1e3"):
+        asked = configure(f"surrogate._target_={__name__}.named", surrogate="custom", **{"+surrogate.mark": text})
+        assert asked.surrogate.options == {"mark": text}
+
+
+def named(Z, *, mark: str):
+    return Z.sum()
 
 
 def test_a_refusal_names_key_value_and_what_was_expected():
     with pytest.raises(ConfigError) as refused:
-        configure(["regime=thermostat", "regime.kp=0"])
+        configure("regime=thermostat", "regime.kp=0")
     assert (refused.value.key, refused.value.value, refused.value.expected) == ("regime.kp", 0, "a finite number > 0")
 
 
 def test_another_process_imports_no_torch_and_gives_the_same_id():
     code = """
 import sys, hclm_runner, hclm_runner.store, hclm_runner.analysis, hclm_runner.picture
-print("torch" in sys.modules, hclm_runner.configure(["lam=1", "regime=thermostat"]).run_id)
+print("torch" in sys.modules, hclm_runner.configure("lam=1", "regime=thermostat").run_id)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -128,4 +161,4 @@ print("torch" in sys.modules, hclm_runner.configure(["lam=1", "regime=thermostat
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["False", configure(["lam=1", "regime=thermostat"]).run_id]
+    assert done.stdout.split() == ["False", configure("lam=1", "regime=thermostat").run_id]

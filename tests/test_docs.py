@@ -20,17 +20,20 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import hclm_runner
 from experiments.claims.paper import CLAIMS
 from experiments.figures import FIGURES
 from experiments.statements import page as statements_page
 from experiments.statements import verify
+from hclm_runner import parts
 from hclm_runner.config import CONF
 from hclm_runner.records import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 VERDICTS, STATEMENTS = ROOT / "experiments/VERDICTS.md", ROOT / "experiments/statements/STATEMENTS.md"
-EVERY = pytest.mark.parametrize("page", [*PAGES, VERDICTS, STATEMENTS], ids=lambda page: page.stem)
+PROJECT = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+EVERY = pytest.mark.parametrize("page", [*PAGES, *PROJECT, VERDICTS, STATEMENTS], ids=lambda page: page.stem)
 
 
 class Block(NamedTuple):
@@ -118,7 +121,8 @@ def test_a_page_can_be_followed_from_top_to_bottom(page, cli, tmp_path):
     if page.stem == "python":
         assert done.printed.count("Effectiveness") == 9
         assert "\n1\n" in done.printed, "nine runs of one shape"
-        assert done.printed.count("finished") == 9
+        assert done.printed.count("finished") == 9 + 4 + 1, "of the command, of sweep, and a row of its summary"
+        assert "1 runs, 20 epochs, 3732 parameters each" in done.printed
 
 
 def test_the_notebook_example_is_ten_lines():
@@ -297,6 +301,23 @@ def test_the_readme_is_short_and_links_every_page():
     assert len(lines) <= 150
     links = re.findall(r"\]\((docs/\w+\.md)\)", "\n".join(lines))
     assert {ROOT / link for link in links} == set(PAGES[1:])
+
+
+def test_the_version_is_that_of_the_changelog_and_of_the_citation():
+    released = re.findall(r"^## (\S+) - (\d{4}-\d{2}-\d{2})$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert released[0][0] == hclm_runner.__version__
+    assert [date for _, date in released] == sorted((date for _, date in released), reverse=True)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == hclm_runner.__version__
+    assert citation["references"][0]["url"] == "https://arxiv.org/abs/2605.22940"
+
+
+def test_the_page_of_contributing_has_each_group_and_every_kind_of_what_reads_a_store():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for group in CONF.iterdir():
+        if group.is_dir() and group.name != "experiment":
+            assert parts.ROOMS[group.name].module.replace(".", "/") in text
+    assert all(f"| {kind} |" in text for kind in ("a claim of the paper", "a figure", "a statement", "a verb"))
 
 
 def test_the_picture_of_the_readme_is_what_its_script_draws(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def put(folder: Path, arms=ARMS, lams=LAMS, seeds=SEEDS, overrides=(), diverged=
 
 @cache
 def composed(surrogate: str, regime: str, *overrides: str) -> RunConfig:
-    return configure([f"surrogate={surrogate}", f"regime={regime}", f"epochs={EPOCHS - 1}", *overrides])
+    return configure(f"surrogate={surrogate}", f"regime={regime}", f"epochs={EPOCHS - 1}", *overrides)
 
 
 def mark(surrogate, regime, lam, seed, epoch):

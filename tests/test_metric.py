@@ -90,7 +90,7 @@ def test_what_cannot_be_solved_is_nan_and_a_zero_force_is_zero():
 
 def test_it_stands_where_it_was_asked_for():
     runs = [
-        configure(["metric_force=ggn", "measure_every=3", f"metric_damping={damping}", f"seed={seed}", *SMALL])
+        configure("metric_force=ggn", "measure_every=3", f"metric_damping={damping}", f"seed={seed}", *SMALL)
         for damping, seed in ((0.01, 0), (1.0, 1), (0.1, 2))
     ]
     fused = train(runs).columns["metric_force"]
@@ -98,8 +98,8 @@ def test_it_stands_where_it_was_asked_for():
 
 
 def test_it_changes_nothing_else_and_its_options_count_only_when_it_is_asked_for():
-    plain, asked = configure(SMALL), configure(["metric_force=fisher", *SMALL])
+    plain, asked = configure(*SMALL), configure("metric_force=fisher", *SMALL)
     rows = [train([run]).columns for run in (plain, asked)]
     assert all((rows[0][name] == rows[1][name]).all() for name in ("test_loss", "force", "lam"))
-    assert plain.run_id == configure(["measure_every=7", "metric_damping=2.0", *SMALL]).run_id != asked.run_id
-    assert asked.run_id != configure(["metric_force=fisher", "measure_every=7", *SMALL]).run_id
+    assert plain.run_id == configure("measure_every=7", "metric_damping=2.0", *SMALL).run_id != asked.run_id
+    assert asked.run_id != configure("metric_force=fisher", "measure_every=7", *SMALL).run_id

@@ -22,7 +22,7 @@ SMALL = ["task.feedback=16", "task.test=16"]
 
 def runs_of(surrogate: str, regime: str, network: str, dtype: str, *more: str) -> list[RunConfig]:
     options = [f"surrogate={surrogate}", f"regime={regime}", f"dtype={dtype}", "feedback=noisy", *SMALL, *more]
-    base = configure([*options, *NETWORKS[network]])
+    base = configure(*options, *NETWORKS[network])
     places = [(lam, seed) for seed in range(9) for lam in LAMS]
     return [base.model_copy(update={"lam": lam, "seed": seed}) for lam, seed in places]
 

@@ -41,9 +41,9 @@ def test_an_old_dotted_path_is_the_same_run_and_says_so(group, path, name):
     choices._present_name.cache_clear()
     weights = ["omega=0.1", "rho=0.1"]
     with pytest.warns(FutureWarning, match=f"{group}._target_={path} is {group}._target_={name} now"):
-        old = configure([f"{group}._target_={path}", *weights])
+        old = configure(f"{group}._target_={path}", *weights)
     assert getattr(old, group).target == name
-    assert old.run_id == configure(weights).run_id
+    assert old.run_id == configure(*weights).run_id
 
 
 def test_the_id_does_not_know_where_a_part_of_ours_lives(monkeypatch):
@@ -53,16 +53,16 @@ def test_the_id_does_not_know_where_a_part_of_ours_lives(monkeypatch):
 
 
 def test_a_new_version_of_a_part_makes_new_runs_of_it_and_of_no_other(monkeypatch):
-    fixed, held = configure().run_id, configure(["regime=thermostat"]).run_id
+    fixed, held = configure().run_id, configure("regime=thermostat").run_id
     monkeypatch.setattr(Fixed, "_part", Fixed._part._replace(version=99))
     assert configure().run_id != fixed
-    assert configure(["regime=thermostat"]).run_id == held
+    assert configure("regime=thermostat").run_id == held
 
 
 def test_a_label_is_not_part_of_the_id_and_options_are():
-    assert configure(["optimizer.name=mine"]).run_id == configure().run_id
-    assert configure(["optimizer.lr=0.1"]).run_id != configure().run_id
-    assert configure(["surrogate=variance"]).run_id != configure().run_id
+    assert configure("optimizer.name=mine").run_id == configure().run_id
+    assert configure("optimizer.lr=0.1").run_id != configure().run_id
+    assert configure("surrogate=variance").run_id != configure().run_id
 
 
 LAW = """
@@ -78,7 +78,7 @@ class Mine(Thermostat):
 def test_a_users_file_that_moves_is_the_same_run_and_one_that_is_edited_is_not(tmp_path):
     script = (
         "import sys; from hclm_runner.config import configure;"
-        "print(*(configure(['regime=thermostat', f'regime._target_={m}.Mine']).run_id for m in sys.argv[1:]))"
+        "print(*(configure('regime=thermostat', f'regime._target_={m}.Mine').run_id for m in sys.argv[1:]))"
     )
     (tmp_path / "first.py").write_text(LAW)
     (tmp_path / "elsewhere").mkdir()
@@ -90,13 +90,13 @@ def test_a_users_file_that_moves_is_the_same_run_and_one_that_is_edited_is_not(t
     )  # fmt: skip
     first, moved, edited = done.stdout.split()
     assert first == moved != edited
-    assert first != configure(["regime=thermostat"]).run_id, "a law that extends ours is not ours"
+    assert first != configure("regime=thermostat").run_id, "a law that extends ours is not ours"
     assert parts.part_of(type("Mine", (Thermostat,), {})) is None
 
 
 def test_a_name_that_is_none_of_ours_is_refused_with_the_names_that_are():
     with pytest.raises(ConfigError, match=r"surrogate._target_=logdte: expected one of logdet.*did you mean logdet\?"):
-        configure(["surrogate._target_=logdte"])
+        configure("surrogate._target_=logdte")
 
 
 def test_a_part_checks_its_own_options_and_nobody_those_of_another():
@@ -141,9 +141,9 @@ def test_a_law_must_say_whether_it_uses_feedback_and_is_refused_where_there_is_n
     task = [f"task={__name__}.regression", "batch_size=16", "epochs=1"]
     listener = [f"regime={__name__}.Listener"]
     with pytest.raises(ConfigError, match="regime=Listener: expected a law without feedback"):
-        train([configure([*task, *listener])])
+        train([configure(*task, *listener)])
     with pytest.raises(ConfigError, match=r"regime.setpoint=null: expected the entropy to hold"):
-        train([configure([*task, "regime=thermostat"])])
+        train([configure(*task, "regime=thermostat")])
 
 
 def wrapping(tmp_path, monkeypatch, name, source):

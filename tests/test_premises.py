@@ -87,7 +87,7 @@ def test_a_step_of_gradient_descent_takes_the_time_of_its_learning_rate():
 @pytest.mark.parametrize("surrogate", ["logdet", "softmax"])
 def test_they_stand_where_they_were_asked_for(surrogate):
     asked = ["premises=true", "measure_every=3", f"surrogate={surrogate}", *SMALL]
-    runs = [configure([f"lam={lam}", f"seed={seed}", *asked]) for lam, seed in ((0.1, 0), (1.0, 1), (0.0, 2))]
+    runs = [configure(f"lam={lam}", f"seed={seed}", *asked) for lam, seed in ((0.1, 0), (1.0, 1), (0.0, 2))]
     fused = train(runs).columns
     columns = [name for name in ON_REQUEST if name != "metric_force"]
     for name in columns:
@@ -98,7 +98,7 @@ def test_without_noise_momentum_or_minibatches_the_entropy_balance_closes():
     # Theorem 2 with the true step: what is left is second order in lr. Noise alone opens it again.
     quiet = ["sigma=0", "surrogate.eps=1.0", "optimizer.momentum=0", "batch_size=64", "dtype=float64"]
     still, noisy = (
-        train([configure([*SMALL, "premises=true", "measure_every=1", "optimizer.lr=0.001", *options])]).columns
+        train([configure(*SMALL, "premises=true", "measure_every=1", "optimizer.lr=0.001", *options)]).columns
         for options in (quiet, [*quiet, "sigma=1.0"])
     )
 
@@ -119,13 +119,13 @@ def test_a_surrogate_that_cannot_be_differentiated_twice_is_refused_only_where_t
     surrogate = [f"surrogate={__name__}.cityblock", *SMALL]
     assert train([configure(surrogate)]).diverged[0] == -1
     with pytest.raises(ConfigError, match=r"premises=True: expected .* second derivatives"):
-        train([configure([*surrogate, "premises=true"])])
+        train([configure(*surrogate, "premises=true")])
 
 
 def test_they_change_nothing_else_and_count_only_when_asked_for():
-    plain, asked = configure(SMALL), configure(["premises=true", *SMALL])
+    plain, asked = configure(*SMALL), configure("premises=true", *SMALL)
     rows = [train([run]).columns for run in (plain, asked)]
     assert all((rows[0][name] == rows[1][name]).all() for name in ("test_loss", "force", "lam"))
-    assert plain.run_id == configure(["measure_every=7", *SMALL]).run_id != asked.run_id
-    assert asked.run_id != configure(["premises=true", "measure_every=7", *SMALL]).run_id
-    assert asked.run_id == configure(["premises=true", "metric_damping=7.0", *SMALL]).run_id
+    assert plain.run_id == configure("measure_every=7", *SMALL).run_id != asked.run_id
+    assert asked.run_id != configure("premises=true", "measure_every=7", *SMALL).run_id
+    assert asked.run_id == configure("premises=true", "metric_damping=7.0", *SMALL).run_id

@@ -66,7 +66,7 @@ def worst_miss(expected, columns, run) -> Miss:
 
 
 def run_of(*overrides, task=SMALL):
-    return configure([*RUN, *task, *overrides])
+    return configure(*RUN, *task, *overrides)
 
 
 def check(*configs) -> dict[str, np.ndarray]:

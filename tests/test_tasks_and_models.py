@@ -12,7 +12,7 @@ from hclm_runner.tasks import Task
 
 
 def draw(*overrides: str) -> Task:
-    config = configure(overrides)
+    config = configure(*overrides)
     return config.task.load()(stream(config.seed, "data"), **config.task.options)
 
 

@@ -26,7 +26,7 @@ def rows(records: Records, run: int) -> np.ndarray:
 
 @pytest.mark.kernels
 def test_rows_do_not_depend_on_the_order_of_the_batch_nor_on_threads():
-    base = configure(["surrogate=logdet", "regime=thermostat", *SMALL])
+    base = configure("surrogate=logdet", "regime=thermostat", *SMALL)
     runs = [vary(base, lam=lam, seed=seed) for seed in (3, 1) for lam in (0.0, 0.1, 1.0)]
     forward, backward = train(runs), train(runs[::-1])
     torch.set_num_threads(2)
@@ -40,13 +40,13 @@ def test_rows_do_not_depend_on_the_order_of_the_batch_nor_on_threads():
 
 
 def test_every_float_may_vary_within_a_batch():
-    a = configure(["surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", "omega=0.01", "rho=0.1", *SMALL])
+    a = configure("surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", "omega=0.01", "rho=0.1", *SMALL)
     others = ["lam=0.7", "seed=5", "sigma=0.5", "surrogate.eps=0.3", "omega=0.02", "rho=0.3", "risk.miss_cost=2"]
     others += ["regime.kp=0.2", "regime.kappa=0.8", "regime.warmup=1", "regime.alpha=0.1", "regime.lam_max=2"]
     others += ["feedback.flip=0.3", "feedback.noise=0.2", "feedback.delay=2", "feedback.w=0.5", "feedback.drift=0.01"]
     others += ["optimizer.lr=0.02", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01"]
     others += ["task.separation=2.0", "task.label_noise=0.3"]
-    b = configure(["surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", *SMALL, *others])
+    b = configure("surrogate=logdet", "regime=rl_thermostat", "feedback=noisy", *SMALL, *others)
     both = train([a, b])
     np.testing.assert_array_equal(rows(both, 0), rows(train([a]), 0))
     np.testing.assert_array_equal(rows(both, 1), rows(train([b]), 0))
@@ -76,15 +76,15 @@ def test_runs_of_different_shape_are_refused():
         "dtype=float64",
     ):
         with pytest.raises(ValueError, match="shape_key"):
-            train([configure(SMALL), configure([*SMALL, other])])
+            train([configure(*SMALL), configure(*SMALL, other)])
     with pytest.raises(ValueError, match="at least one"):
         train([])
-    assert configure(["lam=1", "seed=3"]).shape_key == configure(["lam=0"]).shape_key
+    assert configure("lam=1", "seed=3").shape_key == configure("lam=0").shape_key
 
 
 def test_what_a_seed_fixes_is_the_same_under_every_surrogate_regime_and_lam():
     arms = [(s, r, lam) for s in ("logdet", "softmax") for r in ("fixed", "thermostat") for lam in ("0", "1")]
-    first = [train([configure([f"surrogate={s}", f"regime={r}", f"lam={lam}", *SMALL])]).columns for s, r, lam in arms]
+    first = [train([configure(f"surrogate={s}", f"regime={r}", f"lam={lam}", *SMALL)]).columns for s, r, lam in arms]
     for name in (
         "train_loss",
         "test_loss",
@@ -95,7 +95,7 @@ def test_what_a_seed_fixes_is_the_same_under_every_surrogate_regime_and_lam():
         "effective_rank",
     ):
         assert len({columns[name][0, 0] for columns in first}) == 1, name
-    other = train([configure(["seed=1", *SMALL])]).columns
+    other = train([configure("seed=1", *SMALL)]).columns
     assert other["train_loss"][0, 0] != first[0]["train_loss"][0, 0]
 
 
@@ -106,16 +106,16 @@ def no_surrogate(Z: Tensor) -> Tensor:
 def test_lam_zero_is_bit_identical_to_no_surrogate_at_all():
     none = train([configure([f"surrogate={__name__}.no_surrogate", "lam=0", *SMALL])])
     for surrogate in ("logdet", "variance", "softmax"):
-        zero = train([configure([f"surrogate={surrogate}", "lam=0", *SMALL])])
+        zero = train([configure(f"surrogate={surrogate}", "lam=0", *SMALL)])
         for name in ("train_loss", "test_loss", "loss_force", "effective_rank", "reward"):
             np.testing.assert_array_equal(zero.columns[name], none.columns[name])
-    some = train([configure(["surrogate=logdet", "lam=0.01", *SMALL])])
+    some = train([configure("surrogate=logdet", "lam=0.01", *SMALL)])
     assert (some.columns["train_loss"][0, 1:] != none.columns["train_loss"][0, 1:]).all()
 
 
 def test_a_run_that_diverges_is_frozen_flagged_and_disturbs_nobody():
-    base = configure(["surrogate=logdet", "regime=thermostat", *SMALL])
-    wild = configure(["surrogate=logdet", "regime=thermostat", *SMALL, "optimizer.lr=1e25"])
+    base = configure("surrogate=logdet", "regime=thermostat", *SMALL)
+    wild = configure("surrogate=logdet", "regime=thermostat", *SMALL, "optimizer.lr=1e25")
     together = train([base, wild, vary(base, seed=1)])
     assert together.diverged.tolist() == [-1, 1, -1]
     np.testing.assert_array_equal(rows(together, 0), rows(train([base]), 0))
@@ -154,7 +154,7 @@ def test_theorem_2_closes_to_first_order_in_the_step(surrogate):
         "dtype=float64",
     ]
     steps = np.array([1e-2, 1e-3, 1e-4])
-    records = train([configure([*physics, *plain, f"optimizer.lr={eta}"]) for eta in steps])
+    records = train([configure(*physics, *plain, f"optimizer.lr={eta}") for eta in steps])
     S, injection, dissipation = (records.columns[name] for name in ("entropy", "injection", "dissipation"))
     rate = injection[:, 0] - dissipation[:, 0]
     error = np.abs((S[:, 1] - S[:, 0]) / steps - rate)
@@ -178,7 +178,7 @@ class Witness(Thermostat):
 def test_no_gradient_flows_from_feedback_or_control_to_the_parameters():
     Witness.seen.clear()
     law = ["regime=thermostat", f"regime._target_={__name__}.Witness"]
-    train([configure([*law, *SMALL])])
+    train([configure(*law, *SMALL)])
     assert len(Witness.seen) == 1 + 5, "once when it is checked, then at each epoch"
     for seen in Witness.seen:
         for value in (seen.entropy, seen.utility, seen.critique, seen.xi):
@@ -197,7 +197,7 @@ def test_a_law_of_ones_own_sets_lam_and_the_lam_column_is_what_is_in_force_next(
     law = [f"regime={__name__}.Scripted", "lam=0"]
     scripted = train([configure([*law, *SMALL])])
     np.testing.assert_array_equal(scripted.columns["lam"][0], [1, 2, 3, 4, 5])
-    one = train([configure(["lam=1", *SMALL])])
+    one = train([configure("lam=1", *SMALL)])
     assert scripted.columns["train_loss"][0, 1] == one.columns["train_loss"][0, 1]
     assert scripted.columns["train_loss"][0, 2] != one.columns["train_loss"][0, 2]
 
@@ -272,8 +272,21 @@ def test_a_law_without_its_methods_is_refused_by_name():
         train([configure([f"regime={__name__}.Silent", *SMALL])])
 
 
+def test_one_run_needs_no_list_and_records_show_each_id_with_its_settings():
+    base, wild = configure(*SMALL), configure(*SMALL, "optimizer.lr=1e25")
+    alone, both = train(base), train([base, wild])
+    np.testing.assert_array_equal(rows(alone, 0), rows(both, 0))
+    head, first, second = repr(both).splitlines()
+    assert head == f"2 runs, 4 epochs, {both.theta.shape[1]} parameters each; .frame() has a row per epoch"
+    assert first == f"  {base.run_id}  {base.title}"
+    assert second == f"  {wild.run_id}  {wild.title}, diverged at epoch 1"
+    many = alone._replace(runs=[base] * 20, diverged=np.full(20, -1))
+    assert repr(many).splitlines()[-1] == "  and 8 more"
+    assert len(repr(many).splitlines()) == 14
+
+
 def test_progress_is_told_each_epoch_with_a_number_for_each_run():
-    base, shown = configure(SMALL), []
+    base, shown = configure(*SMALL), []
     records = train([base, vary(base, seed=1)], progress=lambda epoch, row: shown.append((epoch, row["train_loss"])))
     assert [epoch for epoch, _ in shown] == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(np.stack([loss for _, loss in shown], -1), records.columns["train_loss"])
@@ -281,14 +294,14 @@ def test_progress_is_told_each_epoch_with_a_number_for_each_run():
 
 def test_float32_follows_float64():
     single, double = (
-        train([configure([f"dtype={dtype}", "regime=thermostat", *SMALL])]) for dtype in ("float32", "float64")
+        train([configure(f"dtype={dtype}", "regime=thermostat", *SMALL)]) for dtype in ("float32", "float64")
     )
     np.testing.assert_allclose(rows(single, 0), rows(double, 0), rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.slow
 def test_compiled_agrees_with_eager_to_rounding():
-    base = configure(["surrogate=logdet", "regime=rl_thermostat", "dtype=float64", *SMALL])
+    base = configure("surrogate=logdet", "regime=rl_thermostat", "dtype=float64", *SMALL)
     runs = [vary(base, lam=lam) for lam in (0.0, 0.3)]
     eager, compiled = train(runs), train(runs, compile=True)
     for i in range(2):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hclm_runner
+
 ROOT = Path(__file__).parents[1]
 SMALL = ["task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=2"]
 
@@ -30,6 +32,14 @@ def test_the_wheel_carries_the_whole_configuration_and_the_plugin_where_hydra_lo
     assert sorted(plugins) == ["hydra_plugins/hclm_fused.py", "hydra_plugins/hclm_parts.py"]
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "hclm_runner/templates").rglob("*my_part.*")}
     assert {name for name in inside if "/templates/" in name} == templates
+
+
+def test_the_wheel_carries_its_version_and_its_types_and_no_package_of_a_common_name(wheel):
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert wheel.name.startswith(f"hclm_runner-{hclm_runner.__version__}-")
+    assert "hclm_runner/py.typed" in inside
+    tops = {name.partition("/")[0] for name in inside}
+    assert tops == {"hclm_runner", "hydra_plugins", f"hclm_runner-{hclm_runner.__version__}.dist-info"}
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def on_request() -> dict[str, list[float]]:
     """Return milliseconds per run in each round: of an epoch, and of each measurement on request."""
     every = ["device=cpu", f"epochs={EPOCHS}", f"measure_every={EPOCHS}"]
     runs = {
-        asked: [configure([*every, *filter(None, [asked]), f"seed={i}"]) for i in range(RUNS)]
+        asked: [configure(*every, *filter(None, [asked]), f"seed={i}") for i in range(RUNS)]
         for asked in ("", *ON_REQUEST)
     }
     rounds: dict[str, list[float]] = {"an epoch": [], **{asked: [] for asked in ON_REQUEST}}

@@ -228,16 +228,14 @@ def configured(surrogate: str, lam: float, which: int, n: int, seeds: int, overr
     """Return the runs on one supersample; no two supersamples share a seed."""
     mixture = {key: value for key, value in configure().task.options.items() if key not in SIZES}
     base = configure(
-        [
-            f"surrogate={surrogate}",
-            f"lam={lam}",
-            f"batch_size={n}",
-            f"task={__name__}.supersample",
-            f"task.which={which}",
-            f"task.train={n}",
-            *(f"+task.mixture.{key}={value}" for key, value in mixture.items()),
-            *overrides,
-        ]
+        f"surrogate={surrogate}",
+        f"lam={lam}",
+        f"batch_size={n}",
+        f"task={__name__}.supersample",
+        f"task.which={which}",
+        f"task.train={n}",
+        *(f"+task.mixture.{key}={value}" for key, value in mixture.items()),
+        *overrides,
     )
     return [base.model_copy(update={"seed": which * seeds + k}) for k in range(seeds)]
 

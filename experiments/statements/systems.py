@@ -33,7 +33,7 @@ def config(*overrides: str) -> RunConfig:
     """Return a small reference task in float64, its optimiser plain gradient descent."""
     sizes = ("classes=3", "signal=4", "nuisance=2", "train=48", "feedback=16", "test=16")
     small = [f"task.{size}" for size in sizes]
-    return configure(["dtype=float64", "device=cpu", "optimizer.momentum=0.0", *small, *overrides])
+    return configure("dtype=float64", "device=cpu", "optimizer.momentum=0.0", *small, *overrides)
 
 
 def smooth(features: int, classes: int) -> nn.Module:

@@ -5,7 +5,7 @@
 
 from hclm_runner.config.choices import Choice
 from hclm_runner.config.labels import CONF
-from hclm_runner.config.resolve import configure, explain, one_option_each, resolve, without_hydra
+from hclm_runner.config.resolve import configure, explain, resolve
 from hclm_runner.config.schema import EXECUTION, SCHEMA_VERSION, RunConfig
 from hclm_runner.refusal import ConfigError
 
@@ -18,7 +18,5 @@ __all__ = [
     "RunConfig",
     "configure",
     "explain",
-    "one_option_each",
     "resolve",
-    "without_hydra",
 ]

@@ -1,18 +1,19 @@
 """From YAML and the command line to a checked `RunConfig`, or one refusal: the edge below which no omegaconf is."""
 
+import contextlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.schema import RunConfig
-from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 
 
@@ -41,51 +42,78 @@ def resolve(cfg: DictConfig) -> RunConfig:
     return config
 
 
-def configure(overrides: Sequence[str] = ()) -> RunConfig:
+def configure(*overrides: str | Sequence[str], **values: Any) -> RunConfig:
     """Return the configuration that the same overrides give on the command line, for use in Python.
 
     Example:
-        >>> configure(["surrogate=logdet", "lam=0.3"]).lam
-        0.3
+        >>> configure("surrogate=logdet", "optimizer.lr=0.1", lam=0.3).title
+        'logdet / fixed / gaussian_mixture, lam0 0.3, seed 0'
+
+    Args:
+        *overrides: As on the command line, each a text, or a list of them.
+        **values: The same as keywords, with values of Python: `lam=0.3`, `surrogate="logdet"`, `premises=True`.
 
     Raises:
         ConfigError: As `resolve`, and for an override that Hydra refuses.
     """
-    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
-    if isinstance(overrides, str):
-        raise ConfigError("overrides", repr(overrides), 'a list of overrides, as in ["lam=0.3"]')
+    given: list[Any] = [each for item in overrides for each in (item if isinstance(item, list | tuple) else [item])]
+    for override in given:
+        if not isinstance(override, str):
+            wanted = 'text, as in configure("lam=0.3"), or a keyword, as in configure(lam=0.3)'
+            raise ConfigError(f"configure({override!r})", None, wanted)
+    texts = [*given, *(f"{key}={_written(key, value)}" for key, value in values.items())]
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+        cfg = _composer()(texts)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise explain(error, overrides) from error
-    return resolve(without_hydra(cfg))
+        raise _several_values(texts) or explain(error, texts) from error
+    return resolve(cfg)
 
 
-def without_hydra(cfg: DictConfig) -> DictConfig:
-    """Return a configuration as Hydra composes it less its `hydra` node.
+@cache
+def _composer() -> Callable[[Sequence[str]], DictConfig]:
+    """Return what composes overrides on the shipped configuration; to start Hydra for each would cost tenfold."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
 
-    Raises:
-        ConfigError: If a group was given a list of options, which Hydra merges into something that has no name.
-    """
-    one_option_each(cfg, cfg.hydra.runtime.choices)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
+    from hclm_runner.config.compose import Composer
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
 
 
-def one_option_each(cfg: DictConfig, choices: Mapping[str, object]) -> None:
-    """Refuse a group that has more options than one: Hydra leaves such a group out of its record of choices.
+def _written(key: str, value: Any) -> str:
+    """Return a value of Python as an override has it."""
+    from hydra.core.override_parser.types import Quote, QuotedString
 
-    Raises:
-        ConfigError: If there is one.
-    """
-    for group in ROOMS:
-        if isinstance(cfg.get(group), DictConfig) and group not in choices:
-            wanted = f"one option, got a list; a grid of them is -m {group}=a,b"
-            raise ConfigError(group, None, wanted)
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single).with_quotes()
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_written(key, one)}' for name, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_written(key, one) for one in value)}]"
+    number = value.item() if getattr(value, "ndim", None) == 0 else value  # of numpy or torch
+    if number is None or isinstance(number, bool | int | float):
+        return "null" if number is None else str(number)
+    raise ConfigError(key, repr(value), "a number, text, True or False, None, a list or a mapping of them")
+
+
+def _several_values(texts: Sequence[str]) -> ConfigError | None:
+    """Return the refusal of an override that is several runs on the command line; None if there is none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    with contextlib.suppress(HydraException):
+        for override in parser.parse_overrides(list(texts)):
+            if override.is_sweep_override():
+                key = override.key_or_group
+                wanted = "one value; for several, a list of configurations: [configure(lam=lam) for lam in (0, 0.1, 1)]"
+                return ConfigError(key, override.get_value_string(), wanted)
+    return None
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -47,9 +47,13 @@ Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
 
 def train(
-    runs: Sequence[RunConfig], *, device: str = "cpu", compile: bool = False, progress: Progress | None = None
+    runs: RunConfig | Sequence[RunConfig],
+    *,
+    device: str = "cpu",
+    compile: bool = False,
+    progress: Progress | None = None,
 ) -> Records:
-    """Train runs of equal `shape_key` as one batch, and measure each at every epoch.
+    """Train one run, or several of equal `shape_key` as one batch, and measure each at every epoch.
 
     A run's rows follow from its configuration alone: on the CPU, not compiled, they are bit-equal whatever trains
     with it. A run of which a vital number stops being finite is frozen at its last finite parameters and flagged;
@@ -57,7 +61,7 @@ def train(
     softmaxes are full of them, and they cost tenfold.
 
     Args:
-        runs: R >= 1 configurations.
+        runs: A configuration, or R >= 1 of them.
         device: A torch device.
         compile: Compile energy, measurement and update: tens of seconds, repaid over many steps; results agree to
             rounding.
@@ -67,6 +71,7 @@ def train(
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
         ValueError: If the runs' shapes differ, or there are none.
     """
+    runs = [runs] if isinstance(runs, RunConfig) else runs
     check_together(runs)
     torch.set_flush_denormal(True)
     given, runs = len(runs), [*runs, *runs] if len(runs) == 1 else runs  # libraries treat a batch of one as no batch

@@ -16,7 +16,7 @@ def store_of(folder: Path, *overrides: Iterable[str], seeds: Iterable[int] = ran
     """Write a run for each list of overrides and each seed, and return the folder."""
     prepare(folder)
     for given in overrides:
-        one = configure([*SMALL, *given])
+        one = configure(*SMALL, *given)
         runs = [one.model_copy(update={"seed": seed}) for seed in seeds]
         table = {name: np.arange(4.0 * len(runs)).reshape(-1, 4) for name in COLUMNS}
         records = Records(runs, table, np.full(len(runs), -1))

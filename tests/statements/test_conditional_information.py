@@ -162,7 +162,7 @@ def test_the_task_is_reached_from_the_command_line_and_refuses_what_it_does_not_
         "task.which=-1",
     ]
     with pytest.raises(ValueError, match="which"):
-        configure(given)
+        configure(*given)
 
 
 def test_predictions_are_those_of_the_trained_parameters():

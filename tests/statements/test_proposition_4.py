@@ -78,7 +78,7 @@ def keep(folder, name, cells, surrogates=SURROGATES, lams=LAMS):
     rng = np.random.default_rng(0)
     prepare(folder / "outputs" / name)
     for cell, surrogate in itertools.product(cells, surrogates):
-        one = configure([cell, f"surrogate={surrogate}", "epochs=6", "task.test=32", "task.feedback=8"])
+        one = configure(cell, f"surrogate={surrogate}", "epochs=6", "task.test=32", "task.feedback=8")
         runs = [one.model_copy(update={"lam": lam, "seed": seed}) for lam in lams for seed in SEEDS]
         table = {column: 3 + rng.random((len(runs), 7)) for column in COLUMNS}
         records = Records(runs, table, np.full(len(runs), -1))

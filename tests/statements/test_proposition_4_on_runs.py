@@ -25,7 +25,7 @@ SEEDS = range(8)
 @pytest.fixture(scope="module")
 def options():
     """Return those of smaller splits than conf/ has: every seed and size is drawn."""
-    return configure(["task.feedback=16", "task.test=64"]).task.options
+    return configure("task.feedback=16", "task.test=64").task.options
 
 
 def sweep(axis, options, *, off=0.0, noise=0.02, change=lambda measured: measured):

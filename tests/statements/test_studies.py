@@ -29,7 +29,7 @@ def outputs(tmp_path_factory):
     for name, cells in STORES.items():
         prepare(folder / "outputs" / name)
         for cell, regime in itertools.product(cells, REGIMES):
-            one = configure([*cell, f"regime={regime}", "epochs=12", "premises=true"])
+            one = configure(*cell, f"regime={regime}", "epochs=12", "premises=true")
             runs = [one.model_copy(update={"lam": lam, "seed": seed}) for lam in LAMS for seed in SEEDS]
             table = {column: 0.1 + rng.random((len(runs), 13)) for column in COLUMNS}
             for column in ON_REQUEST:

@@ -100,8 +100,8 @@ class FusedLauncher(BasicLauncher):
         """Compose, train what the store lacks, and return one result a job; its value is the exit code."""
         assert self.config is not None
         assert self.hydra_context is not None
-        from hclm_runner.sweep.compose import Composer
-        from hclm_runner.sweep.engine import sweep
+        from hclm_runner.config.compose import Composer
+        from hclm_runner.sweeps.engine import sweep
         from hclm_runner.terminal import say
 
         job = self.config.hydra.job

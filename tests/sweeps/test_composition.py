@@ -18,7 +18,7 @@ from sweeps import GRID, SMALL, spawn, table
 
 from hclm_runner import store
 from hclm_runner.config import CONF
-from hclm_runner.sweep.compose import Composer, plain
+from hclm_runner.config.compose import Composer, plain
 
 
 def test_the_stock_launcher_gives_the_same_store(cli, clean):

@@ -7,16 +7,17 @@ Hydra's own path.
 
 import pickle
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hclm_runner.config import without_hydra
+from hclm_runner.parts import ROOMS
+from hclm_runner.refusal import ConfigError
 
 try:  # private, and moved in the release candidates of Hydra 1.4: without it every job takes Hydra's own path
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -83,3 +84,30 @@ class Composer:
 def plain(config: DictConfig) -> Any:
     """Return a configuration as plain data, its interpolations as they are written."""
     return OmegaConf.to_container(config, resolve=False)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return a configuration as Hydra composes it less its `hydra` node.
+
+    Raises:
+        ConfigError: As `one_option_each`.
+    """
+    one_option_each(config, config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def one_option_each(config: DictConfig, choices: Mapping[str, object]) -> None:
+    """Refuse a group that was given a list of options, which Hydra merges into something that has no name.
+
+    Args:
+        config: The configuration.
+        choices: What Hydra recorded of its groups: it leaves out such a group.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for group in ROOMS:
+        if isinstance(config.get(group), DictConfig) and group not in choices:
+            raise ConfigError(group, None, f"one option, got a list; a grid of them is -m {group}=a,b")

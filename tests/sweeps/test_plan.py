@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from hclm_runner.config import configure
-from hclm_runner.sweep.plan import LARGEST, SMALLEST, make_plan, size_of
+from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
 
 KNOWN = pd.DataFrame({"run_id": [], "status": []})
 
 
 def grid(*overrides, seeds=10, **varied):
-    base = configure(["device=cpu", *overrides])
+    base = configure("device=cpu", *overrides)
     runs = [base.model_copy(update={"seed": seed, **varied}) for seed in range(seeds)]
     return {run.run_id: run for run in runs}
 
@@ -42,22 +42,22 @@ def test_the_bundle_with_the_most_work_starts_first_whatever_its_number_of_runs(
 
 
 def test_work_grows_with_samples_epochs_and_parameters_and_with_what_is_measured_on_request():
-    small = size_of(configure(["task.train=64"]))
+    small = size_of(configure("task.train=64"))
     for more in (["task.train=128"], ["task.train=64", "epochs=240"], ["task.train=64", "model.hidden=[128]"],
                  ["task.train=64", "premises=true"]):  # fmt: skip
-        assert size_of(configure(more)).seconds > small.seconds, more
-    assert size_of(configure(["epochs=240"])).seconds == pytest.approx(2 * size_of(configure(["epochs=120"])).seconds)
+        assert size_of(configure(*more)).seconds > small.seconds, more
+    assert size_of(configure("epochs=240")).seconds == pytest.approx(2 * size_of(configure("epochs=120")).seconds)
 
 
 def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
     narrow, wide = (size_of(configure([f"model={__name__}.hidden_under_another_name",
                                        f"model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
     assert wide.bytes > 10 * narrow.bytes
-    digits = size_of(configure(["task=digits"]))  # its test split is the rest: no option says how many
+    digits = size_of(configure("task=digits"))  # its test split is the rest: no option says how many
     samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
     parameters = 64 * 64 + 64 + 64 * 16 + 16 + 16 * 10 + 10
     assert digits.bytes == 4 * (4.0 * samples * floats + 8 * parameters)
-    assert size_of(configure(["task=digits", "dtype=float64"])).bytes == 2 * digits.bytes
+    assert size_of(configure("task=digits", "dtype=float64")).bytes == 2 * digits.bytes
 
 
 def hidden_under_another_name(in_features: int, out_features: int, *, breadth: int):
@@ -136,8 +136,8 @@ def test_an_odd_model_has_a_size_too(model):
 def test_memory_counts_the_parameters_of_a_wide_network_and_what_second_derivatives_keep():
     wide = ["task=wine", "model.hidden=[1024,1024]"]
     parameters = 13 * 1024 + 1024**2
-    assert size_of(configure(wide)).bytes > 8 * 4 * parameters
-    assert size_of(configure([*wide, "premises=true"])).bytes > 20 * 8 * parameters
+    assert size_of(configure(*wide)).bytes > 8 * 4 * parameters
+    assert size_of(configure(*wide, "premises=true")).bytes > 20 * 8 * parameters
 
 
 def test_bundles_that_can_be_divided_are_where_the_one_with_the_most_work_cannot():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hclm_runner.sweep.plan import Plan
+from hclm_runner.sweeps.plan import Plan
 from hclm_runner.terminal import first, say
 
 REFUSED = 2

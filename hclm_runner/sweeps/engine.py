@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -20,13 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import store, terminal
 from hclm_runner.config import RunConfig, explain, resolve
+from hclm_runner.config.compose import Composer
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
-from hclm_runner.sweep import board
-from hclm_runner.sweep.board import Result
-from hclm_runner.sweep.compose import Composer
-from hclm_runner.sweep.plan import Plan, compiles, make_plan
+from hclm_runner.sweeps import board
+from hclm_runner.sweeps.board import Result
+from hclm_runner.sweeps.plan import Plan, compiles, make_plan
 
 ENVIRONMENT = {
     # glibc keeps the memory of a tensor for the next one, and does not return it to the system: a fifth of the time.
@@ -86,6 +88,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
+            start_server()
             with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
                 progress.advance(result.without_result)  # those that are refused already
                 try:
@@ -137,7 +140,8 @@ class _Supervisor:
         work = (theirs, runs, self.plan.device, compiles(runs[0], self.plan.work(runs)), self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         try:
-            process.start()
+            with _without_main():
+                process.start()
         except (OSError, EOFError) as error:  # EOFError: the server of processes was refused the fork
             raise _StartError(one_line(error)) from error
         theirs.close()
@@ -213,8 +217,19 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweep.engine"])
+    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine"])
     return context
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program from multiprocessing, which would run a user's script again in each process that it starts."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def start_server() -> None:

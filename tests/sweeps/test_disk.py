@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from sweeps import GRID, SMALL, table
 
+from hclm_runner import configure, sweep
+
 
 @pytest.mark.slow
 def test_a_file_that_may_not_grow_is_one_clear_line_and_corrupts_nothing(tmp_path):
@@ -72,3 +74,13 @@ def test_a_read_only_store_is_one_clear_line_and_can_still_be_read(cli, small_di
         assert "Read-only file system" in refused.err
     assert "Already in the store" in cli(*known).out
     pd.testing.assert_frame_equal(table(), whole)
+
+
+def test_python_learns_that_a_full_disk_ended_a_sweep(small_disk, capfd):
+    (small_disk / "outputs/default").mkdir(parents=True)
+    fill(small_disk, leave=2**13)
+    with pytest.raises(RuntimeError, match="not reached: 1; the same call again"):
+        sweep(configure(*SMALL))
+    assert "error: the store cannot be written: " in capfd.readouterr().err
+    (small_disk / "filler").unlink()
+    assert list(sweep(configure(*SMALL))[1]["status"]) == ["finished"]
