@@ -34,6 +34,7 @@ extensions = [
 myst_enable_extensions = ["html_image"]  # <img width=...>
 myst_heading_anchors = 3
 default_role = "code"  # docstrings are Markdown in this respect
+viewcode_follow_imported_members = False  # it would lead to places that no page has
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
