@@ -34,7 +34,7 @@ extensions = [
 myst_enable_extensions = ["html_image"]  # <img width=...>
 myst_heading_anchors = 3
 default_role = "code"  # docstrings are Markdown in this respect
-viewcode_follow_imported_members = False  # it would follow an alias of dict to the builtins
+viewcode_follow_imported_members = False  # it would lead to places that no page has
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -97,9 +97,21 @@ def as_the_site_has_it(_: Sphinx, page: str, text: list[str]) -> None:
     text[0] = re.sub(r"\]\(([\w./]+)\)", leads, text[0]) + (CONTENTS if page == "README" else "")
 
 
+WRITTEN: dict[str, list[str]] = {}
+"""Name -> the docstring of an attribute, in which napoleon would take what stands before a colon for its type."""
+
+
+def keep_attribute(*event: Any) -> None:
+    """Keep the docstring of an attribute from napoleon."""
+    _, kind, name, _, _, lines = event
+    if kind in ("attribute", "data", "property"):
+        WRITTEN[name] = [] if lines[0].startswith("Alias for field number") else list(lines)
+
+
 def as_written(*event: Any) -> None:
     """Keep the bars and trailing underscores of a formula in a docstring: reStructuredText has other uses for them."""
-    lines: list[str] = event[-1]
+    _, _, name, _, _, lines = event
+    lines[:] = WRITTEN.pop(name, lines)
     for i, line in enumerate(lines):
         pieces = re.split(r"(`+[^`]*`+)", line)
         pieces[::2] = [re.sub(r"\||(?<=\w)_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
@@ -111,4 +123,5 @@ def setup(app: Sphinx) -> None:
     for left in ("gallery", "examples/outputs"):
         shutil.rmtree(ROOT / "docs" / left, ignore_errors=True)
     app.connect("source-read", as_the_site_has_it)
-    app.connect("autodoc-process-docstring", as_written, priority=600)  # after napoleon
+    app.connect("autodoc-process-docstring", keep_attribute, priority=400)
+    app.connect("autodoc-process-docstring", as_written, priority=600)  # napoleon's is 500

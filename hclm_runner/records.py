@@ -41,6 +41,7 @@ class Records(NamedTuple):
     """What a batch of R runs measured: what `train` returns."""
 
     runs: Sequence[RunConfig]
+    """[R], as they were given."""
     columns: dict[str, NDArray[np.float64]]
     """Name -> [R, epochs + 1]; NaN where undefined, and from the epoch at which a run diverged."""
     diverged: NDArray[np.int64]
@@ -57,7 +58,8 @@ class Records(NamedTuple):
     def __repr__(self) -> str:
         """Return a line on the batch, then each run's id with its settings; of many runs the first few."""
         epochs, parameters = self.columns["lam"].shape[1] - 1, "no" if self.theta is None else self.theta.shape[1]
-        head = f"{len(self.runs)} runs, {epochs} epochs, {parameters} parameters each; .frame() has a row per epoch"
+        runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        head = f"{runs}, {epochs} epochs, {parameters} parameters each; .frame() has a row per epoch"
         ends = [f", diverged at epoch {at}" if at >= 0 else "" for at in self.diverged]
         lines = [f"  {run.run_id}  {run.title}{end}" for run, end in zip(self.runs, ends, strict=True)]
         more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []

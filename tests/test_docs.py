@@ -122,7 +122,7 @@ def test_a_page_can_be_followed_from_top_to_bottom(page, cli, tmp_path):
         assert done.printed.count("Effectiveness") == 9
         assert "\n1\n" in done.printed, "nine runs of one shape"
         assert done.printed.count("finished") == 9 + 4 + 1, "of the command, of sweep, and a row of its summary"
-        assert "1 runs, 20 epochs, 3732 parameters each" in done.printed
+        assert "1 run, 20 epochs, 3732 parameters each" in done.printed
 
 
 def test_the_notebook_example_is_ten_lines():

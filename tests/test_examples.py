@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "docs/examples"
 def example(tmp_path, monkeypatch):
     """Run an example, and return its names."""
     mpl.use("agg")
+    monkeypatch.setattr(plt, "show", lambda: None)  # agg would warn that it cannot
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield lambda name: runpy.run_path(str(EXAMPLES / f"{name}.py"))

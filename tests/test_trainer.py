@@ -277,6 +277,7 @@ def test_one_run_needs_no_list_and_records_show_each_id_with_its_settings():
     alone, both = train(base), train([base, wild])
     np.testing.assert_array_equal(rows(alone, 0), rows(both, 0))
     head, first, second = repr(both).splitlines()
+    assert repr(alone).startswith("1 run, 4 epochs")
     assert head == f"2 runs, 4 epochs, {both.theta.shape[1]} parameters each; .frame() has a row per epoch"
     assert first == f"  {base.run_id}  {base.title}"
     assert second == f"  {wild.run_id}  {wild.title}, diverged at epoch 1"

@@ -16,7 +16,7 @@ from hclm_runner import configure, effectiveness, final, train
 # Python.
 
 held = configure("surrogate=logdet", "regime=thermostat", lam=0.1, epochs=60)
-held
+print(held.title)
 
 # %%
 # ``train`` writes nothing. What it returns shows the id of each run with its settings.
@@ -30,10 +30,11 @@ records
 # respect to the parameters.
 
 rows = records.frame()
-rows[["epoch", "test_loss", "entropy", "setpoint", "lam", "force", "force_ratio"]].iloc[::10]
+shown = ["epoch", "entropy", "setpoint", "lam", "force", "force_ratio", "test_loss"]
+rows[shown].iloc[::10]
 
 # %%
-# The thermostat moves lam until the entropy stays at its set point.
+# The thermostat raises lam for as long as the entropy is above its set point.
 
 figure, (above, below) = plt.subplots(2, 1, sharex=True, layout="constrained")
 above.plot(rows["epoch"], rows["entropy"], label="entropy S")
@@ -43,6 +44,7 @@ above.legend()
 below.plot(rows["epoch"], rows["lam"], color="tab:orange")
 below.set_yscale("log")
 below.set(xlabel="epoch", ylabel="coefficient lam")
+plt.show()
 
 # %%
 # Was the surrogate effective, in the sense of the paper's Definition 1? It was if its share of the

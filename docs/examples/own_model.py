@@ -2,7 +2,7 @@
 A torch model of your own
 =========================
 
-Train a convolutional network on the digits, and take its weights home.
+Train a convolutional network on the digits, and get its weights back.
 """
 
 import inspect
@@ -40,6 +40,7 @@ for lam, of_one in rows.groupby("lam0"):
 axes[0].set(xlabel="epoch", ylabel="test accuracy")
 axes[1].set(xlabel="epoch", ylabel="entropy S (nats)")
 axes[0].legend()
+plt.show()
 
 # %%
 # ``records.theta`` has the parameters at the end, one row a run, in the order of the model's

@@ -60,3 +60,4 @@ for axis, (column, label) in zip(axes, shown.items(), strict=True):
     axis.set_xscale("log")
     axis.set(xlabel="lam", ylabel=label)
 axes[0].legend()
+plt.show()
