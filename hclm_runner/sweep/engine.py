@@ -17,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner import store, terminal
+from hclm_runner import callbacks, store, terminal
+from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
@@ -65,6 +66,7 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
 def execute(configs: Sequence[RunConfig]) -> int:
     """Train the runs of one store that it does not have, write them, and print the summary; return the exit code."""
     folder, options = store.OUTPUTS / configs[0].name, configs[0].sweep
+    follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
         plan = make_plan(unique, store.index(folder), configs[0])
@@ -79,7 +81,7 @@ def execute(configs: Sequence[RunConfig]) -> int:
         if plan.bundles:
             with board.SweepProgress(plan.runs) as progress, _stoppable() as stop:
                 try:
-                    _Supervisor(plan, folder, progress, result, stop).run()
+                    _Supervisor(plan, folder, progress, follow, result, stop).run()
                 except _StartError as error:
                     result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
@@ -99,9 +101,16 @@ class _Supervisor:
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, progress: board.SweepProgress, result: Result, stop: Callable[[], bool]
+        self,
+        plan: Plan,
+        folder: Path,
+        progress: board.SweepProgress,
+        follow: Callbacks,
+        result: Result,
+        stop: Callable[[], bool],
     ) -> None:
-        self.plan, self.folder, self.progress, self.result, self.stop = plan, folder, progress, result, stop
+        self.plan, self.folder, self.result, self.stop = plan, folder, result, stop
+        self.progress, self.follow = progress, follow
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
 
@@ -142,6 +151,8 @@ class _Supervisor:
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "epoch":
             self.progress.advance(len(runs) / (runs[0].epochs + 1))
+            if content:
+                self.follow(runs, *content)
             return
         del self.active[connection]
         connection.close()
@@ -183,7 +194,12 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
     try:
         for choice in (getattr(runs[0], group) for group in ROOMS):
             choice.check_unchanged()
-        trained = train(runs, device=device, compile=compile, progress=lambda *_: connection.send(("epoch",)))
+        followed = bool(runs[0].callbacks)  # which the parent calls: in one process, and never two at once
+
+        def progress(*row: Any) -> None:
+            connection.send(("epoch", *(row if followed else ())))
+
+        trained = train(runs, device=device, compile=compile, progress=progress)
         connection.send(("done", trained.columns, trained.diverged))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on
