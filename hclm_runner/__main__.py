@@ -7,12 +7,14 @@ import warnings
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hclm_runner import objective
 from hclm_runner.config import CONF, explain, resolve
-from hclm_runner.refusal import ConfigError
+from hclm_runner.refusal import ConfigError, NoResultError
 
 
 def main() -> None:
@@ -26,22 +28,27 @@ def main() -> None:
     asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def task(cfg: DictConfig) -> int:
+    def task(cfg: DictConfig) -> float:
         codes.append(1)
+        searches = objective.searches(HydraConfig.get())
         sys.orig_argv = command  # which the runs record; a process of hydra/launcher=joblib has one of its own
         try:
             config = resolve(cfg)
+            if searches:
+                objective.check(config)
             # Here, because torch takes seconds to import, and --help and completion need none of it.
             from hclm_runner.runner import run
 
             codes[-1] = run(config)
         except ConfigError as error:
+            if searches:
+                raise  # the sweeper knows how many failures are too many
             codes[-1] = _say(2, str(error))
         except OSError as error:  # a full disk
             if asked_for_traceback:
                 raise
             codes[-1] = _say(1, str(error))
-        return codes[-1]
+        return objective.value(config) if searches else codes[-1]
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
     try:
@@ -50,6 +57,8 @@ def main() -> None:
         codes.append(_say(130, "interrupted; what was in flight was not written"))
     except ConfigError as error:  # of a multirun as a whole
         codes.append(_say(2, str(error)))
+    except NoResultError as error:
+        codes.append(_say(1, str(error)))
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise

@@ -44,7 +44,8 @@ def explain(error: Exception, known: Sequence[str]) -> ConfigError:
     options = getattr(error, "options", None)
     if options is not None and (missing := re.search(r"Could not find '([^']+)'", message)):
         group, _, choice = missing[1].rpartition("/")
-        return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}")
+        extra = "; optuna comes with pip install 'hclm-runner[optuna]'" if choice == "optuna" else ""
+        return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}{extra}")
     if unknown := re.search(r"Could not override '([^']+)'", message):
         parent = getattr(error.__cause__, "parent_node", None)
         keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else list(known)

@@ -38,10 +38,10 @@ ENVIRONMENT = {
 """Of the processes that train."""
 
 
-def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
-    """Compose the jobs of a multirun, train what their store lacks, and return the exit code.
+def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[RunConfig]]:
+    """Compose the jobs of a multirun and train what their store lacks; return the exit code, and the runs.
 
-    A job that cannot be composed is named at the end; the others run.
+    A job that cannot be composed is named at the end, and is none of the runs; the others run.
     """
     if not OmegaConf.select(composer.master, "sweep.dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
@@ -60,7 +60,7 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
     for name in dict.fromkeys(config.name for config in configs):
         codes.append(execute([config for config in configs if config.name == name]))  # noqa: PERF401 - it trains
     board.refusals(refused)
-    return max(codes)
+    return max(codes), configs
 
 
 def execute(configs: Sequence[RunConfig]) -> int:
