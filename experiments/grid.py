@@ -31,6 +31,10 @@ AXES = ["surrogate", "regime", "lam0", "seed"]
 def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     """Return task -> grid of a store, given by its name under outputs/ or by its path.
 
+    Where runs of one task differ in more than surrogate, regime, lam0 and seed, there is a grid for each such context,
+    as in "digits, optimizer=adam". A surrogate, a regime and a task go by their name where the store has only one of
+    that name, and else by their label, as in "renyi(width=5)".
+
     A grid has a variable for each measured column, with the dimensions surrogate, regime, lam0, seed and epoch, and NaN
     where there is no such run, where it diverged and where a quantity is undefined. An axis has every value that any
     run of the task has: the paper's surrogates and regimes first and in its order, then others in alphabetical order.
@@ -51,10 +55,28 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     check_version(source, runs)
     if not runs["status"].isin(store.DONE).any():
         raise ConfigError("store", os.fspath(source), f"finished runs, got {len(runs)} without a result")
+    runs = _named(runs)
+    records = records.drop(columns=["surrogate", "regime"]).merge(runs[["run_id", "surrogate", "regime"]], on="run_id")
     return {
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
     }
+
+
+def _named(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a store's runs with `surrogate`, `regime` and `task` as a grid has them, and `config` and `code` read."""
+    configs = [json.loads(text) for text in runs["config"]]
+    labels: dict[str, list[str]] = {group: runs[group].tolist() for group in ("surrogate", "regime")}
+    rows = zip(*labels.values(), runs["label"], strict=True)
+    labels["task"] = [label.removeprefix(f"{surrogate} / {regime} / ") for surrogate, regime, label in rows]
+    shown = {group: _shortest(own, [config[group]["name"] for config in configs]) for group, own in labels.items()}
+    return runs.assign(**shown, config=configs, code=[json.loads(text) for text in runs["code"]])
+
+
+def _shortest(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return each label; instead of one its name, where no other label has that name."""
+    ambiguous = {name for name, one in pd.Series(labels).groupby(list(names)).unique().items() if len(one) > 1}
+    return [label if name in ambiguous else name for label, name in zip(labels, names, strict=True)]
 
 
 def check_version(source: str | os.PathLike[str], runs: pd.DataFrame) -> None:
@@ -140,7 +162,7 @@ def require(runs: xr.Dataset, source: str | os.PathLike[str], **axes: Iterable[A
 
 def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
     done = runs[runs["status"].isin(store.DONE)]
-    shared = _shared([json.loads(text) for text in (runs if done.empty else done)["config"]], where)
+    shared = _shared(runs if done.empty else done, where)
     if (twice := done.duplicated(AXES)).any():
         (title, *_) = _titles(done.loc[twice, AXES].itertuples(index=False, name=None))
         wanted = f"one run of each place, but {title} ran again after a module of your own had changed"
@@ -182,16 +204,20 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _shared(configs: list[dict[str, Any]], where: str) -> dict[str, Any]:
+def _shared(runs: pd.DataFrame, where: str) -> dict[str, Any]:
     """Return what the runs have in common apart from their place in the grid; refuse runs that differ in more."""
-    shared: dict[str, str] = {}
-    for config in configs:
-        for key, value in config.items():
+    shared: dict[str, tuple[Any, Any]] = {}
+    for run in runs.to_dict("records"):
+        for key, value in run["config"].items():
             if key in {*EXECUTION, "lam", "seed"}:
                 continue
-            name = f"{key} {value['name']}" if key in ("surrogate", "regime") else key
-            text = json.dumps(value)
-            if shared.setdefault(name, text) != text:
-                wanted = f"runs of one configuration, but {name} is both {shared[name]} and {text}"
+            name = f"{key} {run[key]}" if key in ("surrogate", "regime") else key
+            both = value, run["code"].get(key)
+            known = shared.setdefault(name, both)
+            if known[0] != value:
+                wanted = f"runs of one configuration, but {name} is both {json.dumps(known[0])} and {json.dumps(value)}"
                 raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
-    return {name: json.loads(text) for name, text in shared.items()}
+            if known != both:
+                wanted = f"runs of one code, but that of {name} changed between them"
+                raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
+    return {name: value for name, (value, _) in shared.items()}

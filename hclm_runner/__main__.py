@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import objective
-from hclm_runner.config import CONF, explain, resolve
+from hclm_runner.config import CONF, explain, one_option_each, resolve
 from hclm_runner.refusal import ConfigError, NoResultError
 
 
@@ -30,25 +30,9 @@ def main() -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(cfg: DictConfig) -> float:
         codes.append(1)
-        searches = objective.searches(HydraConfig.get())
         sys.orig_argv = command  # which the runs record; a process of hydra/launcher=joblib has one of its own
-        try:
-            config = resolve(cfg)
-            if searches:
-                objective.check(config)
-            # Here, because torch takes seconds to import, and --help and completion need none of it.
-            from hclm_runner.runner import run
-
-            codes[-1] = run(config)
-        except ConfigError as error:
-            if searches:
-                raise  # the sweeper knows how many failures are too many
-            codes[-1] = _say(2, str(error))
-        except OSError as error:  # a full disk
-            if asked_for_traceback:
-                raise
-            codes[-1] = _say(1, str(error))
-        return objective.value(config) if searches else codes[-1]
+        codes[-1], value = _job(cfg, asked_for_traceback)
+        return value
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
     try:
@@ -65,6 +49,30 @@ def main() -> None:
         codes.append(_say(2, str(explain(error))))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the interpreter ends is no error
     sys.exit(max(codes, default=0))
+
+
+def _job(cfg: DictConfig, asked_for_traceback: bool) -> tuple[int, float]:
+    """Run one job; return its exit code, and what its sweeper gets: that too, or the objective that it searches by."""
+    searches = objective.searches(HydraConfig.get())
+    try:
+        one_option_each(cfg, HydraConfig.get().runtime.choices)
+        config = resolve(cfg)
+        if searches:
+            objective.check(config)
+        # Here, because torch takes seconds to import, and --help and completion need none of it.
+        from hclm_runner.runner import run
+
+        code = run(config)
+        return code, objective.value(config) if searches else code
+    except ConfigError as error:
+        if searches:
+            raise  # the sweeper knows how many failures are too many
+        code = _say(2, str(error))
+    except OSError as error:  # a full disk
+        if searches or asked_for_traceback:
+            raise
+        code = _say(1, str(error))
+    return code, code
 
 
 def _say(code: int, message: str) -> int:

@@ -77,5 +77,6 @@ def _load(path: str) -> Callback:
 def _where(error: BaseException) -> str:
     """Return an error on one line, with the file and line of the callback where it came up."""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our own
-    own = [frame for frame in frames if frame.filename == frames[0].filename]
-    return f"{one_line(error)} ({own[-1].filename}, line {own[-1].lineno})" if own else one_line(error)
+    line = next((frame for frame in reversed(frames) if frame.filename == frames[0].filename), None)
+    place = "" if line is None else f" ({line.filename}, line {line.lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -2,6 +2,7 @@
 
 import math
 
+from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -12,8 +13,8 @@ GRIDS = ("fused", "basic")
 """The options of hydra/sweeper that run what they are given; any other chooses the next runs by the last ones'."""
 
 
-def searches(hydra: DictConfig) -> bool:
-    """Return whether the jobs of this `hydra` node are of a sweeper that chooses them by the objective of earlier ones."""
+def searches(hydra: HydraConf | DictConfig) -> bool:
+    """Return whether these are jobs of a sweeper that chooses them by the objective of earlier ones."""
     return hydra.mode == RunMode.MULTIRUN and hydra.runtime.choices.get("hydra/sweeper") not in GRIDS
 
 
@@ -30,7 +31,7 @@ def check(run: RunConfig) -> None:
 
 
 def value(run: RunConfig) -> float:
-    """Return a run's objective from its store: the mean over its last 5 epochs, in nats; infinity if it diverged.
+    """Return a run's `objective` from its store: the mean over its last 5 epochs, in nats; infinity if it diverged.
 
     Raises:
         NoResultError: If the store has no result of it.
@@ -44,4 +45,4 @@ def value(run: RunConfig) -> float:
         raise NoResultError(f"{run.title} has no result, so a search cannot go on from it")
     if known["status"] == "diverged":
         return math.inf
-    return float(final(store.read_records(folder, run.run_id))[run.objective])
+    return float(final(store.read_records(folder, run.run_id))[str(run.objective)])

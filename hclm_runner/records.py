@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hclm_runner.cautions import cautions
 from hclm_runner.config import SCHEMA_VERSION, RunConfig
 
 ON_REQUEST = (
@@ -76,7 +77,9 @@ def describe(
         "diverged_epoch": pd.array([int(at) if at >= 0 and status is None else None for at in diverged], dtype="Int64"),
         "error": pd.array([error] * len(diverged), dtype="string"),
         "rows": np.where(diverged >= 0, diverged, epochs),
+        "warnings": pd.array([None] * len(diverged) if status else _warnings(records), dtype="string"),
         "config": [json.dumps(run.as_dict()) for run in records.runs],
+        "code": [json.dumps(run.code()) for run in records.runs],
         "command": shlex.join(sys.orig_argv),
         "commit": pd.array([_commit()] * len(diverged), dtype="string"),
         "versions": json.dumps(_versions()),
@@ -87,12 +90,16 @@ def describe(
     return pd.DataFrame(_labels(records.runs) | facts)
 
 
+def _warnings(records: Records) -> list[str | None]:
+    measured = ({name: values[i] for name, values in records.columns.items()} for i in range(len(records.runs)))
+    return ["; ".join(cautions(run, row)) or None for run, row in zip(records.runs, measured, strict=True)]
+
+
 def _labels(runs: Sequence[RunConfig]) -> dict[str, NDArray[np.generic]]:
     return {
         "run_id": np.array([run.run_id for run in runs]),
-        "surrogate": np.array([run.surrogate.name for run in runs]),
-        "regime": np.array([run.regime.name for run in runs]),
-        "task": np.array([run.task.name for run in runs]),
+        "label": np.array([run.label for run in runs]),
+        **{group: np.array([run.label_of(group) for run in runs]) for group in ("surrogate", "regime", "task")},
         "lam0": np.array([run.lam for run in runs]),
         "seed": np.array([run.seed for run in runs]),
     }

@@ -28,7 +28,7 @@ def run(config: RunConfig) -> int:
     if code is None:
         device = find_device(config.device)
         with store.locked(folder, terminal.say) as aside:
-            terminal.set_aside(aside)
+            terminal.set_aside([*aside, *store.claim(folder, [config])])
             code = _reuse(config, folder)  # another command may have trained it while this one waited
             if code is None:
                 code = _train(config, folder, device, follow)
@@ -61,12 +61,15 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
         trained = train([config], device=device, compile=compiles(config, seconds), progress=progress)
     seconds = time.perf_counter() - start
     records = trained.frame()
-    paths = store.write(folder, records, describe(trained, device, seconds))
+    described = describe(trained, device, seconds)
+    paths = store.write(folder, records, described)
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)
     diverged = trained.diverged[0] >= 0
     headline = f"Run {config.run_id} {'diverged' if diverged else 'finished'} in {seconds:.1f} s on {device}."
     terminal.summary(config, records, paths, headline)
+    for warning in described["warnings"].dropna():
+        terminal.say(f"warning: {warning}")
     if diverged:
         reason = f"the run diverged at epoch {trained.diverged[0]}; a smaller optimizer.lr may help"
         print(f"error: {reason}", file=sys.stderr)

@@ -7,19 +7,21 @@ half there. A run counts as there once its row in runs/ is, which is written las
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hclm_runner.config import SCHEMA_VERSION
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION, Choice, RunConfig
 from hclm_runner.refusal import ConfigError
 
 OUTPUTS = Path("outputs")
@@ -123,6 +125,59 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     return paths
 
 
+def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
+    """Make sure that a name stands for one part in a store, the one that is about to train; return what is set aside.
+
+    Of a part whose code changed since, the runs that these configurations repeat are set aside, and so are those
+    without a result; all of them with force=true.
+
+    Raises:
+        ConfigError: If two parts have one name, or the store has other runs of the part as it was.
+    """
+    chosen: dict[tuple[str, str], Choice] = {}
+    for config in configs:
+        for group in config.code():
+            part: Choice = getattr(config, group)
+            known = chosen.setdefault((group, part.name), part)
+            if known.code != part.code:
+                wanted = f"one part of this name, got {known.target} and {part.target}; give one another name"
+                raise ConfigError(f"{group}.name", part.name, wanted)
+    repeated, force = {(run.label, run.lam, run.seed) for run in configs}, any(run.force for run in configs)
+    stored: list[dict[str, Any]] = [row for row in index(folder).to_dict("records") if "code" in row]  # type: ignore[misc]
+    stale: set[str] = set()
+    for (group, name), part in chosen.items():
+        older = [row for row in stored if _code_of(row, group, name) not in (None, list(part.code))]
+        done = [row for row in older if row["status"] in DONE]
+        kept = [row for row in done if (row["label"], row["lam0"], row["seed"]) not in repeated]
+        if kept and not force:
+            wanted = f"the code of the {len(kept)} runs that {folder}/ has of {name}, but it changed since"
+            raise ConfigError(
+                group, part.target, f"{wanted}; another store (name=...), or force=true to set them aside"
+            )
+        stale |= {row["run_id"] for row in older}
+    return _set_aside(folder, stale)
+
+
+def _code_of(row: Mapping[str, Any], group: str, name: str) -> list[Any] | None:
+    """Return which code a stored run's part is, None if the part has another name, or was not in use."""
+    code: list[Any] | None = json.loads(row["code"]).get(group)
+    return code if json.loads(row["config"])[group]["name"] == name else None
+
+
+def _set_aside(folder: Path, ids: Collection[str]) -> list[Path]:
+    """Move the rows of runs to shards in set_aside/, and return these."""
+    moved = []
+    for shard in _shards_of(folder, ids) if ids else ():
+        for part in PARTS:
+            frame = pd.read_parquet(folder / part / shard)
+            target = folder / "set_aside" / f"{part}-{shard}"
+            target.parent.mkdir(exist_ok=True)
+            atomically(target, partial(frame[frame["run_id"].isin(ids)].to_parquet, index=False))
+            moved.append(target)
+        _drop(folder, shard, ids)
+    return moved
+
+
 def index(folder: Path) -> pd.DataFrame:
     """Return the rows of runs/ that can be read, at least with the columns run_id and status."""
     frames = []
@@ -167,11 +222,33 @@ def locate(store: str | os.PathLike[str]) -> Path:
 def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return (records, runs) of a store, given by its name under outputs/ or by its path.
 
+    Both have a further column for each setting that varies between the runs and has none yet, under its key at the
+    command line: `optimizer.lr`, `surrogate.eps`, `optimizer`; null where a run has no such setting.
+
     Raises:
         FileNotFoundError: If there is no store.
     """
     folder = locate(store)
-    return pd.read_parquet(folder / "records"), pd.read_parquet(folder / "runs")
+    records, runs = pd.read_parquet(folder / "records"), pd.read_parquet(folder / "runs")
+    if "config" not in runs:
+        return records, runs
+    settings = pd.DataFrame([_settings(json.loads(text)) for text in runs["config"]], index=runs.index)
+    varying = settings[[key for key in settings if key not in runs and len(settings[key].dropna().unique()) > 1]]
+    runs = runs.join(varying)
+    return records.merge(runs[["run_id", *varying]], on="run_id", how="left", validate="many_to_one"), runs
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, key -> value: of a group its name, and each option; a list as JSON."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in {*EXECUTION, "lam"}:
+            continue
+        own = (
+            {key: value} if not isinstance(value, Mapping) else {f"{key}.{name}": each for name, each in value.items()}
+        )
+        found |= {name: json.dumps(each) if isinstance(each, list | dict) else each for name, each in own.items()}
+    return {key.removesuffix(".name"): value for key, value in found.items() if not key.endswith("._target_")}
 
 
 def atomically(path: Path, write: Callable[[str], object]) -> None:

@@ -52,9 +52,9 @@ def track(jobs: Sequence[T], what: str) -> Iterable[T]:
 
 
 def set_aside(paths: Sequence[Path]) -> None:
-    """Name the shards that cannot be trusted."""
+    """Name the shards that cannot be trusted, or whose code is no longer what it was."""
     for path in paths:
-        say(f"set aside, unreadable, incomplete or of another version: {path}")
+        say(f"set aside, unreadable, incomplete, or of another version of the code: {path}")
 
 
 def first(titles: Sequence[str], most: int) -> str:

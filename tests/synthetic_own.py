@@ -76,12 +76,21 @@ def write(
     died["run_id"] = [f"{task}, failed, {place}" for place in failed]
     described = pd.concat([each for each in (ended, died) if len(each)], ignore_index=True)
     configs = [
-        {"surrogate": {"name": surrogate}, "regime": {"name": regime, **LAWS.get(regime, {})}, "epochs": EPOCHS}
+        {
+            "surrogate": {"name": surrogate},
+            "regime": {"name": regime, **LAWS.get(regime, {})},
+            "task": {"name": task},
+            "epochs": EPOCHS,
+        }
         | config
         for surrogate, regime in zip(described["surrogate"], described["regime"], strict=True)
     ]
     rows = np.where(described["status"] == "finished", EPOCHS + 1, 0)
-    described = described.assign(task=task, rows=rows, schema=SCHEMA_VERSION, **PROVENANCE)
+    described = described.assign(task=task, code="{}", rows=rows, schema=SCHEMA_VERSION, **PROVENANCE)
+    records, described = (
+        each.assign(task=task, label=each["surrogate"] + " / " + each["regime"] + f" / {task}")
+        for each in (records, described)
+    )
     store.prepare(path)
-    store.write(path, records.assign(task=task), described.assign(config=[json.dumps(each) for each in configs]))
+    store.write(path, records, described.assign(config=[json.dumps(each) for each in configs]))
     return path

@@ -254,7 +254,7 @@ def test_every_option_and_experiment_is_in_the_tables_of_running():
 def test_every_column_is_in_the_tables_of_records():
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/records.md").read_text(), flags=re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    labels = ["run_id", "surrogate", "regime", "task", "lam0", "seed", "epoch"]
+    labels = ["run_id", "label", "surrogate", "regime", "task", "lam0", "seed", "epoch"]
     assert sorted(named) == sorted([*labels, *COLUMNS]), "each once, and nothing else"
 
 

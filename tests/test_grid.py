@@ -156,22 +156,43 @@ def test_a_run_that_failed_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "key"),
+    ("override", "other"),
     [
-        ("optimizer.lr=0.01", "optimizer"),
-        ("batch_size=32", "batch_size"),
-        ("regime.kappa=2", "regime thermostat"),
-        ("surrogate.eps=0.5", "surrogate logdet"),
+        ("optimizer.lr=0.01", "gaussian_mixture, epochs=6, optimizer=sgd(lr=0.01)"),
+        ("batch_size=32", "gaussian_mixture, epochs=6, batch_size=32"),
     ],
 )
-def test_runs_of_another_configuration_in_the_same_store_are_refused_by_the_key_they_differ_in(tmp_path, override, key):
+def test_runs_that_differ_in_what_all_share_are_grids_of_their_own(tmp_path, override, other):
     arm = (("logdet", "thermostat"),)
     put(tmp_path, arm, (0.0,), (0,))
-    put(tmp_path, arm, (0.0,), (1,), overrides=[override])
-    said = refusal(tmp_path)
-    assert f"runs of one configuration, but {key} is both " in said
-    assert str(tmp_path) in said
-    assert len(said.splitlines()) == 1
+    put(tmp_path, arm, (0.0,), (1, 2), overrides=[override])
+    grids = grid.load(tmp_path)
+    assert {name: runs.sizes["seed"] for name, runs in grids.items()} == {"gaussian_mixture, epochs=6": 1, other: 2}
+
+
+@pytest.mark.parametrize(
+    ("override", "axis", "labels"),
+    [
+        ("regime.kappa=2", "regime", ["thermostat", "thermostat(kappa=2)"]),
+        ("surrogate.eps=0.5", "surrogate", ["logdet", "logdet(eps=0.5)"]),
+    ],
+)
+def test_options_of_a_surrogate_or_a_law_are_places_of_their_own(tmp_path, override, axis, labels):
+    """The same lam and seed twice: nothing is averaged, and nothing is refused."""
+    arm = (("logdet", "thermostat"),)
+    put(tmp_path, arm, (0.0,), (0,))
+    put(tmp_path, arm, (0.0,), (0,), overrides=[override])
+    runs = grid.only(grid.load(tmp_path), None)
+    assert runs[axis].to_numpy().tolist() == labels
+    assert runs.attrs["missing"] == []
+    assert [runs.attrs["config"][f"{axis} {label}"]["name"] for label in labels] == [labels[0]] * 2
+
+
+def test_a_part_whose_options_all_runs_share_goes_by_its_name(tmp_path):
+    put(tmp_path, (("logdet", "thermostat"),), (0.0,), (0,), overrides=["regime.kappa=2"])
+    runs = grid.only(grid.load(tmp_path), "gaussian_mixture")
+    assert runs["regime"].to_numpy().tolist() == ["thermostat"]
+    assert runs.attrs["config"]["regime thermostat"]["kappa"] == 2
 
 
 def test_an_option_of_one_law_may_differ_from_the_same_of_another(tmp_path):

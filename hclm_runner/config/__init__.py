@@ -1,7 +1,11 @@
-"""The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it, `words` refuses it."""
+"""The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it.
+
+`labels` says what it is called, `words` why it is refused.
+"""
 
 from hclm_runner.config.choices import Choice
-from hclm_runner.config.resolve import CONF, configure, explain, resolve
+from hclm_runner.config.labels import CONF
+from hclm_runner.config.resolve import configure, explain, one_option_each, resolve, without_hydra
 from hclm_runner.config.schema import EXECUTION, SCHEMA_VERSION, RunConfig
 from hclm_runner.refusal import ConfigError
 
@@ -14,5 +18,7 @@ __all__ = [
     "RunConfig",
     "configure",
     "explain",
+    "one_option_each",
     "resolve",
+    "without_hydra",
 ]

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import pkgutil
-import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, create_model
 
 from hclm_runner import parts
+from hclm_runner.config import labels
 from hclm_runner.config.words import refusal, suggest
 from hclm_runner.refusal import ConfigError, one_line
 
@@ -36,7 +36,7 @@ class Choice:
 
     group: str
     name: str
-    """The label in the records."""
+    """What it is called, where its options do not matter."""
     target: str
     """The registered name of one of our parts, or the dotted path of a user's own."""
     options: Mapping[str, Any]
@@ -55,6 +55,16 @@ class Choice:
     def identity(self) -> dict[str, Any]:
         """Return what of it determines a result: the code, and the options that it is called with; no label."""
         return {"code": self.code, "options": dict(self.options)}
+
+    def label(self, sigma: float) -> str:
+        """Return what it is called in the records of a run of this sigma: its name and the options that differ."""
+        function = self.load()
+        if parts.part_of(function):
+            defaults = labels.shipped_options(self.group, self.name, sigma)
+        else:
+            fields = _options_schema(function, self.group, self.target).model_fields
+            defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
+        return labels.label(self.name, self.options, defaults)
 
     def check_unchanged(self) -> None:
         """Refuse code that is no longer what it was when the choice was made.
@@ -86,9 +96,7 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
         raise refusal(error, schema, prefix=f"{group}.") from None
     options = {key: getattr(parsed, key) for key in schema.model_fields}
     _check_options(function, group, target, options)
-    name = re.split("[.:]", target)[-1] if value.get("name") is None else value["name"]
-    if not isinstance(name, str):
-        raise ConfigError(f"{group}.name", name, "text")
+    name = labels.name_of(group, target, value.get("name"))
     return Choice(group, name, target, options, _code(function, target))
 
 

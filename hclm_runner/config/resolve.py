@@ -3,20 +3,17 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from hclm_runner.config import words
+from hclm_runner.config.labels import CONF
 from hclm_runner.config.schema import RunConfig
+from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
-
-_PACKAGE = Path(__file__).parents[1]
-CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-"""The configuration folder: inside the package in a wheel, beside it in a checkout."""
 
 
 def resolve(cfg: DictConfig) -> RunConfig:
@@ -56,10 +53,34 @@ def configure(overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError("overrides", repr(overrides), 'a list of overrides, as in ["lam=0.3"]')
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", overrides=list(overrides))
+            cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain(error) from error
-    return resolve(cfg)
+    return resolve(without_hydra(cfg))
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Return a configuration as Hydra composes it less its `hydra` node.
+
+    Raises:
+        ConfigError: If a group was given a list of options, which Hydra merges into something that has no name.
+    """
+    one_option_each(cfg, cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def one_option_each(cfg: DictConfig, choices: Mapping[str, object]) -> None:
+    """Refuse a group that has more options than one: Hydra leaves such a group out of its record of choices.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for group in ROOMS:
+        if (CONF / group).is_dir() and isinstance(cfg.get(group), DictConfig) and group not in choices:
+            wanted = f"one option, got a list; a grid of them is -m {group}=a,b"
+            raise ConfigError(group, None, wanted)
 
 
 def explain(error: Exception) -> ConfigError:

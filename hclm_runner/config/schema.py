@@ -2,19 +2,28 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from hclm_runner.config import labels
 from hclm_runner.config.choices import STRICT, Choice, Group
 from hclm_runner.parts import ROOMS
 from hclm_runner.ranges import Count, NonNegative, Positive, Whole
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
 EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
+
+
+def _usual(value: object) -> str:
+    """Return a default of conf/config.yaml as a label has it: a group's is the name of its option, or of its part."""
+    if isinstance(value, dict):
+        return str(value["_target_"])
+    return value if isinstance(value, str) else labels.text(value)
 
 
 def _text(value: object) -> object:
@@ -70,8 +79,33 @@ class RunConfig(BaseModel):
     @property
     def title(self) -> str:
         """What a person would call the run."""
-        names = f"{self.surrogate.name} / {self.regime.name} / {self.task.name}"
-        return f"{names}, lam0 {self.lam:g}, seed {self.seed}"
+        return f"{self.label}, lam0 {self.lam:g}, seed {self.seed}"
+
+    @property
+    def label(self) -> str:
+        """What is compared over lam and seeds: surrogate / law / the rest; it differs whenever any of that does."""
+        return f"{self.label_of('surrogate')} / {self.label_of('regime')} / {self.context}"
+
+    @property
+    def context(self) -> str:
+        """What the run shares with those that it is compared with: its task, and each other key that has no default."""
+        usual = labels.defaults()
+        rest = {
+            key: self.label_of(key) if key in ROOMS else labels.text(getattr(self, key))
+            for key in self._used()
+            if key not in ("lam", "seed", "surrogate", "regime", "task")
+        }
+        differ = [f"{key}={value}" for key, value in rest.items() if value != _usual(usual[key])]
+        return ", ".join([self.label_of("task"), *differ])
+
+    def code(self) -> dict[str, Sequence[str | int]]:
+        """Return group -> which code its part is, of the groups in use."""
+        return {key: getattr(self, key).code for key in self._used() if key in ROOMS}
+
+    def label_of(self, group: str) -> str:
+        """Return what the part of a group is called in the records."""
+        choice: Choice = getattr(self, group)
+        return choice.label(self.sigma)
 
     @property
     def run_id(self) -> str:
@@ -81,14 +115,18 @@ class RunConfig(BaseModel):
         (`Choice.identity`: no label and no place in the code), and the schema version. Equal configurations have equal
         ids, in any order of keys, in any store, on any machine.
         """
+        used = {key: getattr(self, key) for key in self._used()}
+        config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
+        text = json.dumps(config | {"schema": SCHEMA_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _used(self) -> list[str]:
+        """Return the keys on which the run's rows depend."""
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
-        used = {key: getattr(self, key) for key in type(self).model_fields if key not in {*EXECUTION, *unused}}
-        config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
-        text = json.dumps(config | {"schema": SCHEMA_VERSION}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return [key for key in type(self).model_fields if key not in {*EXECUTION, *unused}]
 
     @property
     def shape_key(self) -> str:

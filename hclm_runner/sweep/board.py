@@ -24,6 +24,8 @@ class Result:
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> titles of the runs."""
+    warned: dict[str, list[str]] = field(default_factory=dict)
+    """Warning -> titles of the runs."""
     stopped: str | None = None
     """Why it ended before all was tried; None if it did not."""
     interrupted: bool = False
@@ -122,6 +124,8 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
             _some(reason, titles)
     for reason, titles in failed.items():
         _some(reason, titles)
+    for warning, titles in result.warned.items():
+        say(f"warning: {warning}: {first(titles, 5)}")
     if result.stopped:
         say(f"error: {result.stopped}")
     if result.finished:

@@ -14,7 +14,9 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
+
+from hclm_runner.config import without_hydra
 
 try:  # private, and moved in the release candidates of Hydra 1.4: without it every job takes Hydra's own path
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -40,6 +42,7 @@ class Composer:
 
         Raises:
             HydraException: As Hydra's own composition.
+            ConfigError: As `without_hydra`.
         """
         parsed = [self._parse(text) for text in overrides]
         groups = tuple(text for text, override in zip(overrides, parsed, strict=True) if self._chooses(override))
@@ -47,7 +50,7 @@ class Composer:
         whole = set_values is None or any(override.key_or_group.partition(".")[0] == "hydra" for override in parsed)
         base = None if whole else self._base(groups)
         if base is None or set_values is None:
-            return _without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
+            return without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
         config: DictConfig = pickle.loads(base)  # several times faster than a deep copy
         set_values(values, config)
         return config
@@ -59,7 +62,7 @@ class Composer:
             RuntimeError: If a configuration differs.
         """
         for overrides in random.Random(0).sample(list(jobs), min(sample, len(jobs))):
-            stock = _without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
+            stock = without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
             if plain(self(overrides)) != plain(stock):
                 raise RuntimeError(
                     f"composed {plain(self(overrides))} for {overrides}, where Hydra composes {plain(stock)}"
@@ -71,7 +74,7 @@ class Composer:
     def _base(self, groups: tuple[str, ...]) -> bytes | None:
         """Return the pickled configuration of a choice of groups, None if it looks at the hydra node of its job."""
         if groups not in self._bases:
-            config = _without_hydra(self.loader.load_sweep_config(self.master, list(groups)))
+            config = without_hydra(self.loader.load_sweep_config(self.master, list(groups)))
             sees_hydra = "${hydra" in OmegaConf.to_yaml(config, resolve=False)
             self._bases[groups] = None if sees_hydra else pickle.dumps(config)
         return self._bases[groups]
@@ -80,9 +83,3 @@ class Composer:
 def plain(config: DictConfig) -> Any:
     """Return a configuration as plain data, its interpolations as they are written."""
     return OmegaConf.to_container(config, resolve=False)
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    with open_dict(config):
-        del config["hydra"]
-    return config

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -73,7 +74,7 @@ def execute(configs: Sequence[RunConfig]) -> int:
         board.dry_run(plan, folder)
         return 0
     with store.locked(folder, terminal.say) as aside:
-        terminal.set_aside(aside)
+        terminal.set_aside([*aside, *store.claim(folder, configs)])
         plan = make_plan(unique, store.index(folder), configs[0])
         board.announce(plan, folder)
         result = Result()
@@ -174,6 +175,9 @@ class _Supervisor:
         described = describe(records, self.plan.device, seconds)
         store.write(self.folder, frame, described)
         self.result.finished += int((described["status"] == "finished").sum())
+        for warning, run in zip(described["warnings"], records.runs, strict=True):
+            if pd.notna(warning):
+                self.result.warned.setdefault(warning, []).append(run.title)
         self.result.diverged += [run.title for run, at in zip(records.runs, records.diverged, strict=True) if at >= 0]
 
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:

@@ -173,13 +173,14 @@ def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:
 
 
 def _axes(configs: list[RunConfig]) -> dict[str, list[str]]:
-    """Return key -> values of what varies: of a group its name, or its options where the name is one for all."""
+    """Return key -> values of what varies: of a group its label, or its options where the name is one for all."""
     keys = [key for key in RunConfig.model_fields if key not in ROOMS]
     columns = {key: [str(getattr(config, key)) for config in configs] for key in keys}
     for group in ROOMS:
         chosen = [getattr(config, group) for config in configs]
-        columns[group] = [choice.name for choice in chosen]
-        if len(set(columns[group])) == 1:
+        columns[group] = [config.label_of(group) for config in configs]
+        if len({choice.name for choice in chosen}) == 1:
+            del columns[group]
             columns |= {
                 f"{group}.{name}": [str(choice.options.get(name)) for choice in chosen] for name in chosen[0].options
             }

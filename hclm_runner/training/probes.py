@@ -5,16 +5,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.config import Choice
+from hclm_runner.config import Choice, RunConfig
+from hclm_runner.parts import part_of
 from hclm_runner.physics import premises
 from hclm_runner.refusal import ConfigError, one_line
 from hclm_runner.regimes import Seen, State
+from hclm_runner.tasks import Task
 from hclm_runner.training.batch import build, log_classes, varying
-from hclm_runner.training.problem import Numbers, Problem, flatten
+from hclm_runner.training.problem import Numbers, Problem, draw_task, flatten
 
 
 def check(problem: Problem, x: Tensor, y: Tensor) -> int:
@@ -60,6 +63,21 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
     if problem.config.premises or problem.config.metric_force:
         _check_second_derivatives(problem, theta, x[None], y[None], numbers)
     return Z.shape[1]
+
+
+def check_drawn(run: RunConfig, task: Task) -> None:
+    """Refuse a task of a user's own that draws other data when it is asked again with the same seed.
+
+    Raises:
+        ConfigError: If it does: one run id would stand for several results.
+    """
+    if part_of(run.task.load()):
+        return
+    again = draw_task(run).splits()
+    for split, arrays in task.splits().items():
+        if not all(np.array_equal(*pair) for pair in zip(arrays, again[split], strict=True)):
+            wanted = "the same data for the same rng, its only source of chance"
+            raise ConfigError("task._target_", run.task.target, f"{wanted}, got another {split} split the second time")
 
 
 def _check_second_derivatives(problem: Problem, theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> None:

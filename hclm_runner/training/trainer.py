@@ -72,6 +72,7 @@ def train(
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
     tasks = once_a_seed(runs, "task", draw_task)
+    probes.check_drawn(runs[0], tasks[0])
     models = once_a_seed(runs, "model", lambda run: build_model(run, tasks[0]))
     data = stack(tasks, dtype, device)
     n, B = data["x_train"].shape[1], config.batch_size

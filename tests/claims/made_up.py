@@ -122,7 +122,8 @@ class Runs:
             )
             for s, r in zip(runs["surrogate"], runs["regime"], strict=True)
         ]
-        runs = runs.assign(status="finished", rows=EPOCHS, schema=SCHEMA_VERSION)
+        runs["label"] = runs["surrogate"] + " / " + runs["regime"] + " / made_up"
+        runs = runs.assign(code="{}", status="finished", rows=EPOCHS, schema=SCHEMA_VERSION)
         store.prepare(folder)
         store.write(folder, frame, runs)
         return folder

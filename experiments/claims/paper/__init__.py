@@ -28,15 +28,10 @@ def read(runs: xr.Dataset, source: str) -> Data:
     """Return what the paper's claims read of a grid: its surrogates and regimes, at every lam and seed they have.
 
     Raises:
-        ConfigError: If the grid lacks a surrogate, a regime or a run; if one of them only has the name of the paper's;
-            if it has no lam = 0, or fewer than two lam above it; or if the set point was given in nats, which leaves
-            nothing to read log K from.
+        ConfigError: If the grid lacks a surrogate, a regime or a run; if it has no lam = 0, or fewer than two lam above
+            it; or if the set point was given in nats, which leaves nothing to read log K from.
     """
     runs = grid.complete(grid.require(runs, source, surrogate=grid.SURROGATES, regime=grid.REGIMES))
-    for group, names in (("surrogate", grid.SURROGATES), ("regime", grid.REGIMES)):
-        for name in names:
-            if (target := runs.attrs["config"][f"{group} {name}"].get("_target_")) != name:
-                raise ConfigError(f"{group}._target_", target, f"{name}, the paper's, for the runs called {name}")
     lams = runs["lam0"].to_numpy()
     if (setpoint := runs.attrs["config"]["regime thermostat"]["setpoint"]) is not None:
         raise ConfigError("regime.setpoint", setpoint, "null in all runs: log K is read from the set point")
