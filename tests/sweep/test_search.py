@@ -2,8 +2,11 @@
 
 import itertools
 import math
+import os
 import re
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import MissingConfigException
 from hydra.plugins.sweeper import Sweeper
-from sweeps import SMALL
+from sweeps import SMALL, spawn
 
 from hclm_runner import final, load, store
 from hclm_runner.config import explain
@@ -125,6 +128,7 @@ def test_a_job_that_is_refused_ends_the_search(ask):
     done, jobs = ask("objective=feedback_loss", "lam=0,-1")
     assert done.code == 2
     assert jobs == []
+    assert done.err.count("error: ") == 1
     assert "error: lam=-1: expected a finite number >= 0 (1 job, the first: objective=feedback_loss lam=-1 " in done.err
 
 
@@ -153,6 +157,20 @@ def test_optuna_finds_lam_by_the_feedback_loss_a_batch_a_round_and_finds_it_agai
     assert again.code == 0, again.err
     assert "to train" not in again.err
     assert re.search(r"Best value: [\d.]+", again.out)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_search_not_the_round_alone(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra optuna is not installed")
+    (tmp_path / "mine.py").write_text("import pathlib\ndef note(row):\n    pathlib.Path('trains').touch()\n")
+    driver = spawn(tmp_path, *OPTUNA, "objective=feedback_loss", LAM, "epochs=100000", "callbacks=[mine.note]")
+    while driver.poll() is None and not (tmp_path / "trains").exists():
+        time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130, err
+    assert err.count("runs to train") == 1, "the first round's"
+    assert "Traceback" not in err
 
 
 def test_where_optuna_is_not_installed_the_line_says_how_to_get_it():
