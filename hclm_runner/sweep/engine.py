@@ -152,7 +152,7 @@ class _Supervisor:
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "epoch":
             self.progress.advance(len(runs) / (runs[0].epochs + 1))
-            if content:
+            if content and not self.stop():  # a slow callback must not hold up Ctrl-C
                 self.follow(runs, *content)
             return
         del self.active[connection]
