@@ -22,9 +22,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hclm_runner import objective
 from hclm_runner.config import CONF, explain, resolve
 from hclm_runner.config.compose import one_option_each
-from hclm_runner.refusal import ERRORS, ConfigError, one_line, place
+from hclm_runner.refusal import ERRORS, ConfigError, NoResultError, one_line, place
 
 
 def main() -> None:
@@ -55,20 +56,11 @@ def _run(words: list[str]) -> int:
     asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def task(cfg: DictConfig) -> int:
+    def task(cfg: DictConfig) -> float:
         codes.append(1)
         sys.orig_argv = command  # which the runs record; a process of hydra/launcher=joblib has one of its own
-        try:
-            _refuse_a_grid(HydraConfig.get(), words)
-            one_option_each(cfg, HydraConfig.get().runtime.choices)
-            config = resolve(cfg)
-            # Here, because torch takes seconds to import, and --help and completion need none of it.
-            from hclm_runner.runner import run
-
-            codes[-1] = run(config)
-        except ERRORS as error:
-            codes[-1] = _say(*_outcome(error, asked_for_traceback))
-        return codes[-1]
+        codes[-1], value = _job(cfg, words, asked_for_traceback)
+        return value
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # have Hydra raise: it would print several lines of its own and exit
     sys.argv[1:] = words
@@ -76,6 +68,8 @@ def _run(words: list[str]) -> int:
         task()
     except ConfigError as error:  # before there is a job, or of a multirun as a whole
         codes.append(_say(*_outcome(error, asked_for_traceback)))
+    except NoResultError as error:
+        codes.append(_say(1, str(error)))
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if codes or asked_for_traceback:
             raise
@@ -166,6 +160,27 @@ def _outcome(error: BaseException, asked_for_traceback: bool) -> tuple[int, str]
     if not known or (asked_for_traceback and (error.__cause__ or not refused)):
         raise error
     return (2, str(error)) if refused else (1, one_line(error) if place(error) else str(error))
+
+
+def _job(cfg: DictConfig, words: Sequence[str], asked_for_traceback: bool) -> tuple[int, float]:
+    """Run one job; return its exit code, and what its sweeper gets: that too, or the objective that it searches by."""
+    searches = objective.searches(HydraConfig.get())
+    try:
+        _refuse_a_grid(HydraConfig.get(), words)
+        one_option_each(cfg, HydraConfig.get().runtime.choices)
+        config = resolve(cfg)
+        if searches:
+            objective.check(config)
+        # Here, because torch takes seconds to import, and --help and completion need none of it.
+        from hclm_runner.runner import run
+
+        code = run(config)
+        return code, objective.value(config) if searches else code
+    except ERRORS as error:
+        if searches:
+            raise  # the sweeper knows how many failures are too many
+        code = _say(*_outcome(error, asked_for_traceback))
+    return code, code
 
 
 def _say(code: int, message: str) -> int:

@@ -39,6 +39,10 @@ class ConfigError(ValueError):
         return type(self), (self.key, self.value, self.expected)
 
 
+class NoResultError(RuntimeError):
+    """A run has no result where one is needed: it failed, or it was refused while it trained."""
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's message on one line, headed by its type.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from hclm_runner import picture, store, terminal
+from hclm_runner import callbacks, picture, store, terminal
+from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
@@ -27,7 +28,7 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigError: If the configuration asks for what this machine or this task does not have.
     """
-    folder = store.OUTPUTS / config.name
+    folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
         board.dry_run(make_plan({config.run_id: config}, store.index(folder), config), folder)
         return 0
@@ -38,7 +39,7 @@ def run(config: RunConfig) -> int:
             terminal.set_aside([*aside, *store.claim(folder, [config])])
             code = _reuse(config, folder)  # another command may have trained it while this one waited
             if code is None:
-                code = _train(config, folder, device)
+                code = _train(config, folder, device, follow)
     return code
 
 
@@ -55,14 +56,19 @@ def _reuse(config: RunConfig, folder: Path) -> int | None:
     return 0 if status == "finished" else 1
 
 
-def _train(config: RunConfig, folder: Path, device: str) -> int:
+def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> int:
     """Train the run, write it to the store, which is locked, show it, and return the exit code."""
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:
+
+        def progress(epoch: int, measured: terminal.Row) -> None:
+            show(epoch, measured)
+            follow([config], epoch, measured)
+
         seconds = size_of(config).seconds if config.compile == "auto" else 0.0
         try:
-            trained = train([config], device=device, compile=compiles(config, seconds), progress=show)
+            trained = train([config], device=device, compile=compiles(config, seconds), progress=progress)
         except ERRORS as error:
             refused = isinstance(error, ConfigError)
             if not refused or error.__cause__:  # an error in the code of a part, whose traceback is worth keeping

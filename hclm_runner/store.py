@@ -232,13 +232,13 @@ def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     records, runs = pd.read_parquet(folder / "records"), pd.read_parquet(folder / "runs")
     if "config" not in runs:
         return records, runs
-    settings = pd.DataFrame([_settings(json.loads(text)) for text in runs["config"]], index=runs.index)
-    varying = settings[[key for key in settings if key not in runs and len(settings[key].dropna().unique()) > 1]]
+    varied = pd.DataFrame([settings(json.loads(text)) for text in runs["config"]], index=runs.index)
+    varying = varied[[key for key in varied if key not in runs and len(varied[key].dropna().unique()) > 1]]
     runs = runs.join(varying)
     return records.merge(runs[["run_id", *varying]], on="run_id", how="left", validate="many_to_one"), runs
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's settings, key -> value: of a group its name, and each option; a list as JSON."""
     found: dict[str, Any] = {}
     for key, value in config.items():

@@ -15,7 +15,7 @@ from hclm_runner.ranges import Count, NonNegative, Positive, Whole
 SCHEMA_VERSION = 6
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
-EXECUTION = ("device", "compile", "name", "force", "sweep")
+EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
 
@@ -68,6 +68,8 @@ class RunConfig(BaseModel):
     compile: Literal["auto"] | bool
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
     force: bool
+    callbacks: list[str]
+    objective: Literal["feedback_loss"] | None
     sweep: SweepOptions
 
     @property

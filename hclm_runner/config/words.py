@@ -151,6 +151,7 @@ def _option(error: Exception, message: str, overrides: Sequence[str]) -> ConfigE
             wanted = "part:// in hydra.searchpath, as a dotted path needs; --config-dir adds a folder and keeps it"
             return ConfigError(group, choice, wanted)
         own = ", or the dotted path of your own" if group in ROOMS else ""
+        own += "; optuna comes with pip install 'hclm-runner[optuna]'" if choice == "optuna" else ""
         return ConfigError(group, choice, f"one of {', '.join(sorted(options))}{suggest(choice, options)}{own}")
     if "Config group override must be" not in message:
         return None

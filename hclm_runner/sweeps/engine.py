@@ -20,7 +20,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner import store, terminal
+from hclm_runner import callbacks, store, terminal
+from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.config.compose import Composer
 from hclm_runner.parts import ROOMS
@@ -40,10 +41,10 @@ ENVIRONMENT = {
 """Of the processes that train."""
 
 
-def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
-    """Compose the jobs of a multirun, train what their store lacks, and return the exit code.
+def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[RunConfig]]:
+    """Compose the jobs of a multirun and train what their store lacks; return the exit code, and the runs.
 
-    A job that cannot be composed is named at the end, with the runs of the first store; the others run.
+    A job that cannot be composed is named at the end, with the runs of the first store, and is none of the runs.
     """
     if not OmegaConf.select(composer.master, "sweep.dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
@@ -63,7 +64,7 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> int:
         codes.append(execute([config for config in configs if config.name == name], None if codes else refused))
     if not codes:
         board.refusals(refused)
-    return max(codes, default=board.REFUSED)
+    return max(codes, default=board.REFUSED), configs
 
 
 def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | None = None) -> int:
@@ -75,6 +76,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     """
     refused = dict(refused or {})
     folder, options = store.OUTPUTS / configs[0].name, configs[0].sweep
+    follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
         plan = make_plan(unique, store.index(folder), configs[0])
@@ -92,7 +94,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
                 progress.advance(result.without_result)  # those that are refused already
                 try:
-                    _Supervisor(plan, folder, progress, result, stop).run()
+                    _Supervisor(plan, folder, progress, follow, result, stop).run()
                 except _StartError as error:
                     result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
@@ -112,9 +114,16 @@ class _Supervisor:
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, progress: board.SweepProgress, result: Result, stop: Callable[[], bool]
+        self,
+        plan: Plan,
+        folder: Path,
+        progress: board.SweepProgress,
+        follow: Callbacks,
+        result: Result,
+        stop: Callable[[], bool],
     ) -> None:
-        self.plan, self.folder, self.progress, self.result, self.stop = plan, folder, progress, result, stop
+        self.plan, self.folder, self.result, self.stop = plan, folder, result, stop
+        self.progress, self.follow = progress, follow
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
 
@@ -156,6 +165,8 @@ class _Supervisor:
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "epoch":
             self.progress.advance(len(runs) / (runs[0].epochs + 1))
+            if content and not self.stop():  # a slow callback must not hold up Ctrl-C
+                self.follow(runs, *content)
             return
         del self.active[connection]
         connection.close()
@@ -201,7 +212,12 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
     try:
         for choice in (getattr(runs[0], group) for group in ROOMS):
             choice.check_unchanged()
-        trained = train(runs, device=device, compile=compile, progress=lambda *_: connection.send(("epoch",)))
+        followed = bool(runs[0].callbacks)  # which the parent calls: in one process, and never two at once
+
+        def progress(*row: Any) -> None:
+            connection.send(("epoch", *(row if followed else ())))
+
+        trained = train(runs, device=device, compile=compile, progress=progress)
         connection.send(("done", trained.columns, trained.diverged, trained.causes))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on

@@ -3,8 +3,10 @@
 This file is found as any Hydra plugin is: by standing in the namespace package hydra_plugins.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from hclm_runner.refusal import ConfigError
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # which Optuna imports: it lists its plugins in our log
 
 
 class FusedSweeper(BasicSweeper):
@@ -97,10 +101,20 @@ class FusedLauncher(BasicLauncher):
     """Trains all jobs of a batch in a few fused bundles; one after the other where Hydra must do something for each."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Compose, train what the store lacks, and return one result a job; its value is the exit code."""
+        """Compose, train what the store lacks, and return one result a job.
+
+        Its value is the exit code of them all; to a sweeper that searches, the job's own objective.
+
+        Raises:
+            ConfigError: If a sweeper searches and the jobs say for what not.
+            SystemExit: If they were interrupted, or if one of a search was refused.
+        """
         assert self.config is not None
         assert self.hydra_context is not None
+        from hclm_runner import objective
+        from hclm_runner.config import resolve
         from hclm_runner.config.compose import Composer
+        from hclm_runner.sweeps.board import INTERRUPTED
         from hclm_runner.sweeps.engine import sweep
         from hclm_runner.terminal import say
 
@@ -113,8 +127,18 @@ class FusedLauncher(BasicLauncher):
             for number, overrides in enumerate(job_overrides, initial_job_idx):
                 self._write_job_dir(number, list(overrides))
         composer = Composer(self.hydra_context.config_loader, self.config)
-        code = sweep(composer, [list(overrides) for overrides in job_overrides])
-        return [self._result(overrides, code) for overrides in job_overrides]
+        searches = objective.searches(self.config.hydra)
+        if searches:
+            objective.check(resolve(composer(job_overrides[0])))
+        code, runs = sweep(composer, [list(overrides) for overrides in job_overrides])
+        if code == INTERRUPTED or (searches and len(runs) < len(job_overrides)):
+            raise SystemExit(code)  # or the sweeper would go on
+        if not searches:
+            return [self._result(overrides, lambda: code) for overrides in job_overrides]
+        return [
+            self._result(overrides, partial(objective.value, run))
+            for overrides, run in zip(job_overrides, runs, strict=True)
+        ]
 
     def _write_job_dir(self, number: int, overrides: list[str]) -> None:
         """Have Hydra itself write what it would write of a job, by running one that does nothing."""
@@ -132,9 +156,14 @@ class FusedLauncher(BasicLauncher):
             job_subdir_key="hydra.sweep.subdir",
         )
 
-    def _result(self, overrides: Sequence[str], code: int) -> JobReturn:
-        result = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()), status=JobStatus.COMPLETED)
-        result.return_value = code
+    def _result(self, overrides: Sequence[str], value: Callable[[], float]) -> JobReturn:
+        from hclm_runner.refusal import NoResultError
+
+        result = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
+        try:
+            result.return_value, result.status = value(), JobStatus.COMPLETED
+        except NoResultError as error:  # raised again when the sweeper asks for the value
+            result.return_value, result.status = error, JobStatus.FAILED
         return result
 
 

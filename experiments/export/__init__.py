@@ -1,0 +1,1 @@
+"""Runs of a store for other tools: `series` chooses them, `trackers` writes them, `command` is the command line."""
