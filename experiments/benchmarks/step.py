@@ -6,8 +6,8 @@ In microseconds of a core for a run and an epoch: CPU time on one thread, with m
 sweep. The runs are of the reference task with the log-det surrogate, float32, eight to a seed. Training is the steps of
 an epoch with their minibatches; measurement is what is measured at its end, with the two gradients. Control and records
 are in neither: they are tens of operations on [R]. All are timed in turn within each round of one process, so that a
-slow spell of the machine meets all of them. A time is the least over rounds; a ratio is taken within a round, and is the
-median over rounds.
+slow spell of the machine meets all of them. A time is the least over rounds, a ratio the median of those within a
+round.
 
 What `metric_force` and `premises` ask for is timed by whole calls of `train`, with and without, that measure at epochs
 0 and 20: the metric force takes more iterations the further training is.
