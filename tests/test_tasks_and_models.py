@@ -117,8 +117,7 @@ def test_tanh_without_a_gradient_is_as_exact_as_it_says_wherever_an_entry_stands
     x = torch.cat([torch.linspace(-9, 9, 2001), torch.logspace(-20, 3, 500), torch.tensor([0.0, torch.inf])]).to(dtype)
     with torch.no_grad():
         fast = Tanh()(x.clone())
-        for start, stop in ((0, 1), (1, 34), (7, 2000), (13, 77)):
-            assert torch.equal(Tanh()(x[start:stop].clone()), fast[start:stop])
+        assert torch.equal(torch.cat([Tanh()(entry.clone()) for entry in x.split(1)]), fast), "each alone"
     assert (fast.double() - x.double().tanh()).abs().max() <= error
     assert fast[-1] == 1
     assert torch.equal(Tanh()(x), x.tanh()), "where a gradient may be taken, torch's own"

@@ -39,7 +39,7 @@ from hclm_runner.surrogates import logdet
 from hclm_runner.sweep.engine import ENVIRONMENT
 from hclm_runner.training.batch import Shared, distinct
 from hclm_runner.training.problem import Problem, draw_task, flatten
-from hclm_runner.training.trainer import OTHERS, gradients, train
+from hclm_runner.training.trainer import gradients, train
 
 BATCHES = (1, 8, 80, 240)
 PER_SEED = 8
@@ -61,10 +61,9 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
     runs = [*runs, *runs] if len(runs) == 1 else runs  # as `train` has it
     problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, "task")
     shared = Shared([draw_task(run) for run in drawn], [run.seed for run in drawn], of_task, torch.float32, "cpu")
-    audits = [partial(problem.audit, split) for split in OTHERS]
-    parts: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, *audits]
-    over_runs = [torch.compile(vmap(part), dynamic=False) if compile else vmap(part) for part in parts]
-    energy, update, measure, *looks = over_runs
+    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    parts = [vmap(part) for part in written]
+    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
     numbers = problem.numbers(runs, torch.float32, "cpu")
     lam = torch.full((len(runs),), 0.1)
     start = flatten(problem.model).repeat(len(runs), 1)
@@ -83,8 +82,7 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
         row = measure(theta, *shared.split("train"), numbers)
         gradients(theta, row["train_loss"], row["entropy"])
         with torch.no_grad():
-            for split, audit in zip(OTHERS, looks, strict=True):
-                audit(start, *shared.split(split))
+            audit(start, {name: shared.split(name) for name in ("feedback", "test")})
 
     return {"training": training, "measurement": measurement}
 
@@ -233,6 +231,8 @@ def main() -> None:
     """Do so in this process."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    # Else torch compiles for two batch sizes only, and runs the rest as it is written, saying so in a warning.
+    torch._dynamo.config.recompile_limit = 4 * len(BATCHES)  # noqa: SLF001 - it has no public name
     machine, console = describe_machine(), Console()
     results: list[dict[str, Any]] = [
         {"runs": runs, **summarise(rounds), "rounds": rounds}

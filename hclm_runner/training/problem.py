@@ -133,10 +133,12 @@ class Problem:
         row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
         return row | observables.geometry(Z.detach(), numbers["sigma"])
 
-    def audit(self, split: str, theta: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Return loss, accuracy and confidence on another split, without noise."""
-        parameters = self.parameters(theta)
-        return self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
+    def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return loss, accuracy and confidence on other splits (x, y), without noise."""
+        parameters, row = self.parameters(theta), dict[str, Tensor]()
+        for split, (x, y) in splits.items():
+            row |= self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
+        return row
 
     def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return G v, [p]: `metric_force=ggn` the Gauss-Newton matrix of the loss, `fisher` that of -log p(y | x).

@@ -39,9 +39,6 @@ VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", 
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
 point."""
 
-OTHERS = ("feedback", "test")
-"""The splits that are only looked at: no gradient is taken there."""
-
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
 
@@ -82,10 +79,9 @@ def train(
 
     problem = Problem(config, models[0], tasks[0])
     d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    audits = [partial(problem.audit, split) for split in OTHERS]
-    parts: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, *audits]
-    over_runs = [torch.compile(vmap(part), dynamic=False) if compile else vmap(part) for part in parts]
-    energy, update, measure, *looks = over_runs
+    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    parts = [vmap(part) for part in written]
+    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     numbers = problem.numbers(runs, dtype, device)
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
@@ -124,8 +120,7 @@ def train(
         gL, gS = gradients(theta, row["train_loss"], row["entropy"])
         theta = theta.detach()
         with torch.no_grad():
-            for split, audit in zip(OTHERS, looks, strict=True):
-                row |= audit(theta, *shared.split(split))
+            row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
         row = {name: value.detach().double() for name, value in row.items()}
 
         # --- control: the annotator reports, the law sets lam for the next epoch --------------------------------
