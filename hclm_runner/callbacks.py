@@ -71,4 +71,3 @@ def _load(path: str) -> Callback:
     if not callable(function):
         raise ConfigError("callbacks", path, f"a function of one row, got {type(function).__name__}")
     return function  # type: ignore[no-any-return]
-

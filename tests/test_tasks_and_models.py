@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hclm_runner.config import configure
+from hclm_runner.models.mlp import Tanh
 from hclm_runner.refusal import ConfigError
 from hclm_runner.streams import PURPOSES, stream
 from hclm_runner.tasks import Task
@@ -160,3 +161,15 @@ def test_the_mlp_is_the_reference_network():
     Z = torch.tanh(x @ W1.T + b1) @ W2.T + b2
     torch.testing.assert_close(model["encoder"](x), Z)
     torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ W3.T + b3)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-7), (torch.float64, 4e-16)])
+def test_tanh_without_a_gradient_is_as_exact_as_it_says_wherever_an_entry_stands(dtype, error):
+    x = torch.cat([torch.linspace(-9, 9, 2001), torch.logspace(-20, 3, 500), torch.tensor([0.0, torch.inf])]).to(dtype)
+    with torch.no_grad():
+        fast = Tanh()(x.clone())
+        assert torch.equal(torch.cat([Tanh()(entry.clone()) for entry in x.split(1)]), fast), "each alone"
+    assert (fast.double() - x.double().tanh()).abs().max() <= error
+    assert fast[-1] == 1
+    assert torch.equal(Tanh()(x), x.tanh()), "where a gradient may be taken, torch's own"

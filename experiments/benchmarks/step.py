@@ -1,10 +1,14 @@
-"""What a training step costs next to a plain PyTorch loop and its matrix products, and what is measured on request.
+"""What an epoch of a run costs, training and measurement apart, next to its matrix products alone and a plain loop.
 
     python -m experiments benchmark step
 
-All are timed in turn within each round of one process, so that a slow spell of the machine meets all of them, and a
-ratio is the median over rounds of the ratio within a round. The reference network (40-64-16-4, batch 64) and the
-log-det surrogate, float32, CPU. What is timed is the step (energy, gradient, update), not data, measurement or control.
+In microseconds of a core for a run and an epoch: CPU time on one thread, with memory kept as in the processes of a
+sweep. The runs are of the reference task with the log-det surrogate, float32, eight to a seed. Training is the steps of
+an epoch with their minibatches; measurement is what is measured at its end, with the two gradients. Control and records
+are in neither: they are tens of operations on [R]. All are timed in turn within each round of one process, so that a
+slow spell of the machine meets all of them. A time is the least over rounds, a ratio the median of those within a
+round.
+
 What `metric_force` and `premises` ask for is timed by whole calls of `train`, with and without, that measure at epochs
 0 and 20: the metric force takes more iterations the further training is.
 The numbers go to outputs/benchmark.json with the machine's description.
@@ -14,10 +18,12 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from operator import truediv
+from operator import add, truediv
 from pathlib import Path
 from typing import Any
 
@@ -28,124 +34,182 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.func import vmap
 
-from hclm_runner.config import configure
+from hclm_runner.config import RunConfig, configure
 from hclm_runner.surrogates import logdet
-from hclm_runner.training.batch import gradients
-from hclm_runner.training.problem import Problem, flatten
+from hclm_runner.sweeps.engine import ENVIRONMENT
+from hclm_runner.training.batch import Shared, distinct, gradients
+from hclm_runner.training.problem import Problem, draw_task, flatten
 from hclm_runner.training.trainer import train
 
 BATCHES = (1, 8, 80, 240)
+PER_SEED = 8
+"""Runs of one seed, as in the paper's sweep: its values of lam."""
 ROUNDS = 9
-BATCH, IN, HIDDEN, D, CLASSES = 64, 40, 64, 16, 4
-RATIOS = (("plain loop", "eager"), ("plain loop", "compiled"), ("eager", "products"), ("compiled", "products"))
 EPOCHS, RUNS = 20, 40
 ON_REQUEST = ("metric_force=ggn", "metric_force=fisher", "premises=true")
-Step = Callable[[], object]
+Work = Callable[[], object]
 
 
-def plain_loop(runs: int) -> Step:
-    """Return one step of the same runs as one would write it: a module and an optimiser each, one after the other."""
-    models = [build_model() for _ in range(runs)]
+def runs_of(number: int, *overrides: str) -> list[RunConfig]:
+    """Return runs of the reference task, a new seed every few."""
+    config = configure(["device=cpu", *overrides])
+    return [config.model_copy(update={"seed": i // PER_SEED}) for i in range(number)]
+
+
+def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
+    """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them."""
+    runs = [*runs, *runs] if len(runs) == 1 else runs  # as `train` has it
+    problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, "task")
+    shared = Shared([draw_task(run) for run in drawn], [run.seed for run in drawn], of_task, torch.float32, "cpu")
+    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    parts = [vmap(part) for part in written]
+    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    numbers = problem.numbers(runs, torch.float32, "cpu")
+    lam = torch.full((len(runs),), 0.1)
+    start = flatten(problem.model).repeat(len(runs), 1)
+    memory = vmap(problem.start)(start, numbers)
+    d, B = runs[0].model.options["representation"], runs[0].batch_size
+
+    def training() -> None:
+        theta, v = start, memory
+        for batch in shared.batches(1, B, d):
+            theta = theta.detach().requires_grad_()
+            (g,) = gradients(theta, energy(theta, *batch, lam, numbers))
+            theta, v = update(theta.detach(), g, v, numbers)
+
+    def measurement() -> None:
+        theta = start.detach().requires_grad_()
+        row = measure(theta, *shared.split("train"), numbers)
+        gradients(theta, row["train_loss"], row["entropy"])
+        with torch.no_grad():
+            audit(start, {name: shared.split(name) for name in ("feedback", "test")})
+
+    return {"training": training, "measurement": measurement}
+
+
+def matrix_products(runs: list[RunConfig]) -> dict[str, Work]:
+    """Return the matrix products of an epoch's training and measurement, as torch.bmm: the floor of this layout.
+
+    Without those of the surrogate and of the geometry of Z, which are small.
+    """
+    problem, B = Problem.of(runs[0]), runs[0].batch_size
+    weights = [torch.randn(len(runs), *shape) for _, shape, _ in problem.layout if len(shape) == 2]
+    widths = [weights[0].shape[2], *(W.shape[1] for W in weights)]
+
+    def activations(samples: int) -> list[Tensor]:
+        return [torch.randn(len(runs), samples, width) for width in widths]
+
+    splits = {name: activations(len(x)) for name, (x, _) in problem.task.splits().items()}
+    minibatch, steps = activations(B), len(problem.task.train[0]) // B
+
+    def training() -> None:
+        for _ in range(steps):
+            forward(minibatch, weights)
+            backward(minibatch, weights)
+
+    def measurement() -> None:
+        for a in splits.values():
+            forward(a, weights)
+        backward(splits["train"], weights)  # gL
+        backward(splits["train"], weights[:-1])  # gS, which the head does not reach
+
+    return {"training": training, "measurement": measurement}
+
+
+def forward(a: list[Tensor], weights: list[Tensor]) -> None:
+    """Multiply as a forward pass does; a holds the inputs of the layers, [R, samples, width], and the output."""
+    for x, W in zip(a, weights, strict=False):
+        torch.bmm(x, W.mT)
+
+
+def backward(a: list[Tensor], weights: list[Tensor]) -> None:
+    """Multiply as a backward pass does: to the weights of each layer, and to its inputs but for the first's."""
+    for i, W in enumerate(weights):
+        torch.bmm(a[i + 1].mT, a[i])
+        if i > 0:
+            torch.bmm(a[i + 1], W)
+
+
+def plain_loop(runs: list[RunConfig]) -> Work:
+    """Return the training of an epoch as one would write it: a module and an optimiser each, run after run."""
+    problem = Problem.of(runs[0])
+    x, y = torch.as_tensor(problem.task.train[0], dtype=torch.float32), torch.as_tensor(problem.task.train[1])
+    make = problem.config.model.load()
+    models: list[nn.ModuleDict] = [make(x.shape[1], problem.classes, **problem.config.model.options) for _ in runs]
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9) for model in models]
-    x, y, xi = torch.randn(runs, BATCH, IN), torch.randint(CLASSES, (runs, BATCH)), torch.randn(runs, BATCH, D)
 
-    def step() -> None:
-        for i, (model, optimizer) in enumerate(zip(models, optimizers, strict=True)):
-            Z = model["encoder"](x[i])
-            loss = nn.functional.cross_entropy(model["head"](Z + xi[i]), y[i]) + 0.1 * logdet(Z, eps=1.0)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
+    def training() -> None:
+        for model, optimizer in zip(models, optimizers, strict=True):
+            for k in torch.split(torch.randperm(len(x)), problem.config.batch_size):
+                Z = model["encoder"](x[k])
+                output = model["head"](Z + torch.randn_like(Z))
+                loss = nn.functional.cross_entropy(output, y[k]) + 0.1 * logdet(Z, eps=1.0)
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
 
-    return step
-
-
-def build_model() -> nn.ModuleDict:
-    """Return the reference network."""
-    config = configure()
-    model: nn.ModuleDict = config.model.load()(IN, CLASSES, **config.model.options)
-    return model
+    return training
 
 
-def this_trainer(runs: int, compile: bool) -> Step:
-    """Return one step of `hclm_runner.training.trainer.train` for as many runs."""
-    config = configure()
-    problem = Problem.of(config)
-    parts: list[Callable[..., Any]] = [vmap(problem.energy), vmap(problem.update)]
-    energy, update = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-    numbers = problem.numbers([config] * runs, torch.float32, "cpu")
-    lam = torch.full((runs,), 0.1)
-    x, y, xi = torch.randn(runs, BATCH, IN), torch.randint(CLASSES, (runs, BATCH)), torch.randn(runs, BATCH, D)
-    theta = flatten(problem.model).repeat(runs, 1)
-    memory = vmap(problem.start)(theta, numbers)
-
-    def step() -> None:
-        nonlocal theta, memory
-        theta.requires_grad_()
-        (g,) = gradients(theta, energy(theta, x, y, xi, lam, numbers))
-        theta, memory = update(theta.detach(), g, memory, numbers)
-
-    return step
+def works(number: int) -> dict[str, Work]:
+    """Return what is timed for so many runs together, by name."""
+    runs = runs_of(number)
+    kinds = {
+        "eager": this_trainer(runs, compile=False),
+        "compiled": this_trainer(runs, compile=True),
+        "products": matrix_products(runs),
+    }
+    apart = {f"{part}, {kind}": work for kind, parts in kinds.items() for part, work in parts.items()}
+    return {"training, plain loop": plain_loop(runs), **apart}
 
 
-def matrix_products(runs: int) -> Step:
-    """Return the eight matrix products of one step, as torch.bmm over runs: a floor for this layout."""
-    inputs = [torch.randn(runs, BATCH, width) for width in (IN, HIDDEN, D)]
-    weights = [torch.randn(runs, *shape) for shape in ((IN, HIDDEN), (HIDDEN, D), (D, CLASSES))]
-    outputs = [torch.randn(runs, BATCH, width) for width in (HIDDEN, D, CLASSES)]
-
-    def step() -> list[Tensor]:
-        forward = [torch.bmm(a, W) for a, W in zip(inputs, weights, strict=True)]
-        to_weights = [torch.bmm(a.mT, g) for a, g in zip(inputs, outputs, strict=True)]
-        to_inputs = [torch.bmm(g, W.mT) for g, W in zip(outputs[1:], weights[1:], strict=True)]
-        return forward + to_weights + to_inputs
-
-    return step
-
-
-def seconds(step: Step, repeat: int) -> float:
-    """Return the mean time of one call."""
-    start = time.perf_counter()
+def microseconds(work: Work, repeat: int) -> float:
+    """Return the CPU time of one call."""
+    start = time.process_time()
     for _ in range(repeat):
-        step()
-    return (time.perf_counter() - start) / repeat
+        work()
+    return (time.process_time() - start) / repeat * 1e6
 
 
-def measure(steps: dict[int, dict[str, Step]]) -> dict[int, dict[str, list[float]]]:
-    """Return runs -> kind -> microseconds per run and step in each round."""
-    for kinds in track(steps.values(), "compiling, warming up", transient=True):
-        for step in kinds.values():
-            seconds(step, 2)
-    rounds: dict[int, dict[str, list[float]]] = {runs: {kind: [] for kind in kinds} for runs, kinds in steps.items()}
+def measure(works: dict[int, dict[str, Work]]) -> dict[int, dict[str, list[float]]]:
+    """Return runs -> name -> microseconds of a core for a run and an epoch, in each round."""
+    for named in track(works.values(), "compiling, warming up", transient=True):
+        for work in named.values():
+            microseconds(work, 2)
+    rounds: dict[int, dict[str, list[float]]] = {runs: {name: [] for name in named} for runs, named in works.items()}
     for _ in track(range(ROUNDS), "measuring", transient=True):
-        for runs, kinds in steps.items():
-            for kind, step in kinds.items():
-                repeat = 1 if kind == "plain loop" else max(2, 160 // runs)
-                rounds[runs][kind].append(seconds(step, repeat) / runs * 1e6)
+        for runs, named in works.items():
+            for name, work in named.items():
+                repeat = 1 if name == "training, plain loop" else max(1, 80 // runs)
+                rounds[runs][name].append(microseconds(work, repeat) / runs)
     return rounds
+
+
+def summarise(rounds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return the least time by name, and the median over rounds of ratios of whole epochs, and to the plain loop."""
+    epochs = {
+        kind: list(map(add, rounds[f"training, {kind}"], rounds[f"measurement, {kind}"]))
+        for kind in ("eager", "compiled", "products")
+    }
+    pairs = {f"epoch, {kind} / products": (epochs[kind], epochs["products"]) for kind in ("eager", "compiled")}
+    pairs["training, plain loop / eager"] = rounds["training, plain loop"], rounds["training, eager"]
+    return {
+        "microseconds": {name: min(values) for name, values in rounds.items()},
+        "ratios": {name: statistics.median(map(truediv, *pair)) for name, pair in pairs.items()},
+    }
 
 
 def on_request() -> dict[str, list[float]]:
     """Return milliseconds per run in each round: of an epoch, and of each measurement on request."""
-    every = ["device=cpu", f"epochs={EPOCHS}", f"measure_every={EPOCHS}"]
-    runs = {
-        asked: [configure(*every, *filter(None, [asked]), f"seed={i}") for i in range(RUNS)]
-        for asked in ("", *ON_REQUEST)
-    }
+    every = [f"epochs={EPOCHS}", f"measure_every={EPOCHS}"]
+    runs = {asked: runs_of(RUNS, *every, *filter(None, [asked])) for asked in ("", *ON_REQUEST)}
     rounds: dict[str, list[float]] = {"an epoch": [], **{asked: [] for asked in ON_REQUEST}}
     for _ in track(range(ROUNDS // 2), "measuring what is asked for", transient=True):
-        plain, *asked = (seconds(partial(train, own), 1) / RUNS * 1e3 for own in runs.values())
+        plain, *asked = (microseconds(partial(train, own), 1) / RUNS / 1e3 for own in runs.values())
         rounds["an epoch"].append(plain / EPOCHS)
         for name, whole in zip(ON_REQUEST, asked, strict=True):
             rounds[name].append((whole - plain) / 2)
     return rounds
-
-
-def summarise(rounds: dict[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the medians by kind, and the median of each ratio of two kinds within a round."""
-    medians = {kind: statistics.median(values) for kind, values in rounds.items()}
-    ratios = {f"{a} / {b}": statistics.median(map(truediv, rounds[a], rounds[b])) for a, b in RATIOS}
-    return medians, ratios
 
 
 def describe_machine() -> dict[str, object]:
@@ -159,27 +223,27 @@ def describe_machine() -> dict[str, object]:
 
 
 def measure_and_write() -> None:
-    """Measure, print the tables, write the JSON."""
+    """Measure, print the tables, write the JSON; in a process of its own, which keeps memory as those of a sweep do."""
+    subprocess.run([sys.executable, "-m", __name__], env=os.environ | ENVIRONMENT, check=True)
+
+
+def main() -> None:
+    """Do so in this process."""
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    steps: dict[int, dict[str, Step]] = {
-        runs: {
-            "plain loop": plain_loop(runs),
-            "eager": this_trainer(runs, compile=False),
-            "compiled": this_trainer(runs, compile=True),
-            "products": matrix_products(runs),
-        }
-        for runs in BATCHES
-    }
-    machine, results = describe_machine(), []
-    table = Table("runs", *steps[1], *(f"{a} / {b}" for a, b in RATIOS))
-    for runs, rounds in measure(steps).items():
-        medians, ratios = summarise(rounds)
-        table.add_row(
-            str(runs), *(f"{value:.0f}" for value in medians.values()), *(f"{r:.1f}" for r in ratios.values())
-        )
-        results.append({"runs": runs, "microseconds": medians, "ratios": ratios, "rounds": rounds})
-    console = Console()
-    console.print(f"Microseconds per run and step, medians of {ROUNDS} rounds. {machine}")
+    # Else torch compiles for two batch sizes only, and runs the rest as it is written, saying so in a warning.
+    torch._dynamo.config.recompile_limit = 4 * len(BATCHES)  # noqa: SLF001 - it has no public name
+    machine, console = describe_machine(), Console()
+    results: list[dict[str, Any]] = [
+        {"runs": runs, **summarise(rounds), "rounds": rounds}
+        for runs, rounds in measure({runs: works(runs) for runs in BATCHES}).items()
+    ]
+    console.print(f"Microseconds of a core for a run and an epoch, the least of {ROUNDS} rounds. {machine}")
+    table = Table("runs together", *map(str, BATCHES))
+    for what, digits in (("microseconds", 0), ("ratios", 1)):
+        for name in results[0][what]:
+            table.add_row(name, *(f"{result[what][name]:.{digits}f}" for result in results))
+        table.add_section()
     console.print(table)
     asked = on_request()
     table = Table("measured on request", "ms per run", "epochs it costs")
@@ -191,3 +255,7 @@ def measure_and_write() -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, "results": results, "on_request": asked}, indent=1))
     console.print(f"  {path}")
+
+
+if __name__ == "__main__":
+    main()

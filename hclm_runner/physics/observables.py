@@ -37,7 +37,7 @@ def accuracy(logits: Tensor, y: Tensor) -> Tensor:
 
 def confidence(logits: Tensor) -> Tensor:
     """Mean over the batch of the largest predicted probability; logits [B, K]."""
-    return (logits.amax(-1) - logits.logsumexp(-1)).exp().mean()
+    return (logits - logits.amax(-1, keepdim=True)).exp().sum(-1).reciprocal().mean()
 
 
 def geometry(Z: Tensor, sigma: Tensor) -> dict[str, Tensor]:

@@ -25,7 +25,8 @@ def logdet(Z: Tensor, *, eps: Positive) -> Tensor:
         float64 (1e16).
     """
     B, d = Z.shape
-    centred = Z.double() - Z.double().mean(0)
+    centred = Z.double()
+    centred = centred - centred.mean(0)
     gram = centred.T @ centred if d <= B else centred @ centred.T
     identity = torch.eye(min(B, d), dtype=gram.dtype, device=Z.device)
     # cholesky_ex reports failure instead of raising: one run's overflow must not stop the runs vectorised with it.

@@ -1,8 +1,8 @@
 """The axis of runs: what varies between the runs of a batch, as tensors [R, ...]."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +12,6 @@ from hclm_runner.config import Choice, RunConfig
 from hclm_runner.refusal import ConfigError
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
-
-T = TypeVar("T")
 
 
 def check_together(runs: Sequence[RunConfig]) -> None:
@@ -54,21 +52,21 @@ def build(choice: Choice, numbers: Mapping[str, Tensor]) -> Any:
     return choice.load()(**{**choice.options, **numbers})
 
 
-def once_a_seed(runs: Sequence[RunConfig], group: str, make: Callable[[RunConfig], T]) -> list[T]:
-    """Return make(run) for each run, made once for each seed and options of the group."""
-    made: dict[str, T] = {}
+def distinct(runs: Sequence[RunConfig], group: str) -> tuple[list[RunConfig], Tensor]:
+    """Return a run for each seed and options of the group, and each run's place among these, [R]."""
     keys = [json.dumps([run.seed, getattr(run, group).options]) for run in runs]
+    first: dict[str, RunConfig] = {}
     for key, run in zip(keys, runs, strict=True):
-        if key not in made:
-            made[key] = make(run)
-    return [made[key] for key in keys]
+        first.setdefault(key, run)
+    places = {key: place for place, key in enumerate(first)}
+    return list(first.values()), torch.tensor([places[key] for key in keys])
 
 
 def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Return x_train, y_train, x_feedback, ... with a leading axis of runs: features in `dtype`, labels as int64.
+    """Return x_train, y_train, x_feedback, ... with a leading axis of tasks: features in `dtype`, labels as int64.
 
     Raises:
-        ConfigError: If a split has not the same shape for every run.
+        ConfigError: If a split has not the same shape in every task.
     """
     data = {}
     for split in ("train", "feedback", "test"):
@@ -85,23 +83,43 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, T
     return data
 
 
-class Draws:
-    """Random numbers of one purpose and epoch, [R, ...]: once a seed, on the CPU, so that no device changes them."""
+class Shared:
+    """What the runs of a seed share, data, minibatches and random numbers: kept once, copied to each when read."""
 
-    def __init__(self, seeds: Sequence[int], device: str) -> None:
-        """Draw for runs of these seeds."""
-        self.seeds = sorted(set(seeds))
-        self.of_run = torch.tensor([self.seeds.index(seed) for seed in seeds], device=device)
+    def __init__(
+        self, tasks: Sequence[Task], seeds: Sequence[int], of_run: Tensor, dtype: torch.dtype, device: str
+    ) -> None:
+        """Keep the data of T tasks, each with its seed; `of_run` [R] is the place of each run's among them."""
+        self.data, self.seeds = stack(tasks, dtype, device), seeds
+        self.of_run, self.dtype, self.device = of_run.to(device), dtype, device
 
-    def __call__(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
-        """Return sample(generator) of each run's seed, [R, ...]."""
-        drawn = np.stack([sample(stream(seed, purpose, epoch)) for seed in self.seeds])
-        return torch.from_numpy(drawn).to(self.of_run.device)[self.of_run]
+    def split(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return x and y of a split, [R, n, ...]."""
+        return self._copy(self.data[f"x_{name}"]), self._copy(self.data[f"y_{name}"])
 
+    def batches(self, epoch: int, size: int, d: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order."""
+        x, y = self.data["x_train"], self.data["y_train"]
+        T, n = x.shape[:2]
+        steps = n // size
+        order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
+        xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
+        task = torch.arange(T, device=x.device)[:, None]
+        for k in range(steps):
+            yield self._copy(x[task, order[:, k]]), self._copy(y[task, order[:, k]]), self._copy(xi[:, k])
 
-def take(values: Tensor, order: Tensor) -> Tensor:
-    """Return values[r, order[r]] for each run r: [R, n, ...] and [R, steps, B] make [R, steps, B, ...]."""
-    return values[torch.arange(len(order), device=order.device)[:, None, None], order]
+    def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
+        """Return sample(generator) of each run's seed, the generator that of a purpose and epoch: [R, ...]."""
+        return self._copy(self._draw(purpose, epoch, sample))
+
+    def _draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
+        # On the CPU, so that no device changes the numbers.
+        drawn = {seed: sample(stream(seed, purpose, epoch)) for seed in set(self.seeds)}
+        return torch.from_numpy(np.stack([drawn[seed] for seed in self.seeds])).to(self.device)
+
+    def _copy(self, values: Tensor) -> Tensor:
+        """Return what is there for each task, [T, ...], for each run, [R, ...]."""
+        return values.index_select(0, self.of_run)
 
 
 def choose(mask: Tensor, new: Any, old: Any) -> Any:

@@ -1,13 +1,13 @@
 """Why a run diverged: what was the first quantity that is not a finite number, and whose it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from hclm_runner.config import RunConfig
-from hclm_runner.training.batch import gradients
+from hclm_runner.training.batch import Shared, gradients
 from hclm_runner.training.problem import Numbers, Problem
 
 LARGE = 1e4
@@ -31,9 +31,9 @@ Step = Callable[..., tuple[Tensor, object]]
 class Causes:
     """What of each run of a batch was not finite first; None of a run that did not diverge."""
 
-    def __init__(self, problem: Problem, runs: Sequence[RunConfig], numbers: Numbers, x: Tensor) -> None:
-        """Follow these runs, whose training sets are x [R, n, features]."""
-        self.problem, self.runs, self.numbers, self.x = problem, runs, numbers, x
+    def __init__(self, problem: Problem, runs: Sequence[RunConfig], numbers: Numbers, shared: Shared) -> None:
+        """Follow these runs, with their data."""
+        self.problem, self.runs, self.numbers, self.shared = problem, runs, numbers, shared
         self.found: list[str | None] = [None] * len(runs)
 
     def trace(
@@ -41,7 +41,7 @@ class Causes:
         broken: Tensor,
         epoch: int,
         before: tuple[Tensor, object, Mapping[str, Tensor]],
-        batches: Callable[[int], tuple[Tensor, Tensor, Tensor]],
+        batches: Callable[[int], Iterable[tuple[Tensor, Tensor, Tensor]]],
         step: Step,
         end: Mapping[str, Tensor],
     ) -> None:
@@ -51,7 +51,7 @@ class Causes:
             broken: Which did, [R].
             epoch: The epoch.
             before: theta, the optimiser's memory and the law's state before it.
-            batches: Epoch -> x, y and xi, [R, steps, B, ...].
+            batches: Epoch -> x, y and xi of each minibatch, [R, B, ...].
             step: A training step.
             end: What was measured at its end: key of `WORDS` -> [R, ...].
         """
@@ -60,7 +60,7 @@ class Causes:
         theta, memory, state = before
         lam = state["lam"]
         if epoch > 0:
-            for x, y, xi in zip(*(part.unbind(1) for part in batches(epoch)), strict=True):
+            for x, y, xi in batches(epoch):
                 moved, memory = step(theta, memory, lam, x, y, xi)
                 theta = theta.detach().requires_grad_()
                 E, L, S = vmap(self.problem.energy_parts)(theta, x, y, xi, lam.to(theta.dtype), self.numbers)
@@ -68,7 +68,7 @@ class Causes:
                 self._look(broken, epoch, theta, x, {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
                 theta = moved
         lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)
-        self._look(broken, epoch, theta, self.x, {**end, "lam": lam})
+        self._look(broken, epoch, theta, self.shared.split("train")[0], {**end, "lam": lam})
 
     def _look(self, broken: Tensor, epoch: int, theta: Tensor, x: Tensor, quantities: Mapping[str, Tensor]) -> None:
         """Note which quantity of a broken run is not finite, if none was before."""

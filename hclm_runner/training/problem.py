@@ -126,20 +126,18 @@ class Problem:
         reported: tuple[Tensor, Tensor] = annotator.report(utilities, critiques, epoch, draws)
         return reported
 
-    def measure(self, theta: Tensor, data: Mapping[str, Tensor], numbers: Numbers) -> dict[str, Tensor]:
-        """Return the scalars of a row that follow from theta alone: whole splits, no noise."""
-        row = {}
-        for split in ("train", "feedback", "test"):
-            # gL and gS are gradients on the training set; the other splits are only looked at.
-            parameters = self.parameters(theta if split == "train" else theta.detach())
-            y = data[f"y_{split}"]
-            Z = self.encode(parameters, data[f"x_{split}"])
-            output = self.read(parameters, Z)
-            row[f"{split}_loss"] = self.loss(output, y)
-            row[f"{split}_accuracy"], row[f"{split}_confidence"] = self._decisions(output.detach(), y)
-            if split == "train":
-                row["entropy"] = self.entropy(Z, numbers)
-                row |= observables.geometry(Z.detach(), numbers["sigma"])
+    def measure(self, theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> dict[str, Tensor]:
+        """Return the scalars of a row that follow from theta and the training set, without noise."""
+        parameters = self.parameters(theta)
+        Z = self.encode(parameters, x)
+        row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
+        return row | observables.geometry(Z.detach(), numbers["sigma"])
+
+    def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return loss, accuracy and confidence on other splits (x, y), without noise."""
+        parameters, row = self.parameters(theta), dict[str, Tensor]()
+        for split, (x, y) in splits.items():
+            row |= self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
         return row
 
     def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -168,12 +166,14 @@ class Problem:
         result: Tensor = self.targets[group](*inputs, **{**getattr(self.config, group).options, **numbers[group]})
         return result
 
-    def _decisions(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return accuracy and mean confidence, undefined without classes."""
+    def _decisions(self, split: str, output: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Return a split's loss, accuracy and mean confidence, the last two undefined without classes."""
+        loss, output = self.loss(output, y), output.detach()
         if self.classes is None:
-            undefined = torch.full_like(output[0, 0], torch.nan)
-            return undefined, undefined
-        return observables.accuracy(output, y), observables.confidence(output)
+            accuracy = confidence = torch.full_like(loss.detach(), torch.nan)
+        else:
+            accuracy, confidence = observables.accuracy(output, y), observables.confidence(output)
+        return {f"{split}_loss": loss, f"{split}_accuracy": accuracy, f"{split}_confidence": confidence}
 
 
 def draw_task(run: RunConfig) -> Task:

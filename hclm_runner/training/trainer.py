@@ -1,8 +1,8 @@
 """The single trainer: step, measure, control, over a leading axis of runs.
 
 The physics is written for one run (`hclm_runner.training.problem`); `train` vectorises it with torch.func.vmap. What
-may differ between the runs of a batch, their data and all their floats, is a tensor [R, ...]. No files, no Hydra, no
-printing here.
+may differ between the runs of a batch, their data and all their floats, is a tensor [R, ...] where it is read. No
+files, no Hydra, no printing here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,16 +24,14 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
 from hclm_runner.training import probes
 from hclm_runner.training.batch import (
-    Draws,
+    Shared,
     build,
     check_together,
     choose,
     column,
+    distinct,
     gradients,
     log_classes,
-    once_a_seed,
-    stack,
-    take,
     varying,
 )
 from hclm_runner.training.divergence import Causes
@@ -78,22 +76,25 @@ def train(
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
-    tasks = once_a_seed(runs, "task", draw_task)
-    probes.check_drawn(runs[0], tasks[0])
-    models = once_a_seed(runs, "model", lambda run: build_model(run, tasks[0]))
-    data = stack(tasks, dtype, device)
-    n, B = data["x_train"].shape[1], config.batch_size
-    steps = n // B
-    if steps == 0:
+    (drawn, of_task), (built, of_model) = distinct(runs, "task"), distinct(runs, "model")
+    tasks = [draw_task(run) for run in drawn]
+    probes.check_drawn(drawn[0], tasks[0])
+    models = [build_model(run, tasks[0]) for run in built]
+    shared = Shared(tasks, [run.seed for run in drawn], of_task, dtype, device)
+    n, B = len(tasks[0].train[0]), config.batch_size
+    if n < B:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
     problem = Problem(config, models[0], tasks[0])
-    d = probes.check(problem, *(data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    parts: list[Callable[..., Any]] = [vmap(problem.energy), vmap(problem.measure), vmap(problem.update)]
-    energy, measure, update = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
+    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    parts = [vmap(part) for part in written]
+    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+
+    batches = partial(shared.batches, size=B, d=d)
 
     numbers = problem.numbers(runs, dtype, device)
-    theta = torch.stack([flatten(model) for model in models]).to(device, dtype)
+    theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
     memory = vmap(problem.start)(theta, numbers)
 
     # Control runs in float64 whatever the dtype of training.
@@ -103,14 +104,6 @@ def train(
     lam0 = column([run.lam for run in runs], torch.float64, device)
     state = law.init(lam0, log_classes(tasks[0].classes, lam0))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
-
-    draw = Draws([run.seed for run in runs], device)
-
-    def batches(epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x, y and xi of an epoch, [R, steps, B, ...]: the training set in each seed's own order."""
-        order = draw("order", epoch, lambda rng: rng.permutation(n)[: steps * B].reshape(steps, B))
-        xi = draw("noise", epoch, lambda rng: rng.standard_normal((steps, B, d))).to(dtype)
-        return take(data["x_train"], order), take(data["y_train"], order), xi
 
     def step(theta: Tensor, memory: Memory, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Memory]:
         """Return theta and the optimiser's memory after one minibatch."""
@@ -122,37 +115,38 @@ def train(
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
-    causes = Causes(problem, runs, numbers, data["x_train"])
+    causes = Causes(problem, runs, numbers, shared)
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
         before = theta, memory, state
 
         # --- step: one pass over the training set ---------------------------------------------------------------
         if epoch > 0:
-            x, y, xi = batches(epoch)
-            for k in range(steps):
-                theta, memory = step(theta, memory, state["lam"], x[:, k], y[:, k], xi[:, k])
+            for batch in batches(epoch):
+                theta, memory = step(theta, memory, state["lam"], *batch)
 
-        # --- measure: whole splits, without noise ---------------------------------------------------------------
+        # --- measure: whole splits, without noise; forces on the training set, the others are only looked at ----
         theta = theta.detach().requires_grad_()
-        row = measure(theta, data, numbers)
+        row = measure(theta, *shared.split("train"), numbers)
         gL, gS = gradients(theta, row["train_loss"], row["entropy"])
         theta = theta.detach()
+        with torch.no_grad():
+            row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
         row = {name: value.detach().double() for name, value in row.items()}
 
         # --- control: the annotator reports, the law sets lam for the next epoch --------------------------------
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
         critiques[:, epoch] = row["feedback_confidence"] - row["feedback_accuracy"]
-        luck = draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
+        luck = shared.draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
         report = vmap(partial(problem.report, epoch))(judgement, utilities, critiques, luck)
-        exploration = draw("policy", epoch, lambda rng: rng.standard_normal())
+        exploration = shared.draw("policy", epoch, lambda rng: rng.standard_normal())
         state = law.update(state, Seen(epoch, row["entropy"], *report, exploration))
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
         if epoch in due:
-            moved = step(theta, memory, state["lam"], *(part[:, 0] for part in batches(epoch + 1)))[0]
-            row |= _on_request(problem, runs, theta, moved, state["lam"], data)
+            moved = step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
+            row |= _on_request(problem, runs, theta, moved, state["lam"], *shared.split("train"))
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= vmap(observables.forces)(gS, gL, state["lam"])
@@ -180,14 +174,13 @@ def train(
 
 
 def _on_request(
-    problem: Problem, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, data: Mapping[str, Tensor]
+    problem: Problem, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, x: Tensor, y: Tensor
 ) -> dict[str, Tensor]:
     """Return those of the columns `ON_REQUEST` that were asked for, each [R]; `moved` is theta after the next step.
 
     In float64: the condition of Eq 5 is that of G / delta, and one step changes S by little.
     """
-    x, y = data["x_train"].double(), data["y_train"]
-    y = y.double() if y.is_floating_point() else y
+    x, y = x.double(), y.double() if y.is_floating_point() else y
     theta, moved, silence = theta.double(), moved.double(), torch.zeros_like(x[:, :, :1])
     numbers = problem.numbers(runs, torch.float64, str(theta.device))
 

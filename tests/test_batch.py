@@ -1,0 +1,50 @@
+"""What runs of a seed share: kept once, and each run reads its own."""
+
+import numpy as np
+import torch
+
+from hclm_runner.config import configure
+from hclm_runner.streams import stream
+from hclm_runner.training.batch import Shared, distinct
+from hclm_runner.training.problem import draw_task
+
+SMALL = ["task.train=20", "task.feedback=6", "task.test=5"]
+
+
+def shared_of(runs):
+    first, of_run = distinct(runs, "task")
+    return Shared([draw_task(run) for run in first], [run.seed for run in first], of_run, torch.float64, "cpu")
+
+
+def test_a_task_is_kept_once_however_many_runs_have_it():
+    arms = [("lam=0", 5), ("lam=1", 5), ("lam=0", 2), ("task.separation=2.0", 5), ("lam=3", 5)]
+    runs = [configure([*SMALL, override, f"seed={seed}"]) for override, seed in arms]
+    shared = shared_of(runs)
+    assert len(shared.data["x_train"]) == 3, "two seeds, and one of them with another task"
+    assert shared.of_run.tolist() == [0, 0, 1, 2, 0]
+    for split in ("train", "feedback", "test"):
+        x, y = shared.split(split)
+        for r, run in enumerate(runs):
+            own_x, own_y = draw_task(run).splits()[split]
+            np.testing.assert_array_equal(x[r], own_x)
+            np.testing.assert_array_equal(y[r], own_y)
+
+
+def test_minibatches_and_noise_are_those_of_each_runs_seed():
+    runs = [configure([*SMALL, f"seed={seed}"]) for seed in (7, 1, 7)]
+    shared = shared_of(runs)
+    batches = list(shared.batches(epoch=3, size=8, d=2))
+    assert len(batches) == 2, "of 20 samples, 4 are left out"
+    for r, run in enumerate(runs):
+        x, y = draw_task(run).train
+        order, xi = (
+            stream(run.seed, "order", 3).permutation(20),
+            stream(run.seed, "noise", 3).standard_normal((2, 8, 2)),
+        )
+        for k, batch in enumerate(batches):
+            chosen = order[8 * k : 8 * k + 8]
+            for got, expected in zip(batch, (x[chosen], y[chosen], xi[k]), strict=True):
+                np.testing.assert_array_equal(got[r], expected)
+    luck = shared.draw("annotator", 3, lambda rng: rng.random(2))
+    np.testing.assert_array_equal(luck[0], luck[2])
+    np.testing.assert_array_equal(luck[1], stream(1, "annotator", 3).random(2))
