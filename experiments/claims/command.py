@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from experiments import grid
 from experiments.claims import generic, paper, record
 from experiments.claims.claim import Claim, Data
-from experiments.claims.judge import RESAMPLES
+from experiments.claims.judge import RESAMPLES, effect
+from experiments.estimate import CONFIDENCE, Estimate
 from hclm_runner import terminal
 from hclm_runner.refusal import ConfigError
 
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     against = generic.Method(*given.against) if given.against else None
     found = judge(given.store, given.resamples, against)
     paths = record.write(found, given.store, given.resamples, given.against)
-    _show("the paper says", found.claims)
-    _show("of any surrogate and law", found.generic)
+    show("the paper's claims", "the paper says", found.claims)
+    show("claims of any surrogate and law", "", found.generic)
     for line in [*found.lacking, *map(str, paths)]:
         Console(soft_wrap=True, highlight=False, markup=False).print(f"  {line}")
 
@@ -86,14 +86,33 @@ def _judge(
             lacking.append(f"{task}: not judged, {claim.says}: {error}")
 
 
-def _show(head: str, claims: Sequence[record.ClaimRow]) -> None:
-    """Print a table of verdicts for each task."""
-    console = Console(highlight=False, markup=False)
+def show(title: str, says: str, claims: Sequence[record.ClaimRow]) -> None:
+    """Print the verdicts of each task, a line for each claim; where a terminal is too narrow, a line is cut short.
+
+    Args:
+        title: What the claims are.
+        says: The head of the column of their words; empty if their names say it all.
+        claims: Judged, of any number of tasks.
+    """
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     for task in dict.fromkeys(claim["task"] for claim in claims):
         own = [claim for claim in claims if claim["task"] == task]
         counts = Counter(claim["verdict"] for claim in own)
-        title = ", ".join(f"{counts[verdict]} {verdict}" for verdict in record.SYMBOLS if counts[verdict])
-        table = Table("claim", head, "verdict", "what decided it", title=f"{task}: {title}")
-        for claim in own:
-            table.add_row(claim["id"], claim["says"], claim["verdict"], claim["sentence"])
-        console.print(table)
+        tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in record.SYMBOLS if counts[verdict])
+        console.print(f"{task}, {title}: {tally}")
+        rows = [
+            ("verdict", "claim", f"effect [{CONFIDENCE:.0%} interval]", says),
+            *(_cells(claim, says) for claim in own),
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            cut = console.is_terminal and len(line) > console.width
+            console.print(f"{line[: console.width - 1]}…" if cut else line)
+
+
+def _cells(claim: record.ClaimRow, says: str) -> tuple[str, str, str, str]:
+    """Return the cells of a claim's line."""
+    part = claim["parts"][claim["decided"]]
+    verdict = f"{record.SYMBOLS[claim['verdict']]} {claim['verdict']}"
+    return verdict, claim["id"], effect(Estimate.of_dict(part), part["unit"]), claim["says"] if says else ""

@@ -124,14 +124,14 @@ def collapses(method: Method, zero: Method) -> Claim:
             harm = _mean_where(both, test[:n]) / ((1 + MARGIN) * _mean_where(both, test[n:]))
             return np.asarray(np.fmax(np.fmax(near_chance, harm), 2 * (1 - ours.mean(-1))))
 
-        measures = [] if unknown else ["training loss over 90% of log K"]
+        measures = [] if unknown else ["training loss over 90% of log K (chance level)"]
         measures += ["test loss over 105% of that at lam = 0"]
         measures += [] if ended[:n].all() else ["twice the share of runs that diverged"]
         largest = ("", "the larger of ", "the largest of ")[len(measures) - 1]
         worst = float(ours["lam0"][int(excess(v).argmax())])
         text = f"{largest}{' and '.join(measures)}, at the worst lam > 0 ({worst:g}){_diverged(ended)}"
         why = _mostly_diverged(theirs, zero) or unknown
-        return [Part(text, v, lambda v: excess(v).max(0), ">", 1, unsettled=why)]
+        return [Part(text, v, lambda v: excess(v).max(0), ">", 1, unsettled=why, unit="×")]
 
     return Claim(f"{method.label}: collapses", None, f"{method} collapses at one lam or more", parts)
 
@@ -175,7 +175,7 @@ def steadier(method: Method, against: Method) -> Claim:
             raise ConfigError("store", d.source, f"two base lam or more that {method} and {against} both have")
         v = np.stack([_array(each["test_loss"]) for each in (ours, theirs)])
         text = f"range over lam of test loss, over that of {against}{_diverged(np.isfinite(v))}"
-        return [Part(text, v, spread, "<", 1, unsettled=why)]
+        return [Part(text, v, spread, "<", 1, unsettled=why, unit="×")]
 
     says = f"{method} is steadier over lam than {against}"
     usual = against == method._replace(regime="fixed", lam0=None)

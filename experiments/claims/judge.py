@@ -30,6 +30,8 @@ FEWEST = 6
 """Seeds below which nothing can be concluded."""
 RESAMPLES = 10_000
 """Of the bootstrap."""
+TIGHT = ("%", "×")
+"""Units that stand at each number; others are words that stand once."""
 
 
 class Part(NamedTuple):
@@ -49,6 +51,8 @@ class Part(NamedTuple):
     """Whether the effect is the bootstrap probability that the statistic is positive, held against 1 - ALPHA."""
     unsettled: str = ""
     """Why nothing can be concluded, if that is so."""
+    unit: str | None = None
+    """Of the statistic: "×" for a ratio, "%" for a share, "" for a plain number. None: "%" if the bound is a share."""
 
 
 class Judged(NamedTuple):
@@ -65,17 +69,31 @@ class Judged(NamedTuple):
     """Empty until `decide` has corrected p."""
     unsettled: str = ""
     """Why nothing can be concluded, if that is so."""
+    unit: str = ""
+
+    @property
+    def effect(self) -> str:
+        """The estimate with its interval, in its unit."""
+        return effect(self.estimate, self.unit)
 
 
 class Verdict(NamedTuple):
     """What the parts of a claim say together."""
 
     verdict: str
-    sentence: str
-    """What decided it."""
-    estimate: Estimate
-    """Of the part that decided."""
+    decided: int
+    """Which of the parts decided."""
     parts: Sequence[Judged]
+
+    @property
+    def estimate(self) -> Estimate:
+        """That of the part that decided."""
+        return self.parts[self.decided].estimate
+
+    @property
+    def sentence(self) -> str:
+        """What was measured, claimed and found in the part that decided."""
+        return sentence(self.parts[self.decided])
 
 
 def judge(parts: Sequence[Part], resamples: int = RESAMPLES) -> Verdict:
@@ -87,10 +105,11 @@ def assess(part: Part, resamples: int = RESAMPLES) -> Judged:
     """Estimate one part with its BCa interval and p-value; its verdict is still to be corrected for its neighbours."""
     values = part.sample[..., whole(part.sample)]
     seeds = values.shape[-1]
+    unit = part.unit if part.unit is not None else "%" if 0 < abs(part.bound) < 1 else ""
 
     def judged(value: float, low: float, high: float, p: float, verdict: str) -> Judged:
         estimate = Estimate(value, low, high, seeds)
-        return Judged(part.text, estimate, p, part.sense, part.bound, verdict, part.unsettled)
+        return Judged(part.text, estimate, p, part.sense, part.bound, verdict, part.unsettled, unit)
 
     if seeds < FEWEST:
         return judged(math.nan, math.nan, math.nan, 1.0, INCONCLUSIVE)
@@ -178,30 +197,54 @@ def conclude(parts: Sequence[Judged]) -> Verdict:
     verdicts = [part.verdict for part in parts]
     verdict = next((v for v in (REFUTED, COLLAPSE, INCONCLUSIVE) if v in verdicts), SUPPORTED)
     # The weakest of the parts that hold, the strongest of those that do not.
-    alike = [part for part in parts if part.verdict == verdict]
-    deciding = (max if verdict in (SUPPORTED, INCONCLUSIVE) else min)(alike, key=lambda part: part.p)
-    return Verdict(verdict, sentence(deciding), deciding.estimate, parts)
+    alike = [i for i, part in enumerate(parts) if part.verdict == verdict]
+    decided = (max if verdict in (SUPPORTED, INCONCLUSIVE) else min)(alike, key=lambda i: parts[i].p)
+    return Verdict(verdict, decided, parts)
 
 
 def sentence(part: Judged) -> str:
     """Say what was measured, claimed and found."""
-    value, low, high, n = (getattr(part.estimate, name) for name in ("value", "low", "high", "n"))
+    measured = f"{part.text[0].upper()}{part.text[1:]}"
+    return f"{measured}: {part.effect}; {ruling(part)}." if settled(part) else f"{measured}: {ruling(part)}."
+
+
+def settled(part: Judged) -> bool:
+    """Return whether a part has an effect that can be held against its bound."""
+    return not part.unsettled and part.estimate.n >= FEWEST and math.isfinite(part.estimate.value)
+
+
+def ruling(part: Judged) -> str:
+    """Say what was claimed of a part's effect, and whether it is so."""
     if part.unsettled:
-        return f"{part.text}: not settled, because {part.unsettled}."
-    if n < FEWEST:
-        return f"{part.text}: only {n} seeds have a result, too few to judge."
-    if not math.isfinite(value):
-        return f"{part.text}: undefined in these runs, a ratio with a zero denominator."
+        return f"not settled, because {part.unsettled}"
+    if part.estimate.n < FEWEST:
+        return f"only {part.estimate.n} seeds have a result, too few to judge"
+    if not settled(part):
+        return "undefined in these runs, a ratio with a zero denominator"
     claimed = {">": "above", "<": "below", "=": "not to differ from"}[part.sense]
-    show = "{:.1%}" if 0 < abs(part.bound) < 1 else "{:.3g}"  # a share or a relative change; else a ratio or a number
-    found = show.format(value)
-    if not math.isnan(low):
-        found += f" ({CONFIDENCE:.0%} interval {show.format(low)} to {show.format(high)})"
     ends = {
         SUPPORTED: "which it does not" if part.sense == "=" else "which it is",
         REFUTED: "which it does" if part.sense == "=" else "which it is not",
         INCONCLUSIVE: "which these seeds do not settle",
-        COLLAPSE: "but that is collapse: training loss within 10% of log K, or test loss 5% above that at lam = 0",
+        COLLAPSE: "but that is collapse: training loss within 10% of log K, the loss of guessing (chance level),"
+        " or test loss 5% above that at lam = 0",
     }
-    text = part.text[0].upper() + part.text[1:]
-    return f"{text}: {found}; claimed {claimed} {show.format(part.bound)}, {ends[part.verdict]}."
+    return f"claimed {claimed} {quantity(part.bound, part.unit)}, {ends[part.verdict]}"
+
+
+def effect(estimate: Estimate, unit: str) -> str:
+    """Return "value [low, high]" in a unit, as in −10.0% [−22.9%, −3.3%] or 30 [28, 31] epochs; a dash if undefined."""
+    if math.isnan(estimate.value):
+        return "–"
+    sign, word = (unit, "") if unit in TIGHT else ("", unit)
+    shown = quantity(estimate.value, sign)
+    if not math.isnan(estimate.low):
+        shown += f" [{quantity(estimate.low, sign)}, {quantity(estimate.high, sign)}]"
+    return f"{shown} {word}".rstrip()
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a number in a unit: a share as a percentage to one decimal, others to three digits."""
+    shown = f"{100 * value:.1f}" if unit == "%" else f"{value:.3g}"
+    shown = shown if float(shown) else shown.removeprefix("-")
+    return shown.replace("-", "−") + (unit if unit in TIGHT else f" {unit}".rstrip())

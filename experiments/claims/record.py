@@ -3,9 +3,9 @@
 claims.json has the keys `store`, `resamples`, `confidence`, `against` (the surrogate and regime that the generic claims
 compare with, null for the usual ones), `claims` (the paper's), `generic` (of any surrogate and law) and `lacking` (a
 line for each claim that could not be judged). A judged claim has its task, id, figure and says, its verdict and
-sentence, the value, low, high and n of the part that decided, and its parts; a part has text, value, low, high, n, p,
-sense, bound and verdict. In any two stores, claims of equal id are the same claim. claims.parquet has a row for each
-part.
+sentence, the value, low, high and n of the part that decided, its parts, and `decided`, which of them that is. A part
+has text, value, low, high, n, unit, p, sense, bound, verdict and ruling, what was claimed and whether it is so. In any
+two stores, claims of equal id are the same claim. claims.parquet has a row for each part.
 """
 
 import json
@@ -20,7 +20,7 @@ import pandas as pd
 
 from experiments import grid
 from experiments.claims.claim import Claim
-from experiments.claims.judge import Verdict
+from experiments.claims.judge import Verdict, ruling
 from experiments.estimate import CONFIDENCE, Estimate
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
@@ -47,13 +47,13 @@ def row(task: str, claim: Claim, verdict: Verdict) -> ClaimRow:
     parts = [
         {"text": part.text}
         | part.estimate.as_dict()
-        | {"p": None if math.isnan(part.p) else part.p}
-        | {"sense": part.sense, "bound": part.bound, "verdict": part.verdict}
+        | {"unit": part.unit, "p": None if math.isnan(part.p) else part.p}
+        | {"sense": part.sense, "bound": part.bound, "verdict": part.verdict, "ruling": ruling(part)}
         for part in verdict.parts
     ]
     said = {"task": task, "id": claim.id, "figure": claim.figure, "says": claim.says}
     found = {"verdict": verdict.verdict, "sentence": verdict.sentence} | verdict.estimate.as_dict()
-    return said | found | {"parts": parts}
+    return said | found | {"decided": verdict.decided, "parts": parts}
 
 
 def write(record: Record, source: str, resamples: int, against: Sequence[str] | None = None) -> list[Path]:
@@ -98,6 +98,7 @@ def load(source: str | os.PathLike[str]) -> dict[str, Any] | None:
         for claim in (*found["claims"], *found["generic"]):
             for part in (claim, *claim["parts"]):
                 Estimate.of_dict(part)  # a KeyError where there is none
+            claim["parts"][claim["decided"]]["ruling"]
     except (ValueError, KeyError, TypeError) as error:
         wanted = f"what {command(source)} writes, got {error!r}"
         raise ConfigError("claims.json", str(path), wanted) from None

@@ -16,8 +16,9 @@ from made_up import BY_ID, ORDINARY, L, Runs, S, V
 from experiments import grid
 from experiments.claims import command, generic, paper, record
 from experiments.claims.claim import Data
-from experiments.claims.judge import INCONCLUSIVE, REFUTED, SUPPORTED
+from experiments.claims.judge import INCONCLUSIVE, REFUTED, SUPPORTED, effect
 from experiments.compare import flips
+from experiments.estimate import Estimate
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
@@ -82,8 +83,26 @@ def test_the_command_judges_a_store_as_the_functions_judge_its_grid(made_up, cap
                 wanted = np.array([getattr(estimate, key) for key in ESTIMATE], float)
                 np.testing.assert_allclose(numbers, np.where(np.isfinite(wanted), wanted, np.nan), 1e-9, 1e-12)
     out = capsys.readouterr().out
-    assert out.count("made_up: ") == 2, "a table of the paper's, and one of any surrogate and law"
+    assert out.count("made_up, ") == 2, "a table of the paper's, and one of any surrogate and law"
     assert "not judged" not in out
+    assert len(out.splitlines()) == sum(len(found[table]) for table in tables) + 2 * 2 + 2, "heads and two paths"
+    assert all(one["says"] in out for one in found["claims"]), "a pipe is as wide as need be"
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_claim_is_one_line_of_a_terminal(made_up, monkeypatch, capsys, width):
+    for key, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width)}.items():
+        monkeypatch.setenv(key, value)
+    found = command.judge(str(made_up), 100)
+    command.show("paper's claims", "the paper says", found.claims)
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == len(found.claims) + 2
+    assert max(map(len, lines)) <= width
+    for claim, line in zip(found.claims, lines[2:], strict=True):
+        assert line.split()[1:3] == [claim["verdict"], claim["id"].split()[0]]
+        shown = claim["parts"][claim["decided"]]
+        assert effect(Estimate.of_dict(shown), shown["unit"]) in line
+        assert claim["says"][: width - 60] in line
 
 
 def test_claims_parquet_has_a_row_for_each_part_and_infinity_is_null_in_the_json(tmp_path):
@@ -285,7 +304,10 @@ def test_what_is_loaded_is_what_was_written_and_none_before_that(tmp_path):
         "lacking": ["a line"],
     }  # fmt: skip
     assert one["figure"] == 25
-    assert set(one["parts"][0]) == {"text", *ESTIMATE, "p", "sense", "bound", "verdict"}
+    assert set(one["parts"][0]) == {"text", *ESTIMATE, "unit", "p", "sense", "bound", "verdict", "ruling"}
+    decided = one["parts"][one["decided"]]
+    assert [decided[key] for key in ESTIMATE] == [one[key] for key in ESTIMATE]
+    assert decided["text"].lower() in one["sentence"].lower()
 
 
 @pytest.mark.parametrize(

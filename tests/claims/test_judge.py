@@ -169,7 +169,7 @@ def test_nothing_over_nothing_settles_nothing(sense):
 
 def part(p: float, effect: float = 1.0, sense: str = ">", bound: float = 0.0, **facts) -> Judged:
     low, high = (facts.pop(name, effect + shift) for name, shift in (("low", -0.5), ("high", 0.5)))
-    return Judged("it", Estimate(effect, low, high, 8), p, sense, bound, facts.pop("verdict", ""))
+    return Judged("it", Estimate(effect, low, high, 8), p, sense, bound, facts.pop("verdict", ""), **facts)
 
 
 def verdicts(*parts: Judged, collapsed: tuple[bool, ...] = ()) -> list[str]:
@@ -217,18 +217,34 @@ def test_a_part_that_cannot_be_settled_is_inconclusive_whatever_its_interval_and
     sample = np.random.default_rng(11).normal(1, 0.1, size=(1, 8))
     found = judge.judge([Part("it", sample, mean, ">", bound, True, unsettled="log K is not known")], 200)
     assert found.verdict == INCONCLUSIVE
-    assert found.sentence == "it: not settled, because log K is not known."
+    assert found.sentence == "It: not settled, because log K is not known."
     assert found.estimate.value == pytest.approx(sample.mean())
 
 
 @pytest.mark.parametrize(
     ("one", "says"),
     [
-        (part(0.01, 0.2, ">", 0.05, verdict=SUPPORTED, low=0.1, high=0.3), "It: 20.0% (95% interval 10.0% to 30.0%); claimed above 5.0%, which it is."),
-        (part(0.01, 2, "<", 1, verdict=REFUTED, low=1.5, high=2.5), "It: 2 (95% interval 1.5 to 2.5); claimed below 1, which it is not."),
-        (part(0.3, 0.1, "=", 0, verdict=SUPPORTED, low=-0.1, high=0.3), "It: 0.1 (95% interval -0.1 to 0.3); claimed not to differ from 0, which it does not."),
-        (part(0.01, 0.1, "=", 0, verdict=REFUTED, low=0.05, high=0.3), "It: 0.1 (95% interval 0.05 to 0.3); claimed not to differ from 0, which it does."),
+        (part(0.01, 0.2, ">", 0.05, verdict=SUPPORTED, low=0.1, high=0.3, unit="%"), "It: 20.0% [10.0%, 30.0%]; claimed above 5.0%, which it is."),
+        (part(0.01, 2, "<", 1, verdict=REFUTED, low=1.5, high=2.5, unit="×"), "It: 2× [1.5×, 2.5×]; claimed below 1×, which it is not."),
+        (part(0.3, 0.1, "=", 0, verdict=SUPPORTED, low=-0.1, high=0.3, unit="nats"), "It: 0.1 [−0.1, 0.3] nats; claimed not to differ from 0 nats, which it does not."),
+        (part(0.01, 0.1, "=", 0, verdict=REFUTED, low=0.05, high=0.3), "It: 0.1 [0.05, 0.3]; claimed not to differ from 0, which it does."),
     ],
 )  # fmt: skip
 def test_the_sentence_says_what_was_measured_claimed_and_found(one, says):
     assert conclude([one]).sentence == says
+
+
+@pytest.mark.parametrize(
+    ("unit", "bound", "shown"),
+    [(None, 0.5, "50.0%"), (None, 1.0, "0.5"), (None, 0.0, "0.5"), ("", 0.5, "0.5"), ("×", 0.5, "0.5×")],
+)
+def test_an_effect_is_in_its_unit_and_against_a_share_in_percent_unless_it_says_otherwise(unit, bound, shown):
+    one = judge.assess(Part("it", np.full((1, 6), 0.5), mean, ">", bound, unit=unit), 100)
+    assert one.effect == f"{shown} [{shown}, {shown}]"
+
+
+def test_small_and_undefined_numbers_are_shown_plainly():
+    assert judge.quantity(-0.0001, "%") == "0.0%"
+    assert judge.quantity(-1234.5, "") == "−1.23e+03"
+    assert judge.effect(Estimate(math.nan, math.nan, math.nan, 6), "%") == "–"
+    assert judge.effect(Estimate(0.18, math.nan, math.nan, 6), "%") == "18.0%"

@@ -19,6 +19,7 @@ def _stronger(d: Data, column: str) -> list[Part]:
             partial(at_same_lam, mean_of_seeds),
             ">",
             1,
+            unit="×",
         )
         for geometric in (LOGDET, VARIANCE)
     ]

@@ -5,7 +5,7 @@ import numpy as np
 from experiments import grid
 from experiments.claims.claim import MARGIN, Data
 from experiments.claims.judge import Part
-from experiments.claims.statistics import Array, difference, late, sd_ratio, spread, where_whole
+from experiments.claims.statistics import Array, difference, late, mean, sd_ratio, spike, spread, where_whole
 
 A, B, C = grid.REGIMES
 """fixed, thermostat and rl_thermostat."""
@@ -36,14 +36,20 @@ def compared(d: Data, surrogate: str, column: str, ours: str, theirs: str, sense
 
 def steadier_over_seeds(d: Data, surrogate: str, column: str, ours: str, theirs: str) -> Part:
     """Return the part that a column varies less over seeds under one regime than under another."""
-    text = f"sd over seeds of {words(column)}, {ours} over {theirs}"
-    return Part(text, pair(d, surrogate, column, ours, theirs), sd_ratio, "<", 1)
+    text = f"standard deviation over seeds of {words(column)}, {ours} over {theirs}"
+    return Part(text, pair(d, surrogate, column, ours, theirs), sd_ratio, "<", 1, unit="×")
 
 
 def steadier_over_lam(d: Data, surrogate: str, regime: str, bound: float) -> Part:
     """Return the part that test loss depends less on the base lam than under the fixed law, by a factor."""
     text = f"range over lam of test loss, {regime} over fixed"
-    return Part(text, pair(d, surrogate, "test_loss", regime, A), spread, "<", bound)
+    return Part(text, pair(d, surrogate, "test_loss", regime, A), spread, "<", bound, unit="×")
+
+
+def bounded(d: Data, surrogate: str, regime: str) -> Part:
+    """Return the part that the force has no late spikes."""
+    text = f"late maximum of the force over its late median, {regime}"
+    return Part(text, spike(d.path(surrogate, regime, "force")), mean, "<", 1.5, unit="×")
 
 
 def after_warmup(d: Data, path: Array) -> Array:

@@ -54,13 +54,21 @@ def fig07(d: Data) -> list[Part]:
     for column, name in (("force_ratio", "lam F / |grad L|"), ("force", "raw force F")):
         v = np.stack([d.final(surrogate, A, column)[1:] for surrogate in (SOFTMAX, LOGDET)])
         parts += [
-            Part(f"median over seeds of {name}, softmax over logdet", v, partial(at_same_lam, median_of_seeds), "<", 1),
+            Part(
+                f"median over seeds of {name}, softmax over logdet",
+                v,
+                partial(at_same_lam, median_of_seeds),
+                "<",
+                1,
+                unit="×",
+            ),
             Part(
                 f"variation over seeds of {name}, softmax over logdet",
                 v,
                 partial(at_same_lam, variation_of_seeds),
                 ">",
                 1,
+                unit="×",
             ),
         ]
     return parts
@@ -101,7 +109,7 @@ def fig09(d: Data) -> list[Part]:
     ]
 
 
-@claim("10", 10, "softmax: C's reward is modestly above A's, and unstable at high lam")
+@claim("10", 10, "softmax: the reward under rl_thermostat is modestly above that under fixed, and unstable at high lam")
 def fig10(d: Data) -> list[Part]:
     """With softmax the reward is higher under C than under A, and less steady at high lam than in the middle."""
     reward = d.final(SOFTMAX, C, "reward")
@@ -113,5 +121,12 @@ def fig10(d: Data) -> list[Part]:
 
     return [
         compared(d, SOFTMAX, "reward", C, A, ">"),
-        Part("sd over seeds of C's reward, two largest lam over the middle one", reward, unsteady, ">", 1),
+        Part(
+            f"standard deviation over seeds of the reward under {C}, two largest lam over the middle one",
+            reward,
+            unsteady,
+            ">",
+            1,
+            unit="×",
+        ),
     ]
