@@ -177,8 +177,10 @@ def _job(cfg: DictConfig, words: Sequence[str], asked_for_traceback: bool) -> tu
         code = run(config)
         return code, objective.value(config) if searches else code
     except ERRORS as error:
-        if searches:
+        if searches and isinstance(error, ConfigError | NoResultError):
             raise  # the sweeper knows how many failures are too many
+        if searches:
+            raise NoResultError(one_line(error)) from error
         code = _say(*_outcome(error, asked_for_traceback))
     return code, code
 

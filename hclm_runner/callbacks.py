@@ -48,7 +48,7 @@ class Callbacks:
             try:
                 for row in rows:
                     function({str(name): value for name, value in row.items()})
-            except ERRORS as error:  # a user's function may raise anything at all
+            except ERRORS as error:
                 self.functions.remove(function)
                 name = getattr(function, "__qualname__", repr(function))
                 warnings.warn(f"the callback {name} failed and is not called again: {one_line(error)}", stacklevel=2)
@@ -66,7 +66,7 @@ def load(paths: Sequence[str]) -> Callbacks:
 def _load(path: str) -> Callback:
     try:
         function = pkgutil.resolve_name(path)
-    except ERRORS as error:  # importing a user's module may raise anything at all
+    except ERRORS as error:  # of a user's module, while it is imported
         raise ConfigError("callbacks", path, f"a dotted path that imports, got {one_line(error)}") from error
     if not callable(function):
         raise ConfigError("callbacks", path, f"a function of one row, got {type(function).__name__}")

@@ -26,7 +26,7 @@ FIXED = ["--where", "surrogate=logdet", "regime=fixed", "lam=0.1"]
 def folder(tmp_path_factory) -> Path:
     """A store of 81 runs, one of which diverged, and one that failed."""
     path = synthetic.write(tmp_path_factory.mktemp("export") / "made_up", seeds=(0, 1, 2), diverged=[DIVERGED])
-    failed = Records.empty(configure(["lam=5", "batch_size=32"]))
+    failed = Records.empty(configure("lam=5", "batch_size=32"))
     store.write(path, failed.frame(), describe(failed, "cpu", 0.0, status="failed", error="why"))
     return path
 

@@ -20,7 +20,7 @@ def sweep(configs: RunConfig | Iterable[RunConfig], *, name: str | None = None) 
     call again trains only what is missing or failed. A run that fails does not stop the others: its `status` says so.
 
     Args:
-        configs: What `configure` returned. The `device` and the `sweep` options of the first hold for all.
+        configs: What `configure` returned. The `device`, `callbacks` and `sweep` options of the first hold for all.
         name: The store, `outputs/<name>/`; that of the configurations unless given.
 
     Returns:

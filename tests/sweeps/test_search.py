@@ -25,6 +25,15 @@ from hclm_runner import final, load, store
 from hclm_runner.config import explain
 
 OPTUNA = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=12", "hydra.sweeper.n_jobs=4"]
+LAW = """
+class Law:
+    uses_feedback = False
+    def init(self, lam0, reference):
+        return {"lam": lam0, "setpoint": lam0, "feedback": lam0}
+    def update(self, state, seen):
+        if seen.epoch == 2: raise RuntimeError("not today")
+        return state
+"""
 LAM = "lam=tag(log, interval(0.001, 10.0))"
 
 
@@ -100,6 +109,16 @@ def test_a_job_without_a_result_fails_for_the_sweeper_to_judge(launcher, code, s
     assert "batch_size=9999: expected at most the 32 training samples" in done.err
 
 
+def test_an_error_in_a_users_law_is_one_line_whoever_launches(ask, user_module):
+    name = user_module(LAW)
+    place = f"RuntimeError: not today ({name}.py, line 7, in update)"
+    for launcher, line in (("fused", "has no result"), ("basic", place)):
+        done, _ = ask(f"hydra/launcher={launcher}", "objective=feedback_loss", f"regime={name}.Law")
+        assert done.code == 1
+        assert line in done.err.splitlines()[-1]
+        assert place in done.err
+
+
 def test_the_basic_launcher_returns_the_same(ask):
     _, jobs = ask("objective=feedback_loss", "hydra/launcher=basic", "lam=0,3")
     assert [job.return_value for job in jobs] == list(losses().values())
@@ -129,7 +148,7 @@ def test_a_job_that_is_refused_ends_the_search(ask):
     assert done.code == 2
     assert jobs == []
     assert done.err.count("error: ") == 1
-    assert "error: lam=-1: expected a finite number >= 0 (1 job, the first: objective=feedback_loss lam=-1 " in done.err
+    assert "error: lam=-1: expected a finite number >= 0 (1 run, the first: objective=feedback_loss lam=-1 " in done.err
 
 
 def test_elsewhere_an_objective_changes_nothing(cli):
@@ -175,6 +194,6 @@ def test_ctrl_c_ends_the_search_not_the_round_alone(tmp_path):
 
 def test_where_optuna_is_not_installed_the_line_says_how_to_get_it():
     theirs = "In 'config': Could not find 'hydra/sweeper/optuna'"  # Hydra's, of an option that is not there
-    refused = explain(MissingConfigException(theirs, "hydra/sweeper/optuna", ["basic", "fused"]))
+    refused = explain(MissingConfigException(theirs, "hydra/sweeper/optuna", ["basic", "fused"]), [])
     wanted = "one of basic, fused; optuna comes with pip install 'hclm-runner[optuna]'"
     assert str(refused) == f"hydra/sweeper=optuna: expected {wanted}"

@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from hclm_runner.refusal import ConfigError
+from hclm_runner.refusal import ConfigError, NoResultError
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # which Optuna imports: it lists its plugins in our log
 
@@ -157,8 +157,6 @@ class FusedLauncher(BasicLauncher):
         )
 
     def _result(self, overrides: Sequence[str], value: Callable[[], float]) -> JobReturn:
-        from hclm_runner.refusal import NoResultError
-
         result = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
         try:
             result.return_value, result.status = value(), JobStatus.COMPLETED
