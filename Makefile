@@ -72,7 +72,7 @@ lint: .venv  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv  ## a training step against a plain PyTorch loop, and a sweep against stock Hydra, as paired ratios
+bench: .venv  ## an epoch against its matrix products and a plain PyTorch loop, and a sweep against stock Hydra, as paired ratios
 	$(BIN)/python -m experiments benchmark
 
 docs: $(BIN)/.installed-docs  ## the site, with the API and the executed examples: docs/_build/html/index.html

@@ -63,6 +63,7 @@ docs/running
 docs/python
 docs/gallery/index
 docs/extending
+docs/export_and_search
 docs/figures
 docs/theory
 ```

@@ -25,8 +25,7 @@ print(inspect.getsource(my_models))
 # The entropy acts on whatever the encoder returns. Two runs of one shape train as one batch:
 # without and with the term.
 
-model = ["model=custom", "model._target_=my_models.convolutional"]
-model += ["+model.channels=8", "+model.representation=16"]
+model = ["model=my_models.convolutional", "model.channels=8", "model.representation=16"]
 runs = [configure("task=digits", *model, lam=lam, epochs=15) for lam in (0, 0.03)]
 records = train(runs)
 records

@@ -20,11 +20,11 @@ from hclm_runner import configure, final, sweep
 print(inspect.getsource(my_surrogates))
 
 # %%
-# One configuration a run: two surrogates, four values of lam, three seeds. An option that the
-# configuration does not have is added with ``+``, as on the command line.
+# One configuration a run: two surrogates, four values of lam, three seeds. Yours is chosen by its dotted
+# path, and its option is set as any other.
 
 logdet = ["surrogate=logdet"]
-renyi = ["surrogate=custom", "surrogate._target_=my_surrogates.renyi", "+surrogate.width=2"]
+renyi = ["surrogate=my_surrogates.renyi", "surrogate.width=2"]
 runs = [
     configure(*surrogate, lam=lam, seed=seed, epochs=30)
     for surrogate in (logdet, renyi)

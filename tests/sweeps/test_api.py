@@ -19,7 +19,7 @@ from hclm_runner import configure, sweep
 print("the script runs")
 small = {SMALL}
 runs = [configure(*small, lam=lam, seed=seed) for lam in (0.1, 0) for seed in (1, 0)]
-runs += [configure(*small, surrogate="custom", **{{"surrogate._target_": "parts.norm"}})]
+runs += [configure(*small, surrogate="parts.norm")]
 for _ in range(2):
     records, described = sweep(runs, name="mixed")
 assert list(described["run_id"]) == [run.run_id for run in runs]
@@ -73,9 +73,9 @@ def test_a_dry_run_says_what_would_train_and_writes_nothing(tmp_path, monkeypatc
         (list, None, "configs: expected configurations"),
         (lambda: ["lam=0.3"], None, "configs: expected configurations"),
         (lambda: [configure(name="a"), configure(name="b")], None, "name=a, b: expected one store for all"),
-        (lambda: [configure()], "a/b", "name=a/b: expected text"),
+        (lambda: [configure()], "a/b", "name=a/b: expected a name"),
         (
-            lambda: [configure("surrogate=custom", "surrogate._target_=__main__.main")],
+            lambda: [configure("surrogate=__main__.main")],
             None,
             "surrogate._target_=__main__.main: expected a part in a module of its own",
         ),
