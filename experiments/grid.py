@@ -69,11 +69,11 @@ def _named(runs: pd.DataFrame) -> pd.DataFrame:
     labels: dict[str, list[str]] = {group: runs[group].tolist() for group in ("surrogate", "regime")}
     rows = zip(*labels.values(), runs["label"], strict=True)
     labels["task"] = [label.removeprefix(f"{surrogate} / {regime} / ") for surrogate, regime, label in rows]
-    shown = {group: _shortest(own, [config[group]["name"] for config in configs]) for group, own in labels.items()}
+    shown = {group: shortest(own, [config[group]["name"] for config in configs]) for group, own in labels.items()}
     return runs.assign(**shown, config=configs, code=[json.loads(text) for text in runs["code"]])
 
 
-def _shortest(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+def shortest(labels: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return each label; instead of one its name, where no other label has that name."""
     ambiguous = {name for name, one in pd.Series(labels).groupby(list(names)).unique().items() if len(one) > 1}
     return [label if name in ambiguous else name for label, name in zip(labels, names, strict=True)]

@@ -33,19 +33,23 @@ def main() -> None:
     here = str(Path.cwd())
     if here not in sys.path:  # as `python -m` has it: a dotted path may name a module of this folder
         sys.path.insert(0, here)
+    asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     _outlive_readers()
     try:
-        code = _new(sys.argv[2:]) if sys.argv[1:2] == ["new"] else _run(_in_hydras_order(sys.argv[1:]))
+        if sys.argv[1:2] == ["new"]:
+            code = _new(sys.argv[2:])
+        else:
+            code = _run(_in_hydras_order(sys.argv[1:]), asked_for_traceback)
     except ConfigError as error:
-        code = _say(2, str(error))
+        code = _say(*_outcome(error, asked_for_traceback))
     except KeyboardInterrupt:
         code = _say(130, "interrupted; what was in flight was not written")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the interpreter ends is no error
     sys.exit(code)
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], asked_for_traceback: bool) -> int:
     """Hand the command line to Hydra, and return the exit code.
 
     Raises:
@@ -53,7 +57,6 @@ def _run(words: list[str]) -> int:
     """
     codes: list[int] = []  # of each job run here; Hydra drops what a single run returns
     command = sys.orig_argv
-    asked_for_traceback = "HYDRA_FULL_ERROR" in os.environ
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(cfg: DictConfig) -> float:
@@ -66,8 +69,8 @@ def _run(words: list[str]) -> int:
     sys.argv[1:] = words
     try:
         task()
-    except ConfigError as error:  # before there is a job, or of a multirun as a whole
-        codes.append(_say(*_outcome(error, asked_for_traceback)))
+    except ConfigError:  # before there is a job, or of a multirun as a whole
+        raise
     except NoResultError as error:
         codes.append(_say(1, str(error)))
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:

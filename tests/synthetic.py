@@ -75,11 +75,22 @@ def _bases(overrides: tuple[str, ...]) -> list[RunConfig]:
 def claim(id: str = "22", verdict: str = "SUPPORTED", **facts: Any) -> dict[str, Any]:
     """Return a judged claim, as `python -m experiments claims` writes it."""
     estimate = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 4}
-    part = {"text": "late slope"} | estimate | {"p": 0.0004, "sense": ">", "bound": 0.0, "verdict": verdict}
+    part = (
+        {"text": "late slope"}
+        | estimate
+        | {
+            "p": 0.0004,
+            "sense": ">",
+            "bound": 0.0,
+            "verdict": verdict,
+            "ruling": "claimed > 0 nats, and it is so",
+            "unit": "nats",
+        }
+    )
     figure = int(id) if id.isdigit() else None
     words = {"says": f"what the paper says of {id}", "sentence": f"What was found of {id}."}
     said = {"task": "gaussian_mixture", "id": id, "figure": figure, "verdict": verdict}
-    return said | words | estimate | {"parts": [part]} | facts
+    return said | words | estimate | {"parts": [part], "decided": 0} | facts
 
 
 def judge(folder: Path, *claims: dict[str, Any], generic: Sequence[dict[str, Any]] = ()) -> None:

@@ -130,7 +130,10 @@ def test_no_memory_for_the_model_is_called_that(cli, user_module):
     name = user_module("def net(i, o): raise MemoryError('of 4 exabytes')")
     refused = cli(f"model._target_={name}.net", "~model.hidden", "~model.representation", *SMALL)
     wanted = f"model._target_={name}.net: expected a network that fits into the memory of this machine"
-    assert (refused.code, refused.err) == (2, f"error: {wanted}, got MemoryError: of 4 exabytes\n")
+    assert (refused.code, refused.err) == (
+        2,
+        f"error: {wanted}, got MemoryError: of 4 exabytes ({name}.py, line 1, in net)\n",
+    )
 
 
 def test_an_id_is_shown_with_its_settings(cli):

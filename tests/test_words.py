@@ -38,8 +38,7 @@ REFUSED = {
     ("λ=1",): "λ=1: expected a key of letters a-z, digits, _ and .",
     ("seed=nosuch(3)",): "seed=nosuch(3): expected a value that can be computed, got HydraException while evaluating",
     # one run, several values
-    ("lam=0,1", "seed=2"): "lam=0,1: expected one value, or -m for a run of each: python -m hclm_runner -m lam=0,1 seed=2",
-    ("seed=range(3)",): "or -m for a run of each: python -m hclm_runner -m 'seed=range(3)'",
+    ("lam=0,1", "seed=2"): "lam=0,1: expected one value; for several, a list of configurations: ",
     # keys of an option
     ("lr=0.1",): "lr: expected a known key (did you mean optimizer.lr?); keys: lam, ",
     ("eps=1",): "(did you mean surrogate.eps or optimizer.eps?)",
@@ -71,6 +70,12 @@ def test_bad_input_is_explained_in_one_line(overrides):
         configure(list(overrides))
     assert REFUSED[overrides] in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_several_values_are_for_a_multirun(cli):
+    said = cli("lam=0,1", "seed=2")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "lam=0,1: expected one value, or -m for a run of each: python -m hclm_runner -m lam=0,1 seed=2" in said.err
 
 
 def test_nothing_is_offered_where_only_the_value_is_wrong():

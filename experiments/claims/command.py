@@ -99,14 +99,14 @@ def show(title: str, says: str, claims: Sequence[record.ClaimRow]) -> None:
         own = [claim for claim in claims if claim["task"] == task]
         counts = Counter(claim["verdict"] for claim in own)
         tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in record.SYMBOLS if counts[verdict])
-        console.print(f"{task}, {title}: {tally}")
+        heading = f"{task}, {title}: {tally}"
         rows = [
             ("verdict", "claim", f"effect [{CONFIDENCE:.0%} interval]", says),
             *(_cells(claim, says) for claim in own),
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        for line in (heading, *lines):
             cut = console.is_terminal and len(line) > console.width
             console.print(f"{line[: console.width - 1]}…" if cut else line)
 

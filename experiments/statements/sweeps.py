@@ -52,6 +52,8 @@ def _over(source: str, where: Path, shards: object, **axes: str) -> xr.Dataset: 
     records, tried = _read(source, where)
     dimensions = [*axes, "surrogate", "lam0", "seed"]
     tried = tried.assign(config=[json.loads(text) for text in tried["config"]])
+    names = [config["surrogate"]["name"] for config in tried["config"]]
+    tried = tried.assign(surrogate=grid.shortest(tried["surrogate"].tolist(), names))
     tried = tried.assign(**{name: [_value(config, key) for config in tried["config"]] for name, key in axes.items()})
     runs = tried[tried["status"].isin(store.DONE)]
     _complete(source, tried[dimensions], runs[dimensions])

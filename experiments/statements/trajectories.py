@@ -90,7 +90,8 @@ def study(
 def load(*sources: str) -> xr.Dataset:
     """Return the runs of the stores, over optimizer, regime, surrogate, lam0, seed and epoch.
 
-    Coordinates along optimizer: `lr`, for heavy balls lr / (1 - momentum), NaN for Adam; `steps`, in an epoch.
+    `plain` on full batches is called `descent`. Coordinates along optimizer: `lr`, for heavy balls lr / (1 - momentum),
+    NaN for Adam; `steps`, in an epoch.
 
     Raises:
         ConfigError: If a store is not there, not whole, was trained without premises=true or with an Omega or a D.
@@ -105,7 +106,9 @@ def load(*sources: str) -> xr.Dataset:
         rules = [config["optimizer"] for config in configs]
         lr = [rule["lr"] / (1 - rule["momentum"]) if "momentum" in rule else np.nan for rule in rules]
         steps = [config["task"]["train"] // config["batch_size"] for config in configs]
-        parts.append(runs.assign_coords(lr=("optimizer", lr), steps=("optimizer", steps)))
+        full = zip(runs["optimizer"].to_numpy().tolist(), steps, strict=True)
+        names = ["descent" if (name, count) == ("plain", 1) else name for name, count in full]
+        parts.append(runs.assign_coords(optimizer=names, lr=("optimizer", lr), steps=("optimizer", steps)))
     every = xr.concat(parts, "optimizer", join="outer", combine_attrs="drop")
     sweeps.require(every, ", ".join(sources), optimizer=OPTIMIZERS, surrogate=grid.SURROGATES)
     order = {"optimizer": OPTIMIZERS, "surrogate": grid.SURROGATES}

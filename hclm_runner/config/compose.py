@@ -34,7 +34,9 @@ class Composer:
         """Compose with Hydra's loader, on top of the multirun's master configuration."""
         self.loader, self.master = loader, master
         parser = OverridesParser.create(config_loader=loader)
-        self._parse = lru_cache(maxsize=4096)(parser.parse_override)
+        self._parse = lru_cache(maxsize=4096)(
+            lambda text: parser.parse_overrides([text])[0]
+        )  # the plural names what it refuses
         self._is_group = lru_cache(maxsize=4096)(lambda key: bool(loader.get_group_options(key)))
         self._bases: dict[tuple[str, ...], bytes | None] = {}
 

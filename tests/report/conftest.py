@@ -53,8 +53,10 @@ def renamed() -> Callable[..., Path]:
         records, runs = store.load(source)
         new = {"surrogate": surrogates, "regime": regimes}
         for frame in (records, runs):
+            context = frame["label"].str.split(" / ", n=2).str[2]
             for axis, names in new.items():
                 frame[axis] = frame[axis].astype(str).map(names)
+            frame["label"] = frame["surrogate"] + " / " + frame["regime"] + " / " + context
         runs = runs.dropna(subset=[*new])
         configs = [json.loads(text) for text in runs["config"]]
         for config in configs:

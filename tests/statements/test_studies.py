@@ -15,7 +15,7 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.store import prepare, write
 
 REGIMES, LAMS, SEEDS = ("fixed", "thermostat"), (0.03, 0.3), (0, 1, 2, 3)
-QUIET = ["sigma=0", "surrogate.eps=1.0", "optimizer.name=descent", "batch_size=256"]
+QUIET = ["sigma=0", "surrogate.eps=1.0", "batch_size=256"]
 STORES = {
     "premises": [[f"surrogate={s}", f"optimizer={o}"] for s in ("softmax", "variance", "logdet") for o in ("plain", "sgd", "adam")],
     "descent": [[f"surrogate={s}", "optimizer=plain", *QUIET] for s in ("variance", "logdet")],

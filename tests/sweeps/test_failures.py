@@ -64,17 +64,17 @@ def S(Z, *, k: float):
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason", "status"),
+    ("deed", "reason", "status", "code"),
     [
-        ("raise RuntimeError('the poison')", "RuntimeError: the poison", "refused"),
-        pytest.param("os.kill(os.getpid(), 9)", "signal 9, SIGKILL", "failed", marks=pytest.mark.slow),
+        ("raise RuntimeError('the poison')", "RuntimeError: the poison", "refused", 2),
+        pytest.param("os.kill(os.getpid(), 9)", "signal 9, SIGKILL", "failed", 1, marks=pytest.mark.slow),
     ],
 )
-def test_the_run_at_fault_is_found_and_recorded_and_tried_again(cli, user_module, tmp_path, deed, reason, status):
+def test_the_run_at_fault_is_found_and_recorded_and_tried_again(cli, user_module, tmp_path, deed, reason, status, code):
     name = user_module(POISON.format(deed=deed))
     grid = ["-m", f"surrogate={name}.S", "surrogate.k=1,9,2", *SMALL]
     swept = cli(*grid)
-    assert swept.code == 1
+    assert swept.code == code
     assert reason in swept.err
     runs = store.load("default")[1]
     assert sorted(runs["status"]) == sorted([status, "finished", "finished"])
