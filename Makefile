@@ -29,7 +29,7 @@ outputs/paper/report.html: $(BIN)/.installed $(SOURCES) $(RESULTS)
 	$(BIN)/python -m experiments claims paper
 	$(BIN)/python -m experiments report paper $(if $(wildcard outputs/tasks/claims.json),--tasks tasks)
 
-figure: .venv  ## one figure, of a store that has its runs: make figure N=18
+figure: .venv  ## one figure: make figure N=18 (from make figures' runs; 3 and 4 need none)
 	$(BIN)/python -m experiments figures paper --only $(N) --force
 
 tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the matrix claims x tasks

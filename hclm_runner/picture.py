@@ -1,5 +1,6 @@
-"""The picture of one run: force, entropy, gap and reward over epochs."""
+"""The picture of one run: its losses, entropy, forces, lam and reward over epochs."""
 
+import textwrap
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 
 KINDS = ("pdf", "svg", "png")
 """The files of a figure that goes into a paper."""
+
+REWARD = "reward, accuracy\n− over-confidence"
 
 STYLE: Any = {
     "font.size": 8,
@@ -36,36 +39,50 @@ _UNDATED: dict[str, Any] = {"png": None, "svg": {"Date": None}, "pdf": {"Creatio
 
 
 def draw(records: pd.DataFrame, title: str) -> Figure:
-    """Return the four panels of one run's records, as wide as two columns of a paper."""
+    """Return the six panels of one run's records over epochs, as wide as two columns of a paper.
+
+    Losses, their gap and the reward; the entropy with the law's set point, if it has one; the forces; and lam.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.8, 4.4), layout="constrained")
-        (force, entropy), (gap, reward) = figure.subplots(2, 2, sharex=True)
-        epoch = records["epoch"]
+        (losses, gap, reward), (entropy, force, lam) = figure.subplots(2, 3, sharex=True)
+        classes = bool(records["reward"].notna().any())
+        nats = " (nats)" if classes else ""  # a squared error is in the units of its target
 
-        force.plot(epoch, records["force"], color=BLUE, label=r"$F=\|\nabla S\|$")
-        force.plot(epoch, records["loss_force"], color=GREY, linestyle="--", label=r"$\|\nabla L\|$")
-        _label(force, "force", "force (nats per unit of θ)")
+        _curve(losses, records, "train_loss", "training set", GREY, "--")
+        _curve(losses, records, "test_loss", "test set")
+        losses.set_ylabel(f"loss L{nats}")
 
-        entropy.plot(epoch, records["entropy"], color=BLUE, label="$S$, training set")
-        if records["setpoint"].notna().any():
-            entropy.plot(epoch, records["setpoint"], color=ORANGE, linestyle="--", label="set point")
-        _label(entropy, "entropy", "entropy (nats)")
-
-        gap.plot(epoch, records["gap"], color=BLUE, label="test − train loss")
         gap.axhline(0, color=GREY, linewidth=0.7)
-        _label(gap, "gap", "gap (nats)")
+        _curve(gap, records, "gap")
+        gap.set_ylabel(f"gap, test − train loss{nats}")
 
-        if records["reward"].notna().any():
-            reward.plot(epoch, records["reward"], color=BLUE, label="audit reward, test split")
-        else:
-            reward.text(
-                0.5, 0.5, "undefined without classes", ha="center", va="center", transform=reward.transAxes, color=GREY
-            )
-        _label(reward, "reward", "reward")
+        _curve(reward, records, "reward")
+        reward.set_ylabel(REWARD)
+        if not classes:
+            style: Any = {"ha": "center", "va": "center", "color": GREY}
+            reward.text(0.5, 0.5, "undefined\nwithout classes", transform=reward.transAxes, **style)
 
-        for axes in (gap, reward):
-            axes.set_xlabel("epoch")
-        figure.suptitle(title, fontsize=9)
+        if records["setpoint"].notna().any():
+            _curve(entropy, records, "setpoint", "set point", ORANGE, "--")
+        _curve(entropy, records, "entropy", "S, training set")
+        entropy.set_ylabel("entropy S (nats)")
+
+        _curve(force, records, "loss_force", "of the loss, ‖∇L‖", GREY, "--")
+        _curve(force, records, "force", "of S, ‖∇S‖")
+        force.set_ylabel("force (nats per unit of θ)")
+
+        _curve(lam, records, "lam")
+        lam.set_ylabel("λ")
+        if (records["lam"] > 0).all() and records["lam"].max() >= 10 * records["lam"].min():
+            lam.set_yscale("log")
+
+        for axes in figure.axes:
+            axes.set_xlabel("epoch" if axes in (entropy, force, lam) else "")
+            axes.margins(x=0.02)
+            if axes.get_legend_handles_labels()[0]:  # above the axes, where it hides no data
+                axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=7, borderaxespad=0.2, handlelength=1.8)
+        figure.suptitle(textwrap.fill(title, 110), fontsize=9)
     return figure
 
 
@@ -82,8 +99,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg"), dpi:
     return list(paths.values())
 
 
-def _label(axes: Axes, name: str, unit: str) -> None:
-    axes.set_ylabel(unit)
-    axes.set_title(name, loc="left", fontsize=8, fontweight="bold")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7)
+def _curve(
+    axes: Axes, records: pd.DataFrame, column: str, label: str = "", colour: str = BLUE, line: str = "-"
+) -> None:
+    axes.plot(records["epoch"], records[column], color=colour, linestyle=line, linewidth=1.2, label=label or None)

@@ -118,9 +118,9 @@ def test_a_figure_older_than_the_code_that_draws_it_is_stale(tmp_path, module):
 def test_each_task_has_a_folder_of_its_own(folder, said):
     write(folder, RUNS, task="digits")
     with pytest.raises(ConfigError, match="one of digits, gaussian_mixture"):
-        command.main([str(folder), "--only", "3"])
-    said(folder, "--only", "3", "--task", "digits")
-    assert (folder / "figures" / "digits" / "fig03_rates.png").exists()
+        command.main([str(folder), "--only", "5"])
+    said(folder, "--only", "5", "--task", "digits")
+    assert (folder / "figures" / "digits" / "fig05_softmax_test_loss.png").exists()
 
 
 @pytest.fixture
@@ -222,3 +222,13 @@ def test_many_figures_are_the_same_bytes_from_other_processes(folder, tmp_path):
     for name in ("3", "7", "24", "softmax_force"):
         for path in picture.save(known[name].draw(), tmp_path / "here" / known[name].stem, command.KINDS, dpi=300):
             assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
+
+
+def test_figures_3_and_4_need_no_store(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command.main(["nowhere", "--only", "3", "4"])
+    written = sorted(path.name for path in (tmp_path / "outputs/nowhere/figures").iterdir())
+    assert written == sorted(f"{stem}.{kind}" for stem in ("fig03_rates", "fig04_ratio") for kind in command.KINDS)
+    assert "outputs/nowhere/figures/" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="store=nowhere: expected a store of runs"):
+        command.main(["nowhere", "--only", "3", "18"])

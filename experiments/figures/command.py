@@ -56,6 +56,13 @@ class Drawing(NamedTuple):
         return self.runs is not None and bool(self.runs.attrs["missing"])
 
 
+MODEL = {
+    "3": Drawing("fig03_rates", partial(draw_model, ratio=False)),
+    "4": Drawing("fig04_ratio", partial(draw_model, ratio=True)),
+}
+"""Figures 3 and 4, which follow from a formula, not from runs."""
+
+
 class Figures(NamedTuple):
     """The figures of a grid, by what `--only` calls them: the paper's by their numbers, others by their stems."""
 
@@ -100,10 +107,6 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     def drawing(row: FigureRow, of: xr.Dataset) -> Drawing:
         return Drawing(row.stem + suffix, partial(draw, row, of, seeds), row, of)
 
-    model = {
-        "3": Drawing("fig03_rates", partial(draw_model, ratio=False)),
-        "4": Drawing("fig04_ratio", partial(draw_model, ratio=True)),
-    }
     runs = runs[READ]
     paper, lacking = dict[str, Drawing](), None
     try:
@@ -115,7 +118,7 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     rows = general(runs)
     own = [row.stem for row in rows if lacking or foreign(row, runs)]
     rest = [row.stem for row in rows if row.stem not in own and not covered(row, runs)]
-    return Figures(model, paper, {row.stem: drawing(row, runs) for row in rows}, own, rest, lacking)
+    return Figures(MODEL, paper, {row.stem: drawing(row, runs) for row in rows}, own, rest, lacking)
 
 
 def make(options: argparse.Namespace) -> None:
@@ -126,6 +129,13 @@ def make(options: argparse.Namespace) -> None:
             and that was not allowed.
         OSError: If the disk refuses.
     """
+    if options.only and set(options.only) <= set(MODEL):  # which need no store
+        out = options.out or store.OUTPUTS / options.store / "figures"
+        out.mkdir(parents=True, exist_ok=True)
+        _write([(MODEL[name].draw, out / MODEL[name].stem) for name in options.only])
+        _say("drawn", options.only)
+        print(f"  {out}/")
+        return
     grids = grid.load(options.store)
     runs = grid.only(grids, options.task)
     known = figures(runs, options.store, options.seeds)

@@ -1,7 +1,10 @@
 """Drawing: pure functions of a row of the table and a grid of runs, and the scaling model of Figures 3 and 4.
 
 A figure shows the mean over seeds with its 95% t interval: error bars over the base lam, where a value is that of the
-last 5 epochs, and bands over epochs. Runs that diverged are left out of the mean, and counted above the axes.
+last 5 epochs, and bands over epochs. Runs that diverged are left out of the mean, and counted above the axes. Over the
+base lam all surrogates of a store have one range of values, so that their figures can be laid side by side; but not raw
+forces and entropies, which depend on how a surrogate is scaled. Where most curves of a log axis lie within a factor of
+2, a panel above enlarges them.
 """
 
 from collections.abc import Mapping
@@ -18,7 +21,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from experiments import grid
-from experiments.estimate import of_seeds
+from experiments.estimate import Estimate, of_seeds
 from experiments.figures.table import LABELS, FigureRow, Look, label, looks
 from hclm_runner.picture import GREY, ORANGE, STYLE
 
@@ -31,6 +34,10 @@ I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
 DECADES = ("lam", "force", "force_ratio")
 """Columns on a log scale where they span a decade."""
 LOSSES = ("test_loss", "gap")
+F_MIN = 0.05
+"""The least force ratio of an effective epoch (Definition 1), as `hclm_runner.effectiveness` has it."""
+SHAPES = ("", "o", "s", "^", "D", "v", "P", "X")
+"""Of the curves of rising base lam; none for 0, which is dashed."""
 WIDTH = 3.4
 """Inches: one column of a paper."""
 
@@ -49,6 +56,10 @@ class Panel(NamedTuple):
     """The levels the column is read against, by name."""
     seeds: bool
     """Whether each seed is a thin line, too."""
+    everywhere: Array
+    """What else is in sight, so that figures of several surrogates have one range."""
+    enlarged: tuple[float, float] | None = None
+    """The range of a panel that enlarges the crowd."""
 
 
 def draw(row: FigureRow, runs: xr.Dataset, seeds: bool = False) -> Figure:
@@ -66,12 +77,16 @@ def draw(row: FigureRow, runs: xr.Dataset, seeds: bool = False) -> Figure:
     own = runs if row.number else shown(row, runs)
     styles = looks(runs["regime"].to_numpy().tolist())
     over, ncols = (_over_lam, 3) if row.regime is None else (_over_epochs, 4)
-    columns = ("force", "force_ratio") if row.column == "force" and row.regime is None else (row.column,)
+    crowd = _crowd(row, own)
+    columns = [row.column] * (2 if crowd else 1)
+    columns += ["force_ratio"] if row.column == "force" and row.regime is None else []
     with mpl.rc_context(STYLE):
         figure, panels = _blank(len(columns))
-        for axes, column in zip(panels, columns, strict=True):
-            axes.set_ylabel(_unit(column, runs))
-            over(Panel(axes, row, column, own, styles, _references(row, column, runs), seeds))
+        for i, (axes, column) in enumerate(zip(panels, columns, strict=True)):
+            enlarged = crowd if i == 0 else None
+            axes.set_ylabel(_unit(column, runs).replace("force ‖∇S‖", "enlarged") if enlarged else _unit(column, runs))
+            levels, everywhere = _references(row, column, runs), _everywhere(row, column, runs)
+            over(Panel(axes, row, column, own, styles, levels, seeds, everywhere, enlarged))
         panels[-1].set_xlabel("base λ" if row.regime is None else "epoch")
         title = label(row.surrogate)
         if row.regime is not None:
@@ -87,6 +102,42 @@ def shown(row: FigureRow, runs: xr.Dataset) -> xr.Dataset:
     """Return the runs of a figure without a number: all of its surrogate that were tried, and of its regime if any."""
     regime = {} if row.regime is None else {"regime": [row.regime]}
     return grid.require(runs, row.stem, surrogate=[row.surrogate], **regime)
+
+
+def _everywhere(row: FigureRow, column: str, runs: xr.Dataset) -> Array:
+    """Return what figures over the base lam of all surrogates have in sight; nothing of raw forces and entropies."""
+    if row.regime is not None or column in ("force", "entropy"):
+        return np.array([])
+    final = grid.final(runs)
+    estimate = of_seeds(final[column])
+    values = np.concatenate([np.ravel(part) for part in (estimate.value, _lows(estimate, column), estimate.high)])
+    return values[np.isfinite(values)]
+
+
+def _lows(estimate: Estimate, column: str) -> xr.DataArray:
+    """Return the lower ends of intervals as they are drawn: on a log axis there is no place for what is 0 or less."""
+    low: xr.DataArray = estimate.low
+    if column not in DECADES:
+        return low
+    floor = 0.3 * estimate.value.where(estimate.value > 0).min()
+    return low.clip(min=floor).where(estimate.value >= floor, estimate.value)
+
+
+def _crowd(row: FigureRow, own: xr.Dataset) -> tuple[float, float] | None:
+    """Return the range in which most curves of a log axis end, if others are further than a decade; else None."""
+    if row.column != "force":
+        return None
+    chosen = (
+        own.sel(surrogate=row.surrogate) if row.regime is None else own.sel(surrogate=row.surrogate, regime=row.regime)
+    )
+    final = np.sort(np.ravel(grid.final(chosen)["force"].mean("seed")))
+    final = final[final > 0]
+    within = [final[(final >= low) & (final <= 2 * low)] for low in final]
+    crowd = max(within, key=len, default=final)
+    if len(crowd) < max(4, len(final) / 2) or final.max() < 10 * final.min():
+        return None
+    margin = 0.15 * crowd.mean()
+    return float(crowd.min() - margin), float(crowd.max() + margin)
 
 
 def draw_model(ratio: bool) -> Figure:
@@ -163,6 +214,7 @@ def _over_lam(panel: Panel) -> None:
     own = panel.runs.sel(surrogate=panel.row.surrogate)
     final, ended = grid.final(own), diverged(own)
     estimate = of_seeds(final[column])
+    lows = _lows(estimate, column)
     lam, regimes = own["lam0"].to_numpy(), own["regime"].to_numpy().tolist()
 
     def broken(values: Array) -> Array:
@@ -172,22 +224,24 @@ def _over_lam(panel: Panel) -> None:
     marks = []
     for regime, aside in zip(regimes, _aside(len(regimes)), strict=True):
         look = panel.styles[regime]
-        x = broken(np.where(lam > 0, lam * 1.1**aside, aside * 0.07 * lam[lam > 0].min(initial=lam.max())))
+        x = broken(np.where(lam > 0, lam * 1.2**aside, aside * 0.1 * lam[lam > 0].min(initial=lam.max())))
         if panel.seeds:
             each = final[column].sel(regime=regime).transpose("lam0", "seed").to_numpy()
             axes.plot(x, broken(each), color=look.colour, linewidth=0.4, alpha=0.5, marker=".", markersize=1.5)
         if column == "entropy":
             target = final["setpoint"].sel(regime=regime).mean("seed").to_numpy()
             axes.plot(x, broken(target), color=look.colour, linewidth=0.8, linestyle=":", marker="_")
-        y, error = (broken(part.sel(regime=regime).to_numpy()) for part in (estimate.value, estimate.half))
+        y, low, high = (broken(part.sel(regime=regime).to_numpy()) for part in (estimate.value, lows, estimate.high))
         style: dict[str, Any] = {"marker": look.marker, "markersize": 3, "linewidth": 1, "capsize": 1.5}
-        axes.errorbar(x, y, error, color=look.colour, label=look.name, **style)
+        axes.errorbar(x, y, [y - low, high - y], color=look.colour, label=look.name, **style)
+        below = broken(estimate.low.sel(regime=regime).to_numpy()) < low  # an interval that goes on to 0 and beyond
+        axes.plot(x[below], low[below], "v", color=look.colour, markersize=3.5)
         died = ended.sel(regime=regime).sum("seed").to_numpy()
         marks.append((lam[died > 0], died.sum(), look.colour))
     if column == "entropy" and final["setpoint"].notnull().any():
         axes.errorbar([], [], color=GREY, linewidth=0.8, linestyle=":", marker="_", label="set point")
-    _finish(panel, [estimate.value, estimate.high, *([final[column]] if panel.seeds else [])], marks)
-    _log(axes.xaxis, lam, lam[:: -(-len(lam) // 9)], lam)
+    _finish(panel, [estimate.value, lows, estimate.high, *([final[column]] if panel.seeds else [])], marks)
+    _log(axes.xaxis, np.append(lam, 1.2 * lam.max()), lam[:: -(-len(lam) // 9)], lam)
 
 
 def _aside(curves: int) -> Array:
@@ -205,14 +259,18 @@ def _over_epochs(panel: Panel) -> None:
     lams, epoch = own["lam0"].to_numpy(), own["epoch"].to_numpy()
     shades = iter(mpl.colormaps["viridis"](np.linspace(0.87, 0.05, np.count_nonzero(lams))))
     marks = []
-    for lam in lams:
+    every = max(1, len(epoch) // 5)
+    for i, lam in enumerate(lams):
         colour = next(shades) if lam else "black"
         y, error = (part.sel(lam0=lam).to_numpy() for part in (estimate.value, estimate.half))
         if panel.seeds:
             each = values.sel(lam0=lam).transpose("epoch", "seed").to_numpy()
             axes.plot(epoch, each, color=colour, linewidth=0.3, alpha=0.5)
         axes.fill_between(epoch, y - error, y + error, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(epoch, y, color=colour, linewidth=1, linestyle="-" if lam else "--", label=f"{lam:g}")
+        # Marks at epochs of its own, so that two curves in one place are both seen.
+        mark: dict[str, Any] = {"marker": SHAPES[i % len(SHAPES)], "markevery": (i * every // len(lams), every)}
+        name = f"{lam:g}, from λ min" if lam == 0 and column == "lam" and "λ min" in panel.references else f"{lam:g}"
+        axes.plot(epoch, y, color=colour, linewidth=1, linestyle="-" if lam else "--", label=name, markersize=3, **mark)
         died = lasted.sel(lam0=lam).to_numpy()[ended.sel(lam0=lam)]
         marks.append((died, died.size, colour))
     _finish(panel, [estimate.value, estimate.high, *([values] if panel.seeds else [])], marks)
@@ -231,12 +289,18 @@ def _finish(panel: Panel, values: list[Any], marks: list[Any]) -> None:
     for name, level in panel.references.items():
         axes.axhline(level, color=GREY, linewidth=0.7, zorder=1)
         axes.text(1.01, level, name, transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=GREY)
-    numbers = np.concatenate([*values, list(panel.references.values())], axis=None)
+    numbers = np.concatenate([*values, panel.everywhere, list(panel.references.values())], axis=None)
     positive = numbers[numbers > 0]
-    if panel.column in DECADES and positive.size and positive.max() >= 10 * positive.min():
+    if panel.enlarged:
+        axes.set_ylim(panel.enlarged)
+    elif panel.column in DECADES and positive.size and positive.max() >= 10 * positive.min():
         decades = 10 ** np.arange(np.ceil(np.log10(positive.min())), np.floor(np.log10(positive.max())) + 1)
         ticks = np.outer([0.3, 1, 3], decades) if len(decades) < 3 else decades[:: -(-len(decades) // 6)]
         _log(axes.yaxis, numbers, ticks, np.outer(range(2, 10), [decades[0] / 10, *decades]))
+    elif panel.everywhere.size:
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        margin = 0.05 * (high - low or 1)
+        axes.set_ylim(low - margin, high + margin)
     for i, (x, count, colour) in enumerate(mark for mark in marks if mark[1]):
         above = ScaledTranslation(0, (6 + 8 * i) / 72, axes.figure.dpi_scale_trans)
         style: dict[str, Any] = {"color": colour, "clip_on": False}
@@ -245,16 +309,18 @@ def _finish(panel: Panel, values: list[Any], marks: list[Any]) -> None:
 
 
 def _references(row: FigureRow, column: str, runs: xr.Dataset) -> dict[str, float]:
-    """Return the levels a column is read against, by name: no gap, the bounds of lam, chance."""
+    """Return the levels a column is read against, by name: no gap, Definition 1, the bounds of lam, chance."""
     config, regimes = runs.attrs["config"], runs["regime"].to_numpy().tolist()
     if column == "gap":
         return {"": 0.0}
+    if column == "force_ratio":
+        return {f"effective\nabove {F_MIN:g}": F_MIN}
     if column == "lam":
         law = config.get(f"regime {row.regime or 'thermostat'}", {})
         return {name: law[key] for name, key in (("λ min", "lam_min"), ("λ max", "lam_max")) if key in law}
     law = config.get("regime thermostat", {}) if "thermostat" in regimes else {}
     if column == "test_loss" and law.get("setpoint", 0) is None:  # then its set point is kappa log K
-        return {"log K": runs["setpoint"].sel(regime="thermostat").mean().item() / law["kappa"]}
+        return {"chance,\nlog K": runs["setpoint"].sel(regime="thermostat").mean().item() / law["kappa"]}
     return {}
 
 
