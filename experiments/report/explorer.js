@@ -12,6 +12,9 @@ for (const button of document.querySelectorAll(".zoom")) {
   button.addEventListener("click", () => {
     const { src, alt } = button.querySelector("img");
     Object.assign(byId("large").querySelector("img"), { src, alt });
+    const caption = button.parentElement.querySelector("figcaption").cloneNode(true);
+    byId("large").querySelector("p").replaceChildren(...caption.childNodes);
+    for (const link of byId("large").querySelectorAll("p a")) link.addEventListener("click", () => byId("large").close());
     byId("large").showModal();
   });
 }
@@ -49,6 +52,19 @@ const mean = (numbers) => {
   return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : NaN;
 };
 
+// Student's t, 97.5%, of 1, 2, ... degrees of freedom; beyond them an approximation good to 0.001
+const T = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12,
+  2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042];
+
+/** Return half the 95% interval of the mean of one number a seed; NaN for fewer than two. */
+function half(numbers) {
+  const known = numbers.filter((value) => !Number.isNaN(value));
+  const n = known.length, centre = mean(known);
+  if (n < 2) return NaN;
+  const variance = known.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (n - 1);
+  return (T[n - 2] ?? 1.96 + 2.46 / (n - 1)) * Math.sqrt(variance / n);
+}
+
 /** Return a curve for each chosen surrogate, regime and lam0: its place, each seed's values, and their mean. */
 function curves(grid, values, chosen) {
   const { length: epochs } = grid.epoch, { length: seeds } = grid.seed;
@@ -59,7 +75,9 @@ function curves(grid, values, chosen) {
     const run = (s) => Array.from(values.subarray((cell * seeds + s) * epochs, (cell * seeds + s + 1) * epochs));
     const alone = grid.seed.indexOf(chosen.seed); // -1: all seeds are wanted
     const runs = alone >= 0 ? [run(alone)] : grid.seed.map((_, s) => run(s));
-    found.push({ place, runs, mean: grid.epoch.map((_, t) => mean(runs.map((values) => values[t]))) });
+    const at = (t) => runs.map((values) => values[t]);
+    const ends = runs.map((values) => mean(values.slice(-LATE)));
+    found.push({ place, runs, ends, mean: grid.epoch.map((_, t) => mean(at(t))), half: grid.epoch.map((_, t) => half(at(t))) });
   }
   return found;
 }
@@ -102,12 +120,24 @@ function looks(chosen) {
     const at = (axis) => chosen[axis].indexOf(place[axis]);
     const inOrder = ordered ? sequential(at(first), n) : categorical(at(first));
     const color = place[first] === 0 ? css("--text") : inOrder; // lam 0 is apart, as in the figures
-    const look = { mode: "lines", line: { color, width: 2, dash: DASHES[at(second) % DASHES.length] } };
+    // Neighbours in a scale of colours are dashed in turn, where no other axis takes the dash.
+    const dash = ordered && chosen[second].length === 1 ? at(first) % 2 : at(second);
+    const look = { mode: "lines", line: { color, width: 2, dash: DASHES[dash % DASHES.length] } };
     if (chosen[third].length > 1) {
       look.mode = "lines+markers";
       look.marker = { color, symbol: MARKERS[at(third) % MARKERS.length], size: 7, maxdisplayed: 8 };
     }
     return look;
+  };
+}
+
+/** Return the outline of a band around a curve, from left to right and back; no wider than what is known. */
+function band(x, y, half) {
+  const known = x.map((_, i) => i).filter((i) => !Number.isNaN(half[i]));
+  const back = [...known].reverse();
+  return {
+    x: [...known, ...back].map((i) => x[i]),
+    y: [...known.map((i) => y[i] + half[i]), ...back.map((i) => y[i] - half[i])],
   };
 }
 
@@ -123,6 +153,7 @@ const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]; // none that s
 async function explore() {
   const tasks = JSON.parse(byId("runs").textContent);
   const form = byId("choice"), plot = byId("plot");
+  const units = JSON.parse(form.dataset.units);
   const script = document.createElement("script");
   script.textContent = new TextDecoder().decode(await inflate(byId("plotly").textContent));
   document.head.append(script);
@@ -134,7 +165,7 @@ async function explore() {
   /** Offer what the chosen task has; keep of the choice before what it has, too. */
   function offer(wanted) {
     const seeds = grid().seed;
-    const texts = ["mean of all", "all, and their mean", ...seeds.map((seed) => `seed ${seed}`)];
+    const texts = ["mean, 95% interval", "all, and their mean", ...seeds.map((seed) => `seed ${seed}`)];
     options(form.seed, texts, ["mean", "all", ...seeds]);
     form.seed.value = wanted.get("seed");
     if (!form.seed.value) form.seed.value = "mean";
@@ -152,7 +183,7 @@ async function explore() {
   }
 
   function choice() {
-    const chosen = { task: form.task.value, column: form.column.value, log: form.log.checked };
+    const chosen = { task: form.task.value, column: form.column.value, over: form.over.value, log: form.log.checked };
     chosen.seed = ["mean", "all"].includes(form.seed.value) ? form.seed.value : Number(form.seed.value);
     for (const axis of AXES) {
       const checked = [...form.querySelectorAll(`[name=${axis}]:checked`)].map((box) => box.value);
@@ -164,6 +195,31 @@ async function explore() {
   const address = (chosen) =>
     new URLSearchParams(Object.entries(chosen).flatMap(([key, value]) => [value].flat().map((one) => [key, one])));
 
+  function overEpochs(found, chosen, look) {
+    const x = grid().epoch;
+    return found.flatMap(({ place, runs, mean, half }) => {
+      const style = look(place), name = plain(label(place)), legendgroup = name;
+      const thin = { mode: "lines", opacity: 0.6, showlegend: false, hoverinfo: "skip", line: { ...style.line, width: 0.7 } };
+      const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];
+      const interval = chosen.seed === "mean" && half.some((value) => value > 0)
+        ? [{ ...band(x, mean, half), name, legendgroup, ...thin, opacity: 0.18, line: { width: 0 }, fill: "toself", fillcolor: style.line.color }]
+        : [];
+      return [...interval, ...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
+    });
+  }
+
+  /** Return a curve for each surrogate and regime: what is in the end, the mean of the last epochs, over base lam. */
+  function overLam(found, chosen, look) {
+    const lam0 = chosen.lam0.at(-1); // whose look a curve takes; one of a lam above 0, as 0 is black
+    return found.filter(({ place }) => place.lam0 === lam0).map(({ place }) => {
+      const own = found.filter((one) => one.place.surrogate === place.surrogate && one.place.regime === place.regime);
+      const style = look({ ...place, lam0 }), name = plain(`${place.surrogate} / ${place.regime}`);
+      const array = own.map(({ ends }) => (chosen.seed === "mean" || chosen.seed === "all" ? half(ends) : NaN));
+      return { x: own.map((one) => String(one.place.lam0)), y: own.map(({ ends }) => mean(ends)), name, showlegend: true,
+        ...style, mode: "lines+markers", error_y: { type: "data", array, color: style.line.color, thickness: 1.2, width: 4 } };
+    });
+  }
+
   let turns = 0;
   async function draw() {
     const turn = ++turns;
@@ -171,15 +227,8 @@ async function explore() {
     const values = await decode(grid(), chosen.column);
     if (turn < turns) return; // a later choice is being drawn
     const found = curves(grid(), values, chosen);
-    const look = looks(chosen);
-    const x = grid().epoch;
-    const traces = found.flatMap(({ place, runs, mean }) => {
-      const style = look(place), name = plain(label(place)), legendgroup = name;
-      const line = { ...style.line, width: 0.7 };
-      const thin = { mode: "lines", line, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
-      const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];
-      return [...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
-    });
+    const look = looks(chosen.over === "lam" ? { ...chosen, lam0: chosen.lam0.slice(-1) } : chosen);
+    const traces = chosen.over === "lam" ? overLam(found, chosen, look) : overEpochs(found, chosen, look);
     const [text, quiet, line] = ["--text", "--quiet", "--line"].map(css);
     const legend = !narrow.matches || found.length <= 16; // more would fill a small screen
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
@@ -189,14 +238,16 @@ async function explore() {
       margin: { l: 10, r: 10, t: 40, b: 10 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text },
       height: narrow.matches && legend ? 400 + 28 * found.length : 520,
-      xaxis: { ...axis, title: { text: "epoch" } },
-      yaxis: { ...axis, title: { text: chosen.column }, type: chosen.log ? "log" : "linear", exponentformat: "power" },
+      xaxis: chosen.over === "lam"
+        ? { ...axis, title: { text: "base lam" }, type: "category" } // which has a place for 0
+        : { ...axis, title: { text: "epoch" } },
+      yaxis: { ...axis, title: { text: units[chosen.column] ? `${chosen.column} (${units[chosen.column]})` : chosen.column }, type: chosen.log ? "log" : "linear", exponentformat: "power" },
       legend: narrow.matches ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom" } : { x: 1.01, y: 1 },
       showlegend: legend,
     };
     await Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
-    const of = { mean: "the mean over seeds", all: "all seeds and their mean" }[chosen.seed] ?? `seed ${chosen.seed}`;
-    byId("status").textContent = `${found.length} curves of ${chosen.column} over epochs, ${of}; task ${chosen.task}.`;
+    const of = { mean: "the mean over seeds with its 95% interval", all: "all seeds and their mean" }[chosen.seed] ?? `seed ${chosen.seed}`;
+    byId("status").textContent = `${traces.filter((trace) => trace.showlegend).length} curves of ${chosen.column} over ${chosen.over === "lam" ? "base lam" : "epochs"}, ${of}; task ${chosen.task}.`;
     plot.setAttribute("aria-label", byId("status").textContent);
     tabulate(found, chosen);
     history.replaceState(null, "", `#explorer?${address(chosen)}`);
@@ -235,6 +286,7 @@ async function explore() {
   options(form.column, Object.keys(grid().columns));
   form.column.value = asked.get("column");
   if (!form.column.value) form.column.value = "force";
+  form.over.value = asked.get("over") === "lam" ? "lam" : "epoch";
   form.log.checked = asked.get("log") === "true";
   offer(asked);
   form.hidden = false;

@@ -17,12 +17,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from experiments import grid
+from experiments.claims.judge import effect
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
 from experiments.figures import FIGURES, LOOKS, FigureRow
 from experiments.figures.table import COLUMNS
 from experiments.report import conventions
-from experiments.report.explore import LEVELS, compressed, fit
+from experiments.report.answer import answer
+from experiments.report.explore import LEVELS, as_json, compressed, fit
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
@@ -40,6 +42,14 @@ MODEL_FIGURES = {
 NUMBERS = {"fig03_rates": 3, "fig04_ratio": 4} | {row.stem: row.number for row in FIGURES}
 """Stem of its files -> the number of a figure of the paper. A user's surrogate may have any name, fig07 too."""
 PHRASES = {"lam": "adaptive lam", "test_loss": "test loss", "gap": "gap, test minus train loss"}
+
+UNITS = (
+    dict.fromkeys(("train_loss", "test_loss", "feedback_loss", "gap", "entropy", "setpoint", "logdet_rate"), "nats")
+    | dict.fromkeys(("force", "loss_force"), "nats per unit of θ")
+    | dict.fromkeys(("injection", "dissipation"), "nats per unit of time")
+    | {"train_accuracy": "share of samples", "test_accuracy": "share of samples", "effective_rank": "dimensions"}
+)
+"""What the explorer's columns are measured in; the others are plain numbers."""
 
 Claim = dict[str, Any]
 """A judged claim, as `experiments.claims` writes it."""
@@ -83,12 +93,8 @@ def build(source: str, tasks: str | None = None) -> str:
     elsewhere = judgements(tasks)["claims"] if tasks else []
     pictures = figures(folder / "figures", grids, claims)
     drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
-    failing = [claim for verdict in ("REFUTED", "COLLAPSE", "INCONCLUSIVE") for claim in claims
-               if claim["verdict"] == verdict]  # fmt: skip
     before = [
-        Section("runs-of-this-page", "What was run", run_facts(grids, store.load(source)[1], folder)),
         Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn}),
-        Section("against", "Where the data differ from the paper", {"judged": bool(claims), "claims": failing}),
         Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
     ]
     if generic or judged.get("lacking"):
@@ -100,15 +106,19 @@ def build(source: str, tasks: str | None = None) -> str:
     after = theory()
     if found := conventions.read(conventions.DOCUMENT):
         after.append(Section("conventions", "Where this differs from, or completes, the paper", found))
+    after.append(Section("runs-of-this-page", "What was run", run_facts(grids, store.load(source)[1], folder)))
+    answers = [text for task, one in grids.items() if (text := answer(task, one))]
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
     library = compressed(get_plotlyjs().encode())
 
     def page(packed: Markup, seeds: int) -> str:
-        explorer = Section("explorer", "Explorer", {"seeds": seeds, "of": of, "levels": LEVELS})
+        facts = {"seeds": seeds, "of": of, "levels": LEVELS, "units": as_json(units(grids))}
+        explorer = Section("explorer", "Explorer", facts)
         return render(
             title=f"Does an entropy regulariser help? {done} runs{' against the paper' if claims else ''}",
+            answers=answers,
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
@@ -116,11 +126,18 @@ def build(source: str, tasks: str | None = None) -> str:
     return page(*fit(grids, room=LIMIT - len(page(Markup(), 1).encode())))
 
 
-def render(title: str, sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
+def units(grids: Mapping[str, xr.Dataset]) -> dict[str, str]:
+    """Return what each column is measured in; losses of a task without classes are in the units of its target."""
+    of_classes = all(bool(one["reward"].count()) for one in grids.values())
+    return {name: unit for name, unit in UNITS.items() if of_classes or not name.endswith(("loss", "gap"))}
+
+
+def render(title: str, answers: Sequence[str], sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
     """Return the page. All data are escaped, except what is Markup.
 
     Args:
-        title: Its title.
+        title: Its title, a question.
+        answers: A sentence for each task.
         sections: Its sections, in their order.
         scripts: The id of an element of data -> its content.
     """
@@ -132,9 +149,15 @@ def render(title: str, sections: Sequence[Section], scripts: Mapping[str, str]) 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"anchor": anchor, "name": name, "number": number, "estimate": estimate}
+    environment.filters |= {
+        "anchor": anchor,
+        "name": name,
+        "number": number,
+        "effect": lambda part: effect(Estimate.of_dict(part), part["unit"]),
+    }
     return environment.get_template("template.html.jinja").render(
         title=title,
+        answers=answers,
         sections=sections,
         scripts=scripts.items(),
         symbols=SYMBOLS,
@@ -293,11 +316,6 @@ def slug(*parts: object) -> str:
 def number(value: float | None) -> str:
     """Return a number to three digits; a dash if there is none."""
     return "–" if value is None else f"{value:.3g}".replace("-", "−")
-
-
-def estimate(row: Mapping[str, Any]) -> str:
-    """Return "value [low, high]" of a claim or of a part of one; see `Estimate`."""
-    return f"{Estimate.of_dict(row):.3g}".replace("-", "−")
 
 
 def span(times: Sequence[datetime]) -> str:
