@@ -132,14 +132,14 @@ def units(grids: Mapping[str, xr.Dataset]) -> dict[str, str]:
     return {name: unit for name, unit in UNITS.items() if of_classes or not name.endswith(("loss", "gap"))}
 
 
-def render(title: str, answers: Sequence[str], sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
+def render(title: str, sections: Sequence[Section], scripts: Mapping[str, str], answers: Sequence[str] = ()) -> str:
     """Return the page. All data are escaped, except what is Markup.
 
     Args:
         title: Its title, a question.
-        answers: A sentence for each task.
         sections: Its sections, in their order.
         scripts: The id of an element of data -> its content.
+        answers: What answers the title, a sentence for each task.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),

@@ -58,7 +58,7 @@ def test_claims_for_any_surrogate_are_a_section_and_the_papers_say_what_they_nee
     assert "&lt;script&gt;alert(1)&lt;/script&gt; is effective" in table
     assert "Claims for any surrogate and law, judged" in table
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt; has no runs at lam = 0</li>" in table
-    for anchor in ("verdicts", "against", "tasks"):
+    for anchor in ("verdicts", "tasks"):
         needed = "they need every run of softmax, variance, logdet under fixed, thermostat, rl_thermostat."
         assert needed in section(shown, anchor)
     assert 'id="generic"' not in page
@@ -72,7 +72,7 @@ def test_claims_of_both_kinds_stand_on_one_page(folder, claims, judge, tmp_path)
     judge(both, *claims, generic=[claim("effective logdet", "REFUTED")])
     page = report.build(str(both))
     Outline(page)
-    order = [page.index(f'<section id="{anchor}"') for anchor in ("verdicts", "against", "tasks", "generic", "figures")]
+    order = [page.index(f'<section id="{anchor}"') for anchor in ("verdicts", "tasks", "generic", "figures")]
     assert order == sorted(order)
     assert section(page, "verdicts").count("<tr id=") == len(claims)
     assert section(page, "generic").count("<tr id=") == 1

@@ -1,5 +1,6 @@
 """The page of a store with the paper's grid, as a file."""
 
+import html
 import json
 import re
 from collections import Counter
@@ -11,9 +12,11 @@ import pytest
 from outline import Outline, section
 from synthetic import EPOCHS, LAMS, claim
 
+from experiments import grid
 from experiments.__main__ import main as experiments_command
 from experiments.report import main
 from experiments.report import page as report
+from experiments.report.answer import answer
 from hclm_runner.refusal import ConfigError
 
 
@@ -28,7 +31,9 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(page):
     assert max(ids.values()) == 1
     targets = [attributes["href"] for attributes in outline.all("a")]
     assert targets
-    assert all(target.startswith("#") and target[1:] in ids for target in targets)
+    outside = [target for target in targets if not target.startswith("#")]
+    assert outside == ["https://arxiv.org/abs/2605.22940"]
+    assert all(target[1:] in ids for target in targets if target not in outside)
     assert all("scope" in attributes for attributes in outline.all("th"))
     assert all(attributes.get("alt") is not None for attributes in outline.all("img"))
     assert len(outline.all("caption")) == len(outline.all("table"))
@@ -39,14 +44,10 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(page):
 def test_the_sections_come_in_the_order_of_a_reader(page):
     shown = re.findall(r'<section id="(.*?)" .*\n<h2 id="(.*?)-h">(.*?)</h2>', page)
     assert all(anchor == heading for anchor, heading, _ in shown)
-    assert [(anchor, words) for anchor, _, words in shown][:6] == [
-        ("runs-of-this-page", "What was run"),
-        ("verdicts", "Verdicts"),
-        ("against", "Where the data differ from the paper"),
-        ("tasks", "Claims and tasks"),
-        ("figures", "Figures"),
-        ("explorer", "Explorer"),
-    ]
+    names = [(anchor, words) for anchor, _, words in shown]
+    assert names[:2] == [("verdicts", "Verdicts"), ("tasks", "Claims and tasks")]
+    assert names[2:4] == [("figures", "Figures"), ("explorer", "Explorer")]
+    assert names[-1] == ("runs-of-this-page", "What was run")
     navigation = page[page.index("<nav") : page.index("</nav>")]
     assert re.findall(r'href="#(.*?)">(.*?)</a>', navigation) == [(anchor, words) for anchor, _, words in shown]
 
@@ -67,25 +68,22 @@ def test_a_row_for_each_claim_and_what_comes_from_data_is_escaped(page, claims):
     assert "<script>alert" not in page
     assert 'href="#figure-gaussian_mixture-22">Figure 22</a>' in table
     assert 'id="claim-gaussian_mixture-X1-raw"><th scope="row">X1 raw</th>' in table
-    assert "0.25<br>[0.125, 0.5]" in table
-    assert "–<br></td>" in table
-    assert "late slope: 0.25 [0.125, 0.5], claimed &gt; 0, p &lt; 0.001</li>" in table
+    assert "What was found of 22." in table
+    assert "<details>" not in table  # a claim of one part says all in its sentence
     assert all(f'class="badge {name}"' in page for name in ("supported", "refuted", "collapse", "inconclusive"))
     tally = re.findall(r"</span> (\w+)</span> (\d+)</li>", page)
     assert tally == [("SUPPORTED", "2"), ("REFUTED", "1"), ("INCONCLUSIVE", "1"), ("COLLAPSE", "1")]
 
 
-def test_numbers_have_three_digits_and_a_minus_sign(folder, judge, tmp_path):
-    one = claim("24", value=-1234.5, low=-0.0000123, high=None, n=3)
-    one["parts"] = [part | {"p": 0.0321, "bound": -0.05} for part in one["parts"]]
-    assert report.estimate(one | {"low": None}) == "−1.23e+03"
-    assert report.estimate(one | {"high": 2.0}) == "−1.23e+03 [−1.23e−05, 2]"
-    other = link(folder, tmp_path / "other")
-    judge(other, one | {"low": None}, claim("25") | {"parts": [claim()["parts"][0] | {"p": None}] * 2})
-    table = section(report.build(str(other)), "verdicts")
-    assert "claimed &gt; −0.05, p = 0.032</li>" in table
-    assert "claimed &gt; 0</li>" in table
-    assert re.findall(r"<summary>(.*?)</summary>", table) == ["1 part", "2 parts"]
+def test_a_claim_of_several_parts_shows_those_that_its_sentence_does_not(folder, judge, tmp_path):
+    first = claim()["parts"][0]
+    other = first | {"text": "gap at lam = 0", "value": -0.1, "low": -0.2, "high": -0.05, "unit": "%"}
+    store = link(folder, tmp_path / "other")
+    judge(store, claim("24") | {"parts": [first, other, other], "decided": 0}, claim("25"))
+    table = section(report.build(str(store)), "verdicts")
+    assert re.findall(r"<summary>(.*?)</summary>", table) == ["2 more parts"]
+    assert table.count("gap at lam = 0: −10.0% [−20.0%, −5.0%]; claimed &gt; 0 nats, and it is so</li>") == 2
+    assert "late slope" not in table
 
 
 def test_a_span_of_time_has_both_dates_where_they_differ():
@@ -102,13 +100,19 @@ def link(folder, target):
     return target
 
 
-def test_the_claims_that_fail_are_listed_apart(page, folder, judge, claims, tmp_path):
-    listed = section(page, "against")
-    assert verdicts(listed) == ["REFUTED", "COLLAPSE", "INCONCLUSIVE"]
-    assert re.findall(r'href="#(.*?)"', listed) == [f"claim-gaussian_mixture-{figure}" for figure in (23, 25, 24)]
-    supported = link(folder, tmp_path / "supported")
-    judge(supported, claims[0])
-    assert "every claim is supported" in section(report.build(str(supported)), "against")
+def test_the_question_is_answered_from_the_runs(folder, page, tmp_path, judge):
+    runs = grid.load(folder)["gaussian_mixture"]
+    sentence = answer("gaussian_mixture", runs)
+    assert sentence in html.unescape(page)
+    better = runs.copy(deep=True)
+    better["test_loss"][:] = 2 + 0.01 * better["seed"] + 0 * better["test_loss"]
+    better["test_loss"].loc[{"surrogate": "logdet", "regime": "thermostat", "lam0": 0.1}] -= 1
+    better["test_loss"].loc[{"surrogate": "variance", "regime": "thermostat", "lam0": 0.1}] -= 0.05  # less than 5%
+    found = answer("t", better)
+    assert found.startswith("On t: yes with logdet (test loss −1 ")
+    assert "; thermostat, base lam 0.1); no with softmax (" in found
+    assert "variance" in found.partition("; no with ")[2]
+    assert answer("t", better.sel(lam0=[0.1])) == ""
 
 
 def test_the_matrix_has_a_column_for_each_task_and_the_stores_own_verdicts_count(page, folder, judge, tmp_path):
@@ -183,7 +187,7 @@ def test_the_same_store_makes_the_same_page(folder, page):
 
 def test_the_template_refuses_data_that_lack_what_it_shows(page):
     shown = report.Section("verdicts", "Verdicts", {"claims": [claim()], "drawn": {}})
-    assert "late slope" in report.render("A title", [shown], {})
+    assert "What was found of 22." in report.render("A title", [shown], {})
     lacking = {key: value for key, value in claim().items() if key != "sentence"}
     with pytest.raises(jinja2.UndefinedError, match="sentence"):
         report.render("A title", [shown._replace(data={"claims": [lacking], "drawn": {}})], {})
