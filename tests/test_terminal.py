@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+import hclm_runner
 from hclm_runner.config import CONF, configure
 
 SMALL = ("task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=2")
@@ -146,7 +146,7 @@ def test_an_id_is_shown_with_its_settings(cli):
 
 
 def test_the_version_is_ours(cli):
-    assert cli("--version").out == f"hclm_runner {version('hclm-runner')}\n"
+    assert cli("--version").out == f"hclm_runner {hclm_runner.__version__}\n"
 
 
 def explained(path: Path) -> list[str]:
