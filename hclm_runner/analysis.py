@@ -9,6 +9,9 @@ from hclm_runner.records import COLUMNS
 LATE = 5
 """A final value is the mean of this many last epochs."""
 
+F_MIN, SHARE = 0.05, 0.25
+"""Definition 1: the least force ratio, and the least share of epochs that have it. Values of ours."""
+
 
 def final(records: pd.DataFrame) -> pd.Series:
     """Return the final value of each measured column of one run: its mean over the last `LATE` epochs after epoch 0.
@@ -33,7 +36,7 @@ class Effectiveness(NamedTuple):
     """Whether the scale-free share is at least the required one."""
 
 
-def effectiveness(records: pd.DataFrame, f_min: float = 0.05, required: float = 0.25) -> Effectiveness:
+def effectiveness(records: pd.DataFrame, f_min: float = F_MIN, required: float = SHARE) -> Effectiveness:
     """Judge by Definition 1 whether a surrogate was effective along the trajectory of one run.
 
     The paper leaves its constants free, and then every surrogate with one non-zero force qualifies; and a raw force

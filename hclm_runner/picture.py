@@ -41,7 +41,8 @@ _UNDATED: dict[str, Any] = {"png": None, "svg": {"Date": None}, "pdf": {"Creatio
 def draw(records: pd.DataFrame, title: str) -> Figure:
     """Return the six panels of one run's records over epochs, as wide as two columns of a paper.
 
-    Losses, their gap and the reward; the entropy with the law's set point, if it has one; the forces; and lam.
+    Losses, their gap and the reward; the entropy with the law's set point, if it has one; the forces; and the lam of
+    each epoch, which an adaptive law moves.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.8, 4.4), layout="constrained")
@@ -55,12 +56,13 @@ def draw(records: pd.DataFrame, title: str) -> Figure:
 
         gap.axhline(0, color=GREY, linewidth=0.7)
         _curve(gap, records, "gap")
-        gap.set_ylabel(f"gap, test − train loss{nats}")
+        gap.set_ylabel(f"gap, test − train{nats}")
 
         _curve(reward, records, "reward")
         reward.set_ylabel(REWARD)
         if not classes:
             style: Any = {"ha": "center", "va": "center", "color": GREY}
+            reward.set_yticks([])
             reward.text(0.5, 0.5, "undefined\nwithout classes", transform=reward.transAxes, **style)
 
         if records["setpoint"].notna().any():
@@ -68,21 +70,30 @@ def draw(records: pd.DataFrame, title: str) -> Figure:
         _curve(entropy, records, "entropy", "S, training set")
         entropy.set_ylabel("entropy S (nats)")
 
-        _curve(force, records, "loss_force", "of the loss, ‖∇L‖", GREY, "--")
+        _curve(force, records, "loss_force", "of L, ‖∇L‖", GREY, "--")
         _curve(force, records, "force", "of S, ‖∇S‖")
-        force.set_ylabel("force (nats per unit of θ)")
+        force.set_ylabel("force\n(nats per unit of θ)")
 
         _curve(lam, records, "lam")
-        lam.set_ylabel("λ")
-        if (records["lam"] > 0).all() and records["lam"].max() >= 10 * records["lam"].min():
-            lam.set_yscale("log")
+        lam.set_ylabel("coefficient λ")
+
+        for axes in (force, lam):
+            axes.update_datalim([(0, 0)])  # neither is read without its 0
 
         for axes in figure.axes:
             axes.set_xlabel("epoch" if axes in (entropy, force, lam) else "")
             axes.margins(x=0.02)
             if axes.get_legend_handles_labels()[0]:  # above the axes, where it hides no data
-                axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=7, borderaxespad=0.2, handlelength=1.8)
-        figure.suptitle(textwrap.fill(title, 110), fontsize=9)
+                axes.legend(
+                    loc="lower left",
+                    bbox_to_anchor=(0, 1),
+                    ncols=2,
+                    fontsize=7,
+                    borderaxespad=0.2,
+                    handlelength=1.8,
+                    columnspacing=1,
+                )
+        figure.suptitle(textwrap.fill(title, 90), fontsize=9)
     return figure
 
 

@@ -41,10 +41,8 @@ from experiments import grid
 from experiments.claims.claim import MARGIN, NEAR_CHANCE, Claim, Data
 from experiments.claims.judge import Part
 from experiments.claims.statistics import Array, at_validated, mean, relative, spread, whole
+from hclm_runner.analysis import F_MIN, SHARE
 from hclm_runner.refusal import ConfigError
-
-F_MIN, SHARE = 0.05, 0.25
-"""Definition 1: the least force ratio, and the least share of epochs that have it."""
 
 
 class Method(NamedTuple):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from experiments import grid
 from experiments.estimate import Estimate, of_seeds
 from experiments.figures.table import LABELS, FigureRow, Look, label, looks
+from hclm_runner.analysis import F_MIN
 from hclm_runner.picture import GREY, ORANGE, STYLE
 
 Array = NDArray[np.float64]
@@ -34,8 +35,6 @@ I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
 DECADES = ("lam", "force", "force_ratio")
 """Columns on a log scale where they span a decade."""
 LOSSES = ("test_loss", "gap")
-F_MIN = 0.05
-"""The least force ratio of an effective epoch (Definition 1), as `hclm_runner.effectiveness` has it."""
 SHAPES = ("", "o", "s", "^", "D", "v", "P", "X")
 """Of the curves of rising base lam; none for 0, which is dashed."""
 WIDTH = 3.4
