@@ -28,6 +28,7 @@ assert list(records["epoch"]) == [0, 1, 2, 3] * 5
 """
 
 
+@pytest.mark.slow
 def test_a_plain_script_needs_no_guard_and_a_second_sweep_trains_nothing(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "parts.py").write_text("def norm(Z):\n    return Z.square().mean()\n")
