@@ -1,41 +1,80 @@
-"""The answer to the page's question, from the runs: by how much each surrogate changes the test loss, at its best."""
+"""The answer to the page's question, in one sentence for each task, from the verdicts on the test loss."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import xarray as xr
 
-from experiments import grid
-from experiments.claims.judge import effect
-from experiments.estimate import Estimate, of_seeds
+from experiments.claims.generic import Method, lowers_test_loss
+from experiments.claims.judge import quantity
 
-MARGIN = 0.05
-"""Lower by less than this share of the loss at lam = 0 is no help."""
+CLAUSES = {
+    "SUPPORTED": "with {methods} the test loss falls by {effects}",
+    "COLLAPSE": "with {methods} it falls only because nothing is learnt",
+    "REFUTED": "with {methods} it does not fall by {margin}",
+    "INCONCLUSIVE": "with {methods} these seeds do not settle it",
+}
+"""Verdict on "lowers the validated test loss" -> what is said of the surrogates and laws that have it."""
 
 
-def answer(task: str, one: xr.Dataset) -> str:
-    """Return whether each surrogate of a task helps, in one sentence; empty where no run has fixed lam = 0.
+def answers(grids: Mapping[str, xr.Dataset], generic: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each task: whether the entropy term lowers the test loss.
 
-    It helps if the 95% interval over seeds of the change of the final test loss lies below -5% of its mean at fixed
-    lam = 0, at the regime and base lam where that is lowest.
+    The test loss at the validated lam is compared with that at lam = 0 under `fixed`. A task for which no verdict says
+    so is left out.
+
+    Args:
+        grids: Task -> grid.
+        generic: The judged claims of any surrogate and law.
     """
-    if 0 not in one["lam0"] or "fixed" not in one["regime"]:
-        return ""
-    final = grid.final(one)["test_loss"]
-    unit = "nats" if one["reward"].notnull().any() else ""
-    helps: dict[str, list[str]] = {"yes": [], "no": []}
-    for surrogate in one["surrogate"].to_numpy().tolist():
-        own = final.sel(surrogate=surrogate)
-        free = own.sel(regime="fixed", lam0=0, drop=True)
-        change = (own - free).stack(cell=("regime", "lam0"))
-        means = change.mean("seed", skipna=False)
-        means = means.where(~((means["regime"] == "fixed") & (means["lam0"] == 0)))
-        if means.isnull().all():
-            continue
-        regime, lam = means["cell"].to_numpy()[int(means.argmin("cell"))]
-        found: Estimate = of_seeds(change.sel(cell=(regime, lam))).item()
-        verdict = "yes" if found.high < -MARGIN * free.mean().item() else "no"
-        helps[verdict].append(f"{surrogate} (test loss {effect(found, unit)}; {regime}, base lam {lam:g})")
-    said = [f"{verdict} with {_listed(names)}" for verdict, names in helps.items() if names]
-    return f"On {task}: {'; '.join(said)}." if said else ""
+    found = []
+    for task, one in grids.items():
+        judged = {claim["id"]: claim for claim in generic if claim["task"] == task}
+        claims = {}
+        for surrogate, regime in itertools.product(one["surrogate"].to_numpy(), one["regime"].to_numpy()):
+            claim = lowers_test_loss(Method(surrogate, regime), Method(surrogate, "fixed", 0.0))
+            if claim.id in judged:
+                claims[surrogate, regime] = judged[claim.id]
+        if claims:
+            found.append(sentence(claims) if len(grids) == 1 else f"On {task}: {sentence(claims)}")
+    return found
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def sentence(claims: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
+    """Return the answer from (surrogate, regime) -> its judged claim that it lowers the test loss."""
+    verdicts = {claim["verdict"] for claim in claims.values()}
+    if verdicts == {"SUPPORTED"}:
+        opening = "Yes"
+    elif "SUPPORTED" in verdicts:
+        opening = "It depends on the surrogate and on the law" if len(claims) > 1 else "It depends"
+    else:
+        opening = "No" if verdicts <= {"REFUTED", "COLLAPSE"} else "These runs do not show that it does"
+    said = []
+    for verdict, words in CLAUSES.items():
+        having = [method for method, claim in claims.items() if claim["verdict"] == verdict]
+        if having:
+            parts = [claims[method]["parts"][claims[method]["decided"]] for method in having]
+            effects = sorted(-part["value"] for part in parts if part["value"] is not None)
+            ends = dict.fromkeys(quantity(end, "%") for end in (effects[:1] + effects[-1:]))
+            margin = quantity(abs(parts[0]["bound"]), "%")
+            said.append(words.format(methods=_named(having, list(claims)), effects=" to ".join(ends), margin=margin))
+    return f"{opening}: {'; '.join(said)}."
+
+
+def _named(methods: Sequence[tuple[str, str]], of: Sequence[tuple[str, str]]) -> str:
+    """Return methods in words, surrogate by surrogate, as in "variance under every law and logdet under fixed"."""
+
+    def laws(surrogate: str, those: Sequence[tuple[str, str]]) -> list[str]:
+        return [regime for other, regime in those if other == surrogate]
+
+    return _joined(
+        f"{surrogate} under {'every law' if 1 < len(laws(surrogate, of)) == len(own) else _joined(own)}"
+        for surrogate in dict.fromkeys(surrogate for surrogate, _ in methods)
+        if (own := laws(surrogate, methods))
+    )
+
+
+def _joined(words: Any) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -65,7 +65,7 @@ function half(numbers) {
   return (T[n - 2] ?? 1.96 + 2.46 / (n - 1)) * Math.sqrt(variance / n);
 }
 
-/** Return a curve for each chosen surrogate, regime and lam0: its place, each seed's values, and their mean. */
+/** Return a curve for each chosen surrogate, regime and lam0: its place, values and ends of its seeds, mean, interval. */
 function curves(grid, values, chosen) {
   const { length: epochs } = grid.epoch, { length: seeds } = grid.seed;
   const found = [];
@@ -76,8 +76,10 @@ function curves(grid, values, chosen) {
     const alone = grid.seed.indexOf(chosen.seed); // -1: all seeds are wanted
     const runs = alone >= 0 ? [run(alone)] : grid.seed.map((_, s) => run(s));
     const at = (t) => runs.map((values) => values[t]);
-    const ends = runs.map((values) => mean(values.slice(-LATE)));
-    found.push({ place, runs, ends, mean: grid.epoch.map((_, t) => mean(at(t))), half: grid.epoch.map((_, t) => half(at(t))) });
+    // What is not known in the last epoch, as of a run that diverged, has no end.
+    const ends = runs.map((values) => (Number.isNaN(values.at(-1)) ? NaN : mean(values.slice(-LATE))));
+    const over = (statistic) => grid.epoch.map((_, t) => statistic(at(t)));
+    found.push({ place, runs, ends, mean: over(mean), half: over(half) });
   }
   return found;
 }
@@ -90,8 +92,8 @@ const narrow = matchMedia("(max-width: 48rem)"); // the legend goes below
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "12px,3px,3px,3px,3px,3px"];
 const MARKERS = ["circle", "square", "triangle-up", "x", "diamond", "cross", "star", "pentagon", "triangle-down"];
 const CATEGORIES = {
-  light: ["#0072B2", "#D55E00", "#009E73", "#AA3377", "#B07D00", "#3F51C9"],
-  dark: ["#56B4E9", "#FF9A5C", "#3FCF9F", "#F0A3CB", "#F0C24B", "#A9B4FF"],
+  light: ["#0072B2", "#D55E00", "#009E73", "#5B1A5E", "#D04BE0", "#7F4E03"],
+  dark: ["#3F86E6", "#F0913A", "#4EC4B0", "#F7D9EA", "#D6456E", "#A6F07A"],
 };
 const GOLDEN_ANGLE = 137.508; // degrees
 const FEW = 3; // more values of lam than this are a scale from light to dark
@@ -195,15 +197,17 @@ async function explore() {
   const address = (chosen) =>
     new URLSearchParams(Object.entries(chosen).flatMap(([key, value]) => [value].flat().map((one) => [key, one])));
 
+  /** Return a curve for each surrogate, regime and base lam over epochs, with the seeds or the interval behind it. */
   function overEpochs(found, chosen, look) {
     const x = grid().epoch;
     return found.flatMap(({ place, runs, mean, half }) => {
       const style = look(place), name = plain(label(place)), legendgroup = name;
-      const thin = { mode: "lines", opacity: 0.6, showlegend: false, hoverinfo: "skip", line: { ...style.line, width: 0.7 } };
-      const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, name, legendgroup, ...thin })) : [];
-      const interval = chosen.seed === "mean" && half.some((value) => value > 0)
-        ? [{ ...band(x, mean, half), name, legendgroup, ...thin, opacity: 0.18, line: { width: 0 }, fill: "toself", fillcolor: style.line.color }]
-        : [];
+      const behind = { name, legendgroup, mode: "lines", showlegend: false, hoverinfo: "skip" };
+      const thin = { ...behind, opacity: 0.6, line: { ...style.line, width: 0.7 } };
+      const filled = { ...behind, opacity: 0.18, line: { width: 0 }, fill: "toself", fillcolor: style.line.color };
+      const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, ...thin })) : [];
+      const known = chosen.seed === "mean" && half.some((value) => value > 0);
+      const interval = known ? [{ ...band(x, mean, half), ...filled }] : [];
       return [...interval, ...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
     });
   }
@@ -211,12 +215,18 @@ async function explore() {
   /** Return a curve for each surrogate and regime: what is in the end, the mean of the last epochs, over base lam. */
   function overLam(found, chosen, look) {
     const lam0 = chosen.lam0.at(-1); // whose look a curve takes; one of a lam above 0, as 0 is black
-    return found.filter(({ place }) => place.lam0 === lam0).map(({ place }) => {
+    return found.filter(({ place }) => place.lam0 === lam0).flatMap(({ place }) => {
       const own = found.filter((one) => one.place.surrogate === place.surrogate && one.place.regime === place.regime);
-      const style = look({ ...place, lam0 }), name = plain(`${place.surrogate} / ${place.regime}`);
-      const array = own.map(({ ends }) => (chosen.seed === "mean" || chosen.seed === "all" ? half(ends) : NaN));
-      return { x: own.map((one) => String(one.place.lam0)), y: own.map(({ ends }) => mean(ends)), name, showlegend: true,
-        ...style, mode: "lines+markers", error_y: { type: "data", array, color: style.line.color, thickness: 1.2, width: 4 } };
+      const style = look(place), name = plain(`${place.surrogate} / ${place.regime}`), legendgroup = name;
+      const x = own.map((one) => String(one.place.lam0)), { color } = style.line;
+      const array = chosen.seed === "mean" ? own.map(({ ends }) => half(ends)) : [];
+      const dot = { mode: "markers", marker: { color, size: 4 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
+      const seeds = chosen.seed === "all"
+        ? grid().seed.map((_, s) => ({ x, y: own.map(({ ends }) => ends[s]), name, legendgroup, ...dot }))
+        : [];
+      const bars = { error_y: { type: "data", array, color, thickness: 1.2, width: 4 } };
+      const y = own.map(({ ends }) => mean(ends));
+      return [...seeds, { x, y, name, legendgroup, showlegend: true, ...style, mode: "lines+markers", ...bars }];
     });
   }
 
@@ -230,24 +240,29 @@ async function explore() {
     const look = looks(chosen.over === "lam" ? { ...chosen, lam0: chosen.lam0.slice(-1) } : chosen);
     const traces = chosen.over === "lam" ? overLam(found, chosen, look) : overEpochs(found, chosen, look);
     const [text, quiet, line] = ["--text", "--quiet", "--line"].map(css);
-    const legend = !narrow.matches || found.length <= 16; // more would fill a small screen
+    const drawn = traces.filter((trace) => trace.showlegend).length;
+    const legend = !narrow.matches || drawn <= 16; // more would fill a small screen
+    const unit = units[chosen.column] ? ` (${units[chosen.column]})` : "";
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
     const layout = {
       font: { family: "system-ui, sans-serif", color: text },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 10, r: 10, t: 40, b: 10 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text },
-      height: narrow.matches && legend ? 400 + 28 * found.length : 520,
+      height: narrow.matches && legend ? 400 + 28 * drawn : 520,
       xaxis: chosen.over === "lam"
         ? { ...axis, title: { text: "base lam" }, type: "category" } // which has a place for 0
         : { ...axis, title: { text: "epoch" } },
-      yaxis: { ...axis, title: { text: units[chosen.column] ? `${chosen.column} (${units[chosen.column]})` : chosen.column }, type: chosen.log ? "log" : "linear", exponentformat: "power" },
+      yaxis: {
+        ...axis, title: { text: chosen.column + unit }, type: chosen.log ? "log" : "linear", exponentformat: "power",
+      },
       legend: narrow.matches ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom" } : { x: 1.01, y: 1 },
       showlegend: legend,
     };
     await Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
-    const of = { mean: "the mean over seeds with its 95% interval", all: "all seeds and their mean" }[chosen.seed] ?? `seed ${chosen.seed}`;
-    byId("status").textContent = `${traces.filter((trace) => trace.showlegend).length} curves of ${chosen.column} over ${chosen.over === "lam" ? "base lam" : "epochs"}, ${of}; task ${chosen.task}.`;
+    const all = { mean: "the mean over seeds with its 95% interval", all: "all seeds and their mean" };
+    const of = all[chosen.seed] ?? `seed ${chosen.seed}`, x = chosen.over === "lam" ? "base lam" : "epochs";
+    byId("status").textContent = `${drawn} curves of ${chosen.column} over ${x}, ${of}; task ${chosen.task}.`;
     plot.setAttribute("aria-label", byId("status").textContent);
     tabulate(found, chosen);
     history.replaceState(null, "", `#explorer?${address(chosen)}`);

@@ -20,10 +20,10 @@ from experiments import grid
 from experiments.claims.judge import effect
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
-from experiments.figures import FIGURES, LOOKS, FigureRow
+from experiments.figures import FIGURES, FigureRow
 from experiments.figures.table import COLUMNS
 from experiments.report import conventions
-from experiments.report.answer import answer
+from experiments.report.answer import answers
 from experiments.report.explore import LEVELS, as_json, compressed, fit
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
@@ -93,10 +93,10 @@ def build(source: str, tasks: str | None = None) -> str:
     elsewhere = judgements(tasks)["claims"] if tasks else []
     pictures = figures(folder / "figures", grids, claims)
     drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
-    before = [
-        Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn}),
-        Section("tasks", "Claims and tasks", matrix(claims, elsewhere)),
-    ]
+    before = [Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn})]
+    by_task = matrix(claims, elsewhere)
+    if len(by_task["tasks"]) > 1:
+        before.append(Section("tasks", "Claims and tasks", by_task))
     if generic or judged.get("lacking"):
         shown = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
         before.append(Section("generic", "Claims for any surrogate and law", shown))
@@ -107,7 +107,6 @@ def build(source: str, tasks: str | None = None) -> str:
     if found := conventions.read(conventions.DOCUMENT):
         after.append(Section("conventions", "Where this differs from, or completes, the paper", found))
     after.append(Section("runs-of-this-page", "What was run", run_facts(grids, store.load(source)[1], folder)))
-    answers = [text for task, one in grids.items() if (text := answer(task, one))]
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
@@ -117,8 +116,8 @@ def build(source: str, tasks: str | None = None) -> str:
         facts = {"seeds": seeds, "of": of, "levels": LEVELS, "units": as_json(units(grids))}
         explorer = Section("explorer", "Explorer", facts)
         return render(
-            title=f"Does an entropy regulariser help? {done} runs{' against the paper' if claims else ''}",
-            answers=answers,
+            title="Does an entropy regulariser help?",
+            head={"answers": answers(grids, generic), "runs": done, "judged": bool(claims)},
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
@@ -132,12 +131,12 @@ def units(grids: Mapping[str, xr.Dataset]) -> dict[str, str]:
     return {name: unit for name, unit in UNITS.items() if of_classes or not name.endswith(("loss", "gap"))}
 
 
-def render(title: str, answers: Sequence[str], sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
+def render(title: str, head: Mapping[str, Any], sections: Sequence[Section], scripts: Mapping[str, str]) -> str:
     """Return the page. All data are escaped, except what is Markup.
 
     Args:
         title: Its title, a question.
-        answers: A sentence for each task.
+        head: The `answers`, a sentence for each task, how many `runs` there are, and whether the paper was `judged`.
         sections: Its sections, in their order.
         scripts: The id of an element of data -> its content.
     """
@@ -157,7 +156,7 @@ def render(title: str, answers: Sequence[str], sections: Sequence[Section], scri
     }
     return environment.get_template("template.html.jinja").render(
         title=title,
-        answers=answers,
+        head=head,
         sections=sections,
         scripts=scripts.items(),
         symbols=SYMBOLS,
@@ -265,8 +264,7 @@ def over(row: FigureRow) -> str:
     if row.regime is None:
         drawn = f"{row.surrogate}: {what} over the base lam, a curve for each regime"
     else:
-        law = LOOKS[row.regime].name if row.regime in LOOKS else row.regime
-        drawn = f"{row.surrogate}, {law}: {what} over epochs, a curve for each base lam"
+        drawn = f"{row.surrogate} under {row.regime}: {what} over epochs, a curve for each base lam"
     return f"{drawn}; mean over seeds, 95% interval"
 
 
