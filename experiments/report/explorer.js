@@ -14,12 +14,11 @@ for (const button of document.querySelectorAll(".zoom")) {
     Object.assign(byId("large").querySelector("img"), { src, alt });
     const caption = button.parentElement.querySelector("figcaption").cloneNode(true);
     byId("large").querySelector("p").replaceChildren(...caption.childNodes);
-    for (const link of byId("large").querySelectorAll("p a")) link.addEventListener("click", () => byId("large").close());
     byId("large").showModal();
   });
 }
 byId("large").addEventListener("click", (event) => {
-  if (event.target === byId("large")) byId("large").close(); // the backdrop
+  if (event.target === byId("large") || event.target.closest("a")) byId("large").close(); // the backdrop, or a link
 });
 addEventListener("beforeprint", () => document.querySelectorAll("td details").forEach((each) => (each.open = true)));
 

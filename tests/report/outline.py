@@ -4,6 +4,9 @@ import html.parser
 import json
 from typing import Any
 
+HEAD = {"answers": [], "runs": 0, "judged": False}
+"""The head of a page of which only a section is of interest."""
+
 
 class Outline(html.parser.HTMLParser):
     """The elements of a page with the attributes of each, and its texts; elements that do not nest are an error."""

@@ -2,7 +2,7 @@
 
 import re
 
-from outline import Outline, section
+from outline import HEAD, Outline, section
 
 from experiments.report import conventions, page
 
@@ -41,7 +41,7 @@ def test_the_projects_own_page_is_a_section_of_the_report():
     found = conventions.read(conventions.DOCUMENT)
     heading = "Where this differs from, or completes, the paper"
     assert text.startswith(f"# {heading}\n")
-    shown = page.render("A title", [page.Section("conventions", heading, found)], {})
+    shown = page.render("A title", HEAD, [page.Section("conventions", heading, found)], {})
     Outline(shown)
     table = section(shown, "conventions")
     assert table.count('<th scope="row">') == len(rows) > 10

@@ -1,7 +1,5 @@
 """Stores of a user's own surrogates, laws, figures and claims, whatever their names are made of."""
 
-import re
-
 import pytest
 from outline import Outline, runs, section
 from synthetic import claim, write
@@ -58,9 +56,8 @@ def test_claims_for_any_surrogate_are_a_section_and_the_papers_say_what_they_nee
     assert "&lt;script&gt;alert(1)&lt;/script&gt; is effective" in table
     assert "Claims for any surrogate and law, judged" in table
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt; has no runs at lam = 0</li>" in table
-    for anchor in ("verdicts", "against", "tasks"):
-        needed = "they need every run of softmax, variance, logdet under fixed, thermostat, rl_thermostat."
-        assert needed in section(shown, anchor)
+    needed = "they need every run of softmax, variance, logdet under fixed, thermostat, rl_thermostat."
+    assert shown.count(needed) == section(shown, "verdicts").count(needed) == 1
     assert 'id="generic"' not in page
 
 
@@ -72,7 +69,7 @@ def test_claims_of_both_kinds_stand_on_one_page(folder, claims, judge, tmp_path)
     judge(both, *claims, generic=[claim("effective logdet", "REFUTED")])
     page = report.build(str(both))
     Outline(page)
-    order = [page.index(f'<section id="{anchor}"') for anchor in ("verdicts", "against", "tasks", "generic", "figures")]
+    order = [page.index(f'<section id="{anchor}"') for anchor in ("verdicts", "generic", "figures")]
     assert order == sorted(order)
     assert section(page, "verdicts").count("<tr id=") == len(claims)
     assert section(page, "generic").count("<tr id=") == 1
@@ -89,7 +86,7 @@ def test_figures_of_any_name_are_shown_after_the_papers_and_say_what_they_draw(s
         texts = section(page, "figures").split("<figcaption>")[1:]
         return [text.partition("</figcaption>")[0].strip() for text in texts]
 
-    force = "renyi, my_law: force over epochs, a curve for each base lam; mean over seeds, 95% interval."
+    force = "renyi under my_law: force over epochs, a curve for each base lam; mean over seeds, 95% interval."
     loss = "renyi: test loss over the base lam, a curve for each regime; mean over seeds, 95% interval."
     assert captions(shown) == ["a run of mine.", force, loss]
     draw(own / "figures", "fig03_rates")
@@ -105,16 +102,14 @@ def test_a_surrogate_whose_name_looks_like_a_figure_of_the_paper_is_none(tmp_pat
     assert shown.count("<b>Figure 7.</b> softmax: force over the base lam") == 1
     assert shown.count("<b>Figure 7.</b>") == 1
     assert "fig07: force over the base lam, a curve for each regime; mean over seeds" in shown
-    assert "fig07, fixed: adaptive lam over epochs, a curve for each base lam; mean over seeds" in shown
-    places = [shown.index(text) for text in ("Figure 4.", "Figure 7.", "fig07, fixed:", "fig07: force")]
+    assert "fig07 under fixed: adaptive lam over epochs, a curve for each base lam; mean over seeds" in shown
+    places = [shown.index(text) for text in ("Figure 4.", "Figure 7.", "fig07 under fixed:", "fig07: force")]
     assert places == sorted(places)
 
 
-def test_the_title_speaks_of_the_paper_only_where_its_claims_were_judged(shown, page):
+def test_only_runs_that_the_papers_claims_were_judged_on_test_the_paper(shown, page):
     for text, against in ((shown, False), (page, True)):
-        (heading,) = re.findall(r"<h1.*?>(.*?)</h1>", text, re.DOTALL)
-        assert ("against the paper" in heading) is against
-        assert "runs" in heading
+        assert ("runs test the paper" in Outline(text).text) is against
 
 
 def test_the_papers_names_come_first(tmp_path, folder, renamed, judge):
