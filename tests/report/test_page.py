@@ -1,5 +1,6 @@
 """The page of a store with the paper's grid, as a file."""
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -163,15 +164,40 @@ def test_the_explorers_curves_stand_out_from_the_ground():
         assert min(contrast(colour, ground) for colour in palette) >= 3
 
 
+SEEN = {
+    "all colours": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+"""What is seen of linear RGB (Machado, Oliveira & Fernandes 2009, doi:10.1109/TVCG.2009.113)."""
+
+
+@pytest.mark.parametrize("sight", SEEN)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_any_two_colours_of_the_explorer_differ_for_the_colour_blind_too(scheme, sight):
+    script = (report.HERE / "explorer.js").read_text()
+    palette = re.findall(r"#\w{6}", re.search(rf"{scheme}: (\[\"#.*?\])", script)[1])
+    seen = [oklab(np.clip(SEEN[sight] @ linear(colour), 0, 1)) for colour in palette]
+    least = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert least > 0.07  # about 0.02 is just noticeable
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """Return linear RGB in Ottosson's Oklab (https://bottosson.github.io/posts/oklab), where distances are alike."""
+    lms = [[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]] @ rgb
+    return [[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]] @ np.cbrt(lms)
+
+
+def linear(colour: str) -> np.ndarray:
+    """Return a colour of sRGB as linear RGB."""
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
 def contrast(one: str, other: str) -> float:
     """Return the ratio of luminances of WCAG 2."""
-
-    def luminance(colour: str) -> float:
-        c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    light, dark = sorted((float(linear(colour) @ [0.2126, 0.7152, 0.0722]) for colour in (one, other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
