@@ -29,8 +29,8 @@ outputs/paper/report.html: $(BIN)/.installed $(SOURCES) $(RESULTS)
 	$(BIN)/python -m experiments claims paper
 	$(BIN)/python -m experiments report paper $(if $(wildcard outputs/tasks/claims.json),--tasks tasks)
 
-figure: .venv  ## one figure: make figure N=18 (from make figures' runs; 3 and 4 need none)
-	$(BIN)/python -m experiments figures paper --only $(N) --force
+figure: .venv  ## one figure: make figure N=18 (from the runs of make figures that there are; 3 and 4 need none)
+	$(BIN)/python -m experiments figures paper --only $(or $(N),$(error make figure N=18: N is a number from 3 to 32)) --force --incomplete
 
 tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the matrix claims x tasks
 	$(BIN)/python -m hclm_runner -m experiment=tasks || test $$? -eq 1

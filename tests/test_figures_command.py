@@ -55,7 +55,7 @@ def test_an_incomplete_grid_is_refused_or_marked(folder, said, tmp_path):
     broken = write(
         tmp_path / "broken", without(RUNS, surrogate="logdet", regime="rl_thermostat", lam0=3.0, seed=[1, 2])
     )
-    with pytest.raises(ConfigError, match=r"2 are missing: .*; logdet / rl_thermostat, lam0 3, seed 2"):
+    with pytest.raises(ConfigError, match=r"2 are missing: .*, lam0 3, seed 2; .*, --incomplete draws what is there"):
         command.main([str(broken)])
     assert {path.stem for path in broken.glob("figures/*")} == {"fig03_rates", "fig04_ratio"}, "they need no runs"
     with pytest.raises(ConfigError, match="2 are missing"):
@@ -232,3 +232,14 @@ def test_figures_3_and_4_need_no_store(tmp_path, monkeypatch, capsys):
     assert "outputs/nowhere/figures/" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="store=nowhere: expected a store of runs"):
         command.main(["nowhere", "--only", "3", "18"])
+    with pytest.raises(ConfigError, match=r"^store=paper: expected the paper's runs, which make figures trains$"):
+        command.main(["--only", "18"])
+
+
+def test_figures_of_no_runs_go_into_the_folder_of_a_store_given_by_its_path(folder, said, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert said(folder, "--only", "3", "3") == ["1 figure drawn: 3"]
+    assert len(list((folder / "figures").iterdir())) == 3
+    command.main(["elsewhere/mine", "--only", "4"])
+    assert len(list((folder.parent / "elsewhere/mine/figures").iterdir())) == 3
+    assert not (folder.parent / "outputs").exists()

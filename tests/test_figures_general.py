@@ -20,6 +20,11 @@ RUNS = made_up([*OURS, "renyi"], [*grid.REGIMES, "my_law"])
 CURVES = {"fixed": "fixed", "thermostat": "thermostat", "rl_thermostat": "RL thermostat", "my_law": "my_law"}
 
 
+def plain(text: str) -> str:
+    """Return a text as a reader sees it, without spaces and line breaks."""
+    return "".join(text.split()).replace(r"\$", "$")
+
+
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -30,7 +35,9 @@ def test_every_surrogate_and_regime_has_a_figure_of_each_column():
     stems = [row.stem for row in general(RUNS)]
     assert len(set(stems)) == len(places) * 6
     assert {"renyi_force", "renyi_my_law_test_loss", "logdet_thermostat_reward"} <= set(stems)
-    assert FigureRow(None, "a/b", None, "gap").stem == "a-b_gap", "a file, not a folder"
+    assert FigureRow(None, "a/b", None, "gap").stem == "a_b_gap", "a file, not a folder"
+    labelled = FigureRow(None, "renyi(width=0.5, order=3)", "thermostat(kappa=2)", "gap")
+    assert labelled.stem == "renyi_width=0.5_order=3_thermostat_kappa=2_gap", "no quotes on a command line"
 
 
 def test_two_names_that_would_share_a_file_are_refused():
@@ -105,12 +112,19 @@ def test_a_law_looks_the_same_in_all_figures_of_a_store():
 
 @pytest.mark.parametrize(
     "name",
-    ["_mine", "cost$_x$", "a_law_with_a_rather_long_name", "ein_ganz_außerordentlich_langer_Name_für_ein_Gesetz"],
+    [
+        "_mine",
+        "cost$_x$",
+        "a_law_with_a_rather_long_name",
+        "ein_ganz_außerordentlich_langer_Name_für_ein_Gesetz",
+        "thermostat(kappa=0.25, kp=0.125, ki=0.0625, lam_min=0.0001, lam_max=100, warmup=0)",
+    ],
 )
 def test_any_name_stands_in_the_legend_as_it_is_and_fits(name):
-    figure = draw(FigureRow(None, "renyi", None, "gap"), made_up(["renyi"], ["fixed", name, name + "_2", name + "_3"]))
-    names = [text.strip().replace(r"\$", "$") for text in legend(figure)]
-    assert sorted(names) == sorted(["fixed", name, name + "_2", name + "_3"])
+    names = ["fixed", name, name + "_2", name + "_3"]
+    figure = draw(FigureRow(None, name, None, "gap"), made_up([name], names))
+    assert sorted(map(plain, legend(figure))) == sorted(map(plain, names))
+    assert plain(name) in plain(figure.legends[0].get_title().get_text())
     box, frame = figure.legends[0].get_window_extent(), figure.bbox.padded(1)
     assert frame.x0 <= box.x0
     assert box.x1 <= frame.x1

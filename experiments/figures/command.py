@@ -30,6 +30,8 @@ READ = [*COLUMNS, "train_loss", "force_ratio", "setpoint"]
 """What drawing reads of a grid; the rest of it need not travel to another process."""
 FEW = 3
 """So many figures are drawn before two more processes would have started."""
+PAPER = "paper"
+"""The store of the paper's runs."""
 SHOWN = 6
 """How many stems are named before the rest are counted."""
 
@@ -130,12 +132,15 @@ def make(options: argparse.Namespace) -> None:
         OSError: If the disk refuses.
     """
     if options.only and set(options.only) <= set(MODEL):  # which need no store
-        out = options.out or store.OUTPUTS / options.store / "figures"
+        out = options.out or _folder(options.store) / "figures"
         out.mkdir(parents=True, exist_ok=True)
-        _write([(MODEL[name].draw, out / MODEL[name].stem) for name in options.only])
-        _say("drawn", options.only)
+        names = [*dict.fromkeys(options.only)]
+        _write([(MODEL[name].draw, out / MODEL[name].stem) for name in names])
+        _say("drawn", names)
         print(f"  {out}/")
         return
+    if options.store == PAPER and not _folder(PAPER).exists():
+        raise ConfigError("store", PAPER, "the paper's runs, which make figures trains")
     grids = grid.load(options.store)
     runs = grid.only(grids, options.task)
     known = figures(runs, options.store, options.seeds)
@@ -145,7 +150,8 @@ def make(options: argparse.Namespace) -> None:
         try:
             grid.complete(grid.require(runs, options.store, surrogate=grid.SURROGATES, regime=grid.REGIMES))
         except ConfigError as error:
-            refused = error
+            expected = f"{error.expected}; the sweep's command again trains them, --incomplete draws what is there"
+            refused = ConfigError(error.key, error.value, expected)
             wanted = {name: drawing for name, drawing in wanted.items() if name not in known.paper}
     folder = store.locate(options.store)
     out = (options.out or folder / "figures") / (options.task if len(grids) > 1 else "")
@@ -178,6 +184,14 @@ def make(options: argparse.Namespace) -> None:
     print(f"  {out}/")
     if refused:
         raise refused
+
+
+def _folder(source: str) -> Path:
+    """Return the folder of a store, or where one of this name or path would be."""
+    try:
+        return store.locate(source)
+    except FileNotFoundError:
+        return Path(source) if os.sep in source else store.OUTPUTS / source
 
 
 def is_current(paths: Sequence[Path], sources: Sequence[Path]) -> bool:
@@ -219,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "its other surrogates and regimes; of all it has where it lacks the paper's grid.",
     )
     add = parser.add_argument
-    add("store", nargs="?", default="paper", help="its name under outputs/, or its path (default: paper)")
+    add("store", nargs="?", default=PAPER, help="its name under outputs/, or its path (default: paper)")
     add(
         "--only",
         nargs="+",

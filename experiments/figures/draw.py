@@ -7,6 +7,7 @@ forces and entropies, which depend on how a surrogate is scaled. Where most curv
 2, a panel above enlarges them.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,8 @@ SHAPES = ("", "o", "s", "^", "D", "v", "P", "X")
 """Of the curves of rising base lam; none for 0, which is dashed."""
 WIDTH = 3.4
 """Inches: one column of a paper."""
+LINE = 50
+"""Letters of a legend's line that fit that width."""
 
 
 class Panel(NamedTuple):
@@ -192,8 +195,8 @@ def _lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
         by_row = [i for first in range(columns) for i in range(first, len(names), columns)]
         legend = figure.legend(
             [handles[i] for i in by_row],
-            [names[i] for i in by_row],
-            title=title,
+            [textwrap.fill(names[i], LINE) for i in by_row],
+            title=textwrap.fill(title, LINE),
             ncols=columns,
             loc="outside upper center",
             fontsize=7,

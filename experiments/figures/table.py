@@ -1,12 +1,13 @@
 """Which figures there are: rows of a table, the paper's and those of any surrogate and regime, and how each looks."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import xarray as xr
 
 from experiments import grid
-from hclm_runner.picture import BLUE, ORANGE
+from hclm_runner.picture import BLUE, ORANGE, REWARD
 from hclm_runner.refusal import ConfigError
 
 
@@ -22,9 +23,13 @@ class FigureRow(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The name of its files, as in fig22_logdet_fixed_test_loss; without a number, logdet_fixed_test_loss."""
+        """The name of its files, as in fig22_logdet_fixed_test_loss; without a number, renyi_width=5_fixed_test_loss.
+
+        Of a label such as renyi(width=5, order=2) it keeps what needs no quotes on a command line.
+        """
         number = None if self.number is None else f"fig{self.number:02}"
-        return "_".join(filter(None, [number, self.surrogate, self.regime, self.column])).replace("/", "-")
+        parts = filter(None, [number, self.surrogate, self.regime, self.column])
+        return "_".join(re.sub(r"[^\w.=+-]+", "_", part).removesuffix("_") for part in parts)
 
 
 FIGURES = (
@@ -68,7 +73,7 @@ LABELS = {
     "force_ratio": "force ratio\nλ‖∇S‖ / ‖∇L‖",
     "entropy": "entropy S (nats)",
     "lam": "adaptive λ",
-    "reward": "reward",
+    "reward": REWARD,
 }
 """With units. Plain text, no TeX, which would take a second font: embedding fonts is most of the time of a PDF."""
 
