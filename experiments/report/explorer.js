@@ -142,6 +142,13 @@ function band(x, y, half) {
   };
 }
 
+/** Return places along an axis for values of lam: their logarithms, and for 0 one below the least of the others. */
+function places(lams) {
+  const logs = lams.filter((lam) => lam > 0).map(Math.log10);
+  const least = logs.length ? Math.min(...logs) : 0;
+  return lams.map((lam) => (lam > 0 ? Math.log10(lam) : least - 0.5));
+}
+
 const label = (place) => `${place.surrogate} / ${place.regime}, lam ${place.lam0}`;
 
 /** Return a text as Plotly has it, which reads some tags of HTML in the names of curves. */
@@ -217,15 +224,19 @@ async function explore() {
     return found.filter(({ place }) => place.lam0 === lam0).flatMap(({ place }) => {
       const own = found.filter((one) => one.place.surrogate === place.surrogate && one.place.regime === place.regime);
       const style = look(place), name = plain(`${place.surrogate} / ${place.regime}`), legendgroup = name;
-      const x = own.map((one) => String(one.place.lam0)), { color } = style.line;
-      const array = chosen.seed === "mean" ? own.map(({ ends }) => half(ends)) : [];
-      const dot = { mode: "markers", marker: { color, size: 4 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
+      // No line leads from lam = 0 to the next: on a logarithmic axis there is no distance between them.
+      const lams = own.map((one) => one.place.lam0), { color } = style.line;
+      const broken = (values) => (lams[0] === 0 ? [values[0], null, ...values.slice(1)] : values);
+      const x = broken(places(lams)), text = broken(lams.map(String));
+      const shown = { x, text, hovertemplate: "lam %{text}: %{y}" };
+      const array = chosen.seed === "mean" ? broken(own.map(({ ends }) => half(ends))) : [];
+      const dot = { x, mode: "markers", marker: { color, size: 4 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
       const seeds = chosen.seed === "all"
-        ? grid().seed.map((_, s) => ({ x, y: own.map(({ ends }) => ends[s]), name, legendgroup, ...dot }))
+        ? grid().seed.map((_, s) => ({ y: broken(own.map(({ ends }) => ends[s])), name, legendgroup, ...dot }))
         : [];
       const bars = { error_y: { type: "data", array, color, thickness: 1.2, width: 4 } };
-      const y = own.map(({ ends }) => mean(ends));
-      return [...seeds, { x, y, name, legendgroup, showlegend: true, ...style, mode: "lines+markers", ...bars }];
+      const y = broken(own.map(({ ends }) => mean(ends)));
+      return [...seeds, { ...shown, y, name, legendgroup, showlegend: true, ...style, mode: "lines+markers", ...bars }];
     });
   }
 
@@ -250,7 +261,7 @@ async function explore() {
       modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text },
       height: narrow.matches && legend ? 400 + 28 * drawn : 520,
       xaxis: chosen.over === "lam"
-        ? { ...axis, title: { text: "base lam" }, type: "category" } // which has a place for 0
+        ? { ...axis, title: { text: "base lam" }, tickvals: places(chosen.lam0), ticktext: chosen.lam0.map(String) }
         : { ...axis, title: { text: "epoch" } },
       yaxis: {
         ...axis, title: { text: chosen.column + unit }, type: chosen.log ? "log" : "linear", exponentformat: "power",

@@ -51,6 +51,28 @@ UNITS = (
 )
 """What the explorer's columns are measured in; the others are plain numbers."""
 
+QUESTIONS = {
+    "effective": (
+        "Effective?",
+        "whether more than half of its runs at lam > 0 are effective by Definition 1; the share of them",
+    ),
+    "collapses": (
+        "Collapses?",
+        "whether nothing is learnt at one lam > 0 or more; at the worst of them, the training loss over 90% of log K"
+        " (chance level), or the test loss over 105% of that at lam = 0",
+    ),
+    "test loss": (
+        "Lowers the test loss?",
+        "whether it is lower, at the validated lam, than without the term by 5%; by how much it changes",
+    ),
+    "steadier": (
+        "Steadier over lam?",
+        "whether the test loss depends less on the base lam than under fixed; its range over lam, relative to that",
+    ),
+}
+"""Kind of claim -> what is asked of a surrogate under a law, and what the answer and its number say."""
+ANSWERS = {"SUPPORTED": "yes", "REFUTED": "no", "INCONCLUSIVE": "open", "COLLAPSE": "only by collapse"}
+
 Claim = dict[str, Any]
 """A judged claim, as `experiments.claims` writes it."""
 
@@ -97,9 +119,9 @@ def build(source: str, tasks: str | None = None) -> str:
     by_task = matrix(claims, elsewhere)
     if len(by_task["tasks"]) > 1:
         before.append(Section("tasks", "Claims and tasks", by_task))
-    if generic or judged.get("lacking"):
-        shown = {"claims": generic, "drawn": drawn, "lacking": judged.get("lacking", [])}
-        before.append(Section("generic", "Claims for any surrogate and law", shown))
+    lacking = judged.get("lacking", [])
+    if generic or lacking:
+        before.append(Section("generic", "Each surrogate and law", methods(generic) | {"lacking": lacking}))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
     command = f"python -m experiments figures {shlex.quote(source)}"
     before.append(Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command}))
@@ -160,6 +182,7 @@ def render(title: str, head: Mapping[str, Any], sections: Sequence[Section], scr
         sections=sections,
         scripts=scripts.items(),
         symbols=SYMBOLS,
+        words=ANSWERS,
         needed=f"{', '.join(grid.SURROGATES)} under {', '.join(grid.REGIMES)}",
         style=Markup((HERE / "style.css").read_text()),
         script=Markup((HERE / "explorer.js").read_text()),
@@ -228,6 +251,21 @@ def matrix(claims: Sequence[Claim], elsewhere: Sequence[Claim] = ()) -> dict[str
     rows = [(claim, text, [judged.get((claim, task)) for task in tasks]) for claim, text in says.items()]
     supported = [sum(verdict == "SUPPORTED" for (_, on), verdict in judged.items() if on == task) for task in tasks]
     return {"tasks": tasks, "rows": rows, "supported": supported}
+
+
+def methods(claims: Sequence[Claim]) -> dict[str, Any]:
+    """Return the claims of any surrogate and law as a table: a row for each method, a column for each question.
+
+    Returns:
+        `head`, pairs of a question and what its answer says; and `rows` of a task, a method, and its claim for each
+        question, None where it was not judged.
+    """
+    names = {(claim["task"], claim["id"]): claim["id"].rpartition(": ")[::2] for claim in claims}
+    kinds = list(dict.fromkeys(kind for _, kind in names.values()))
+    places = dict.fromkeys((task, method) for (task, _), (method, _) in names.items())
+    cells = {(claim["task"], *names[claim["task"], claim["id"]]): claim for claim in claims}
+    rows = [(*place, [cells.get((*place, kind)) for kind in kinds]) for place in places]
+    return {"head": [QUESTIONS.get(kind, (kind, "")) for kind in kinds], "rows": rows}
 
 
 def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Claim] = ()) -> list[Picture]:

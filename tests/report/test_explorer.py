@@ -170,13 +170,20 @@ def test_final_values_over_base_lam_are_those_of_the_grid_with_their_intervals(o
     tolerance = 2 * float(runs["force"].max() - runs["force"].min()) / explore.LEVELS
     curves = opened.evaluate(f"{DRAWN}.map(({{ name, x, y, error_y }}) => [name, x, y, error_y.array])")
     assert len(curves) == 9
+    axis = opened.evaluate("document.getElementById('plot').layout.xaxis")
+    places = axis["tickvals"]
     for name, x, y, half in curves:
         surrogate, regime = name.split(" / ")
         here = expected.at(lambda each, s=surrogate, r=regime: each.sel(surrogate=s, regime=r).to_numpy())
-        assert x == [f"{lam:g}" for lam in LAMS]
-        np.testing.assert_allclose(y, here.value, rtol=0, atol=tolerance, err_msg=name)
-        np.testing.assert_allclose(half, here.half, rtol=1e-3, atol=tolerance, err_msg=name)
-    assert opened.evaluate("document.getElementById('plot').layout.xaxis.title.text") == "base lam"
+        assert x == [places[0], None, *places[1:]], "no line leads from lam = 0 to the next"
+        np.testing.assert_allclose(np.delete(np.array(y, float), 1), here.value, rtol=0, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            np.delete(np.array(half, float), 1), here.half, rtol=1e-3, atol=tolerance, err_msg=name
+        )
+    assert places[1:] == pytest.approx(np.log10(LAMS[1:]))
+    assert places[0] < places[1]
+    assert axis["ticktext"] == [f"{lam:g}" for lam in LAMS]
+    assert axis["title"]["text"] == "base lam"
 
 
 def test_the_axis_has_the_unit_of_its_column(opened):

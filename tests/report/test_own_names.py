@@ -1,5 +1,7 @@
 """Stores of a user's own surrogates, laws, figures and claims, whatever their names are made of."""
 
+import re
+
 import pytest
 from outline import Outline, runs, section
 from synthetic import claim, write
@@ -18,8 +20,10 @@ def own(tmp_path_factory, folder, renamed, judge, draw):
     judge(
         made,
         generic=[
-            claim(f"effective {HOSTILE}", says=f"{HOSTILE} is effective"),
-            claim("collapses renyi", "REFUTED"),
+            claim(f"{HOSTILE} / {LAW}: effective", says=f"{HOSTILE} is effective"),
+            claim("renyi / my_law: collapses", "REFUTED"),
+            claim("renyi / my_law: effective", "COLLAPSE"),
+            claim("renyi / my_law: test loss against x: y", "INCONCLUSIVE", value=None, low=None, high=None),
         ],
         lacking=[f"{HOSTILE} has no runs at lam = 0"],
     )
@@ -37,7 +41,7 @@ def test_names_from_data_stay_text(shown, page):
     assert len(outline.all("script")) == len(Outline(page).all("script"))
     assert not any(tag == "b" for tag, _ in outline.elements)
     attributes = {attribute for _, given in outline.elements for attribute in given}
-    assert attributes <= {attribute for _, given in Outline(page).elements for attribute in given}
+    assert attributes <= {attribute for _, given in Outline(page).elements for attribute in given} | {"data-label"}
     assert f"surrogate {HOSTILE}, renyi; regime {LAW}, my_law; lam0" in outline.text
     assert """sto"re's <b>""" in outline.text
     assert shown.count(HOSTILE) == 0
@@ -52,9 +56,12 @@ def test_the_explorer_has_the_stores_own_axes(shown):
 
 def test_claims_for_any_surrogate_are_a_section_and_the_papers_say_what_they_need(shown, page):
     table = section(shown, "generic")
-    assert table.count("<tr id=") == 2
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; is effective" in table
-    assert "Claims for any surrogate and law, judged" in table
+    assert re.findall(r'scope="col">(.*?)</th>', table) == ["Surrogate / law", "Effective?", "Collapses?", "y"]
+    rows = re.findall(r'<tr><th scope="row">.*?</tr>', table, re.S)
+    cells = [re.findall(r"</span> ([a-z ]+)</span>|>(–)</td>", row) for row in rows]
+    answers = [[answer or dash for answer, dash in row] for row in cells]
+    assert answers == [["yes", "–", "–"], ["only by collapse", "no", "–"], ["–", "–", "open"]]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; is effective." in table
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt; has no runs at lam = 0</li>" in table
     needed = "they need every run of softmax, variance, logdet under fixed, thermostat, rl_thermostat."
     assert shown.count(needed) == section(shown, "verdicts").count(needed) == 1
@@ -66,14 +73,14 @@ def test_claims_of_both_kinds_stand_on_one_page(folder, claims, judge, tmp_path)
     both.mkdir()
     for part in ("records", "runs"):
         (both / part).symlink_to(folder / part)
-    judge(both, *claims, generic=[claim("effective logdet", "REFUTED")])
+    judge(both, *claims, generic=[claim("logdet / fixed: effective", "REFUTED")])
     page = report.build(str(both))
     Outline(page)
     order = [page.index(f'<section id="{anchor}"') for anchor in ("verdicts", "generic", "figures")]
     assert order == sorted(order)
     assert section(page, "verdicts").count("<tr id=") == len(claims)
-    assert section(page, "generic").count("<tr id=") == 1
-    assert "effective logdet" not in section(page, "verdicts")
+    assert section(page, "generic").count('<tr><th scope="row">logdet / fixed</th>') == 1
+    assert "logdet / fixed" not in section(page, "verdicts")
     assert "What could not be judged" not in page
     judge(both, *claims, lacking=["no run at lam = 0"])
     lacking = section(report.build(str(both)), "generic")

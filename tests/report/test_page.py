@@ -252,7 +252,8 @@ def test_the_gates_of_the_theory_are_a_section_once_they_were_run(folder, page, 
     shown = theory(folder, "theory", tmp_path / "drawn.svg")
     assert "2 of 3 gates hold" in shown
     assert "Theorem &lt;2&gt;" in shown
-    assert '<td class="number">1.25</td><td class="number">–</td>' in shown
+    cells = re.findall(r'data-label="(\w+):? ">(.*?)</td>', shown)[:3]
+    assert cells == [("value", "1.25"), ("tolerance", "–"), ("control", "sign")]
     assert (shown.count("✗ FAILS"), shown.count("✓ holds")) == (1, 2)
     assert shown.count('alt="Theorem &lt;2&gt;"') == shown.count("<figure") == 1
 
