@@ -30,11 +30,9 @@ def label(name: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         >>> label("renyi", {"order": 2.0, "width": 5.0}, {"order": 2.0})
         'renyi(width=5)'
     """
-    differ = [
-        f"{key}={text(value)}"
-        for key, value in sorted(options.items())
-        if key not in defaults or value != defaults[key]
-    ]
+    usual = {key: text(value) for key, value in defaults.items()}
+    shown = {key: text(value) for key, value in sorted(options.items())}
+    differ = [f"{key}={value}" for key, value in shown.items() if value != usual.get(key)]
     return f"{name}({', '.join(differ)})" if differ else name
 
 
