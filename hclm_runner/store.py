@@ -137,31 +137,37 @@ def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
     chosen: dict[tuple[str, str], Choice] = {}
     for config in configs:
         for group in config.code():
-            part: Choice = getattr(config, group)
-            known = chosen.setdefault((group, part.name), part)
-            if known.code != part.code:
-                wanted = f"one part of this name, got {known.target} and {part.target}; give one another name"
-                raise ConfigError(f"{group}.name", part.name, wanted)
-    repeated, force = {(run.label, run.lam, run.seed) for run in configs}, any(run.force for run in configs)
-    stored: list[dict[str, Any]] = [row for row in index(folder).to_dict("records") if "code" in row]  # type: ignore[misc]
-    stale: set[str] = set()
-    for (group, name), part in chosen.items():
-        older = [row for row in stored if _code_of(row, group, name) not in (None, list(part.code))]
-        done = [row for row in older if row["status"] in DONE]
-        kept = [row for row in done if (row["label"], row["lam0"], row["seed"]) not in repeated]
-        if kept and not force:
-            wanted = f"the code of the {len(kept)} runs that {folder}/ has of {name}, but it changed since"
-            raise ConfigError(
-                group, part.target, f"{wanted}; another store (name=...), or force=true to set them aside"
-            )
-        stale |= {row["run_id"] for row in older}
-    return _set_aside(folder, stale)
+            choice: Choice = getattr(config, group)
+            known = chosen.setdefault((group, choice.name), choice)
+            if known.code != choice.code:
+                wanted = f"one part of this name, got {known.target} and {choice.target}; give one another name"
+                raise ConfigError(f"{group}.name", choice.name, wanted)
+    runs = index(folder)
+    if "code" not in runs:
+        return []
+    changed = {text: _changed(json.loads(text), chosen) for text in runs["code"].unique()}
+    older = runs[[changed[text] is not None for text in runs["code"]]]
+    if older.empty:
+        return []
+    repeated = {(run.label, run.lam, run.seed) for run in configs}
+    done = older[older["status"].isin(DONE)]
+    places = done[["label", "lam0", "seed"]].itertuples(index=False, name=None)
+    kept = [changed[text] for text, place in zip(done["code"], places, strict=True) if place not in repeated]
+    if kept and (part := kept[0]) and not any(run.force for run in configs):
+        wanted = f"the code of the {kept.count(part)} runs that {folder}/ has of {part.name}, but it changed since"
+        raise ConfigError(
+            part.group, part.target, f"{wanted}; another store (name=...), or force=true to set them aside"
+        )
+    return _set_aside(folder, set(older["run_id"]))
 
 
-def _code_of(row: Mapping[str, Any], group: str, name: str) -> list[Any] | None:
-    """Return which code a stored run's part is, None if the part has another name, or was not in use."""
-    code: list[Any] | None = json.loads(row["code"]).get(group)
-    return code if json.loads(row["config"])[group]["name"] == name else None
+def _changed(stored: Mapping[str, Sequence[Any]], chosen: Mapping[tuple[str, str], Choice]) -> Choice | None:
+    """Return the first part of a stored run, group -> (name, *code), whose code is not that of the chosen one."""
+    for group, (name, *code) in stored.items():
+        part = chosen.get((group, name))
+        if part and code != list(part.code):
+            return part
+    return None
 
 
 def _set_aside(folder: Path, ids: Collection[str]) -> list[Path]:

@@ -95,8 +95,9 @@ class RunConfig(BaseModel):
         return ", ".join([self.label_of("task"), *differ])
 
     def code(self) -> dict[str, Sequence[str | int]]:
-        """Return group -> which code its part is, of the groups in use."""
-        return {key: getattr(self, key).code for key in self._used() if key in ROOMS}
+        """Return group -> the name of its part and which code that is, of the groups in use."""
+        parts = {key: getattr(self, key) for key in self._used() if key in ROOMS}
+        return {group: (part.name, *part.code) for group, part in parts.items()}
 
     def label_of(self, group: str) -> str:
         """Return what the part of a group is called in the records."""
