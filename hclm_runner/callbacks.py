@@ -1,6 +1,5 @@
 """A user's own functions that follow runs while they train; what fails in one is a warning, never the run's failure."""
 
-import pkgutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hclm_runner.config import RunConfig
+from hclm_runner.parts import imported
 from hclm_runner.records import Records
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
@@ -64,10 +64,7 @@ def load(paths: Sequence[str]) -> Callbacks:
 
 
 def _load(path: str) -> Callback:
-    try:
-        function = pkgutil.resolve_name(path)
-    except ERRORS as error:  # of a user's module, while it is imported
-        raise ConfigError("callbacks", path, f"a dotted path that imports, got {one_line(error)}") from error
+    function = imported("callbacks", path)
     if not callable(function):
         raise ConfigError("callbacks", path, f"a function of one row, got {type(function).__name__}")
     return function  # type: ignore[no-any-return]

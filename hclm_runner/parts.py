@@ -5,8 +5,11 @@ version, not by where its code lives: that is what a run's identity hashes, so t
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
+
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 Target = Callable[..., Any]
 T = TypeVar("T", bound=Target)
@@ -96,3 +99,15 @@ def find(group: str, name: str) -> Target | None:
     """Return our part of this name, or None."""
     importlib.import_module(ROOMS[group].module)
     return _registered.get((group, name))
+
+
+def imported(key: str, path: str) -> Any:
+    """Return what the dotted path at a key of the configuration names, in a module of a user's own.
+
+    Raises:
+        ConfigError: If it does not import: a user's module may raise anything at all.
+    """
+    try:
+        return pkgutil.resolve_name(path)
+    except ERRORS as error:
+        raise ConfigError(key, path, f"a dotted path that imports, got {one_line(error)}") from error

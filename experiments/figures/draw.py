@@ -110,7 +110,7 @@ def _everywhere(row: FigureRow, column: str, runs: xr.Dataset) -> Array:
     """Return what figures over the base lam of all surrogates have in sight; nothing of raw forces and entropies."""
     if row.regime is not None or column in ("force", "entropy"):
         return np.array([])
-    final = grid.final(runs)
+    final = grid.final(runs[[column, "train_loss"]])
     estimate = of_seeds(final[column])
     values = np.concatenate([np.ravel(part) for part in (estimate.value, _lows(estimate, column), estimate.high)])
     return values[np.isfinite(values)]
@@ -132,7 +132,7 @@ def _crowd(row: FigureRow, own: xr.Dataset) -> tuple[float, float] | None:
     chosen = (
         own.sel(surrogate=row.surrogate) if row.regime is None else own.sel(surrogate=row.surrogate, regime=row.regime)
     )
-    final = np.sort(np.ravel(grid.final(chosen)["force"].mean("seed")))
+    final = np.sort(np.ravel(grid.final(chosen[["force", "train_loss"]])["force"].mean("seed")))
     final = final[final > 0]
     within = [final[(final >= low) & (final <= 2 * low)] for low in final]
     crowd = max(within, key=len, default=final)
@@ -168,7 +168,7 @@ def draw_model(ratio: bool) -> Figure:
 
 def diverged(runs: xr.Dataset) -> xr.DataArray:
     """Return which runs began and did not reach the last epochs."""
-    return runs["train_loss"].isel(epoch=0).notnull() & grid.final(runs)["train_loss"].isnull()
+    return runs["train_loss"].isel(epoch=0).notnull() & grid.final(runs[["train_loss"]])["train_loss"].isnull()
 
 
 def _blank(panels: int = 1) -> tuple[Figure, list[Axes]]:

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import pkgutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -159,10 +158,7 @@ def _load(group: str, target: str) -> Callable[..., Any]:
             wanted = f"one of {', '.join(known)}{suggest(target, known)}, or the dotted path of your own"
             raise ConfigError(key, target, wanted)
         return found
-    try:
-        function = pkgutil.resolve_name(target)
-    except ERRORS as error:  # importing a user's module may raise anything at all
-        raise ConfigError(key, target, f"a dotted path that imports, got {one_line(error)}") from error
+    function = parts.imported(key, target)
     if not callable(function):
         raise ConfigError(key, target, f"a function or a class, got {type(function).__name__}")
     if inspect.isbuiltin(function):
