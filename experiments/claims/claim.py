@@ -144,6 +144,13 @@ def array(values: xr.DataArray) -> Array:
 Parts = Callable[[Data], Sequence[judge.Part]]
 
 
+class Reading(NamedTuple):
+    """One way to read a statement."""
+
+    words: str
+    parts: Parts
+
+
 class Claim(NamedTuple):
     """A statement about the runs of a task."""
 
@@ -160,9 +167,10 @@ class Claim(NamedTuple):
     """Whether it is about trajectories, so that it has one view only."""
 
     @property
-    def readings(self) -> dict[str, tuple[str, Parts]]:
-        """Reading -> its words and parts; the literal one first."""
-        return {"literal": (self.says, self.parts)} | ({"charitable": self.charitable} if self.charitable else {})
+    def readings(self) -> dict[str, Reading]:
+        """How it can be read; literally first."""
+        charitable = {"charitable": Reading(*self.charitable)} if self.charitable else {}
+        return {"literal": Reading(self.says, self.parts)} | charitable
 
     @property
     def views(self) -> list[str]:
@@ -175,9 +183,8 @@ class Claim(NamedTuple):
         Raises:
             ConfigError: If the runs lack what it needs.
         """
-        _, parts = self.readings[reading]
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):  # of undefined values, 0 / 0
-            found = [part._replace(draws=data.draws) for part in parts(data)]
+            found = [part._replace(draws=data.draws) for part in self.readings[reading].parts(data)]
         return judge.judge(found, resamples)
 
 

@@ -1,7 +1,7 @@
 """Intervals, p-values and corrections: pure functions of arrays, no words.
 
-A unit is a data set: what is independent, and so flipped or resampled whole. A p-value is two-sided, and at most 5% just
-where the 95% interval leaves the bound out.
+A unit is a data set: what is independent, and so flipped or resampled whole. A p-value is two-sided, and at most 5%
+just where the 95% interval leaves the bound out.
 """
 
 import itertools
@@ -29,8 +29,8 @@ def sign_flips(over: Array, under: Array, bound: float) -> tuple[float, float, f
 
     If the ratio is b then d = over - b under has mean 0. The test flips the signs of the units' d; it is exact if d is
     symmetric, and never gives less than p = 2 / 2^n. Its one-sided p-value counts the sets of units whose d sums to 0
-    or less, which are those whose own ratio is at most b. So the ends of the interval are order statistics of the ratios
-    of all sets of units (Hartigan 1969, doi:10.1080/01621459.1969.10501057).
+    or less, which are those whose own ratio is at most b. So the ends of the interval are order statistics of the
+    ratios of all sets of units (Hartigan 1969, doi:10.1080/01621459.1969.10501057).
 
     Args:
         over: [units].
@@ -56,45 +56,52 @@ def _sets(units: int) -> Array:
     return drawn[drawn.any(1)].astype(float)
 
 
-def bootstrap(value: float, drawn: Array, left_out: Array, bound: float) -> tuple[float, float, float]:
-    """Return the expanded BCa interval of a statistic, and the p-value of a bound.
+def bootstrap(
+    value: float, error: float, drawn: Array, errors: Array, n: int, bound: float
+) -> tuple[float, float, float]:
+    """Return the interval of a statistic and the p-value of a bound: the symmetric studentised bootstrap.
 
-    BCa (Efron 1987, doi:10.1080/01621459.1987.10478410) corrects the percentiles of the resamples for bias and skewness.
-    Expanded (Hesterberg 2015, doi:10.1080/00031305.2015.1089789): the normal quantile of a percentile is replaced by
-    that of Student's t with n - 1 degrees of freedom, times sqrt(n / (n - 1)), because resamples of n units vary too
-    little. The p-value is no less than 2 / (resamples + 1).
+    The interval is value +- q error, where q is the 95% quantile over resamples of |drawn - value| / errors (Hall 1988,
+    doi:10.1214/aos/1176350933). Where a resample has no error of its own, as a share that jumps, it is the expanded
+    percentile interval (Hesterberg 2015, doi:10.1080/00031305.2015.1089789): the normal quantile of a percentile is
+    replaced by that of Student's t with n - 1 degrees of freedom, times sqrt(n / (n - 1)).
 
     Args:
         value: The statistic of all units.
-        drawn: That of each resample, [resamples].
-        left_out: That without each unit, [units].
+        error: Its standard error, by the jackknife.
+        drawn: The statistic of each resample, [resamples].
+        errors: Their standard errors, [resamples].
+        n: Units.
         bound: That the p-value is of.
     """
-    n, drawn = len(left_out), np.sort(drawn[~np.isnan(drawn)])
-    bias = special.ndtri(_place(drawn, value))
-    lean = left_out.mean() - left_out
-    skewness = (lean**3).sum() / (6 * (lean**2).sum() ** 1.5)
-    if not math.isfinite(bias) or not math.isfinite(skewness):  # leaving a unit out changes nothing
-        bias = skewness = 0.0
-    wider = math.sqrt(n / (n - 1))
-
-    def end(tail: float) -> float:
-        z = bias + wider * special.stdtrit(n - 1, tail)
-        return float(np.quantile(drawn, special.ndtr(bias + z / (1 - skewness * z))))
-
-    low, high = end((1 - CONFIDENCE) / 2), end((1 + CONFIDENCE) / 2)
-    shift = special.ndtri(_place(drawn, bound)) - bias
-    tail = special.stdtr(n - 1, (shift / (1 + skewness * shift) - bias) / wider)
-    p = float(np.clip(2 * min(tail, 1 - tail), 2 / (len(drawn) + 1), 1))
-    inside = low <= bound <= high
+    away = np.abs(drawn - value)
+    reach = np.where(away <= SLACK * abs(value), 0.0, away / errors)
+    q = float(np.quantile(np.nan_to_num(reach, nan=np.inf), CONFIDENCE, method="higher"))
+    if math.isfinite(q) and error > 0:
+        low, high = value - q * error, value + q * error
+        tail = float(np.sum(reach >= abs(value - bound) / error)) / 2
+    else:
+        drawn, wider = np.sort(drawn[~np.isnan(drawn)]), math.sqrt(n / (n - 1))
+        ends = special.ndtr(wider * special.stdtrit(n - 1, np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2))
+        low, high = map(float, np.quantile(drawn, ends))
+        below = float(special.stdtr(n - 1, special.ndtri(_place(drawn, bound)) / wider))
+        tail = len(drawn) * min(below, 1 - below)
+    p = min(1.0, (1 + 2 * tail) / (len(drawn) + 1))
+    inside = low - SLACK * abs(low) <= bound <= high + SLACK * abs(high)
     return low, high, max(p, math.nextafter(ALPHA, 1)) if inside else min(p, ALPHA)
+
+
+def jackknife(left_out: Array) -> Array:
+    """Return the standard error of a statistic from its values without each unit, [..., units] (Miller 1974)."""
+    n = left_out.shape[-1]
+    return np.asarray(np.sqrt((n - 1) * left_out.var(-1)))
 
 
 def _place(drawn: Array, value: float) -> float:
     """Return the share of sorted resamples below a value; of those equal to it, half count."""
     slack = SLACK * abs(value)
-    ends = (np.searchsorted(drawn, value + by, side=side) for by, side in ((-slack, "left"), (slack, "right")))
-    return float(sum(ends)) / (2 * len(drawn))
+    below, upto = np.searchsorted(drawn, value - slack), np.searchsorted(drawn, value + slack, side="right")
+    return float(below + upto) / (2 * len(drawn))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
