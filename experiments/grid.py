@@ -135,8 +135,8 @@ def chosen(grid: xr.Dataset) -> xr.Dataset:
     A run that diverged has them too, from before that; NaN for a run without an epoch.
     """
     trained = grid.isel(epoch=slice(1, None))
-    loss = trained["feedback_loss"].fillna(np.inf)  # noqa: PD004 - xarray
-    return trained.isel(epoch=loss.argmin("epoch")).where(np.isfinite(loss.min("epoch")))
+    loss = trained["feedback_loss"].fillna(np.inf)
+    return trained.isel(epoch=loss.argmin("epoch")).drop_vars("epoch").where(np.isfinite(loss.min("epoch")))
 
 
 def units(grid: xr.Dataset) -> xr.Dataset:
@@ -193,7 +193,7 @@ def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
         wanted = f"one run of each place, but {title} ran again after a module of your own had changed"
         raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
     seeds = runs[["data_seed", "seed"]].drop_duplicates().sort_values(["data_seed", "seed"], key=_natural)
-    if seeds.groupby("data_seed").size().nunique() > 1:
+    if len(set(seeds.groupby("data_seed").size())) > 1:
         raise ConfigError("store", where, f"as many seeds of each data_seed, got {', '.join(seeds['seed'])}")
     places = {
         "surrogate": _in_order(runs["surrogate"], SURROGATES),
