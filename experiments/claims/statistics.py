@@ -153,12 +153,14 @@ def sd_ratio(v: Array, draws: int = 1) -> Array:
 def at_same_lam(of_seeds: Callable[[Array], Array], v: Array) -> Array:
     """Return the geometric mean over lam of of_seeds(v[0]) / of_seeds(v[1]), for what spans decades over lam.
 
+    Lam at which a ratio is undefined are left out.
+
     Args:
         of_seeds: Reduces the last axis.
         v: [2, lam, ..., seeds].
     """
     x = np.log(of_seeds(v))
-    return np.exp((x[0] - x[1]).mean(0))
+    return np.exp(np.nanmean(x[0] - x[1], 0))
 
 
 def mean_of_seeds(v: Array) -> Array:

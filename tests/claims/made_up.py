@@ -24,7 +24,7 @@ SEEDS, EPOCHS = 8, 25
 T = np.arange(EPOCHS)
 LOG_K = math.log(4)
 LAM_MIN, LAM_MAX = 0.001, 10.0
-CONFIG = {"kappa": 1.0, "setpoint": None, "lam_min": LAM_MIN, "lam_max": LAM_MAX, "warmup": 5}
+CONFIG = {"kappa": 1.0, "holds": "entropy", "setpoint": None, "lam_min": LAM_MIN, "lam_max": LAM_MAX, "warmup": 5}
 AXES = ("surrogate", "regime", "lam0", "seed", "epoch")
 S, V, L = grid.SURROGATES
 BY_ID = {claim.id: claim for claim in paper.CLAIMS}
@@ -145,6 +145,7 @@ def judge(
 
 
 ORDINARY = Runs()
+CHARITABLE = "charitable"
 
 
 # --- paths ----------------------------------------------------------------------------------------------------------
@@ -191,6 +192,7 @@ class Case:
     bend: Callable[[Runs], object]
     part: int | None = None
     """Which part decides; the others are SUPPORTED."""
+    reading: str = "literal"
 
     def runs(self) -> Runs:
         """Return ordinary runs, bent."""
@@ -200,12 +202,12 @@ class Case:
 
 
 def cases(claim: str, base: Callable[[Runs], object], *rows: tuple) -> list[Case]:
-    """Rows of (verdict, why, part, bend); `base` makes the claim hold before the bend."""
+    """Rows of (verdict, why, part, bend) and perhaps a reading; `base` makes the claim hold before the bend."""
 
     def after_base(bend):
         return lambda g: (base(g), bend(g))
 
-    return [Case(claim, verdict, why, after_base(bend), part) for verdict, why, part, bend in rows]
+    return [Case(claim, verdict, why, after_base(bend), part, *reading) for verdict, why, part, bend, *reading in rows]
 
 
 def nothing(g: Runs) -> None:
