@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.claims.claim import Data
+from experiments.claims.judge import Part
 from experiments.claims.statistics import Array
 
 Arm = tuple[str, str]
@@ -62,6 +63,17 @@ def standing(d: Data, surrogate: str, regime: str) -> NDArray[np.int64]:
     """Return the base lam whose cell has not collapsed, as indices; judged once, by the means over all runs."""
     zero = d.cells(surrogate, grid.REGIMES[0]).mean(-1)[:, :1]
     return np.flatnonzero(~d.collapsed(d.cells(surrogate, regime).mean(-1), zero))
+
+
+def over_standing(
+    d: Data, *, parts: Callable[[Data, Any], list[Part]], surrogate: str, regime: str = grid.REGIMES[0]
+) -> list[Part]:
+    """Return parts over the base lam whose cell has not collapsed; not settled if there is none."""
+    lams = standing(d, surrogate, regime)
+    if lams.size:
+        return parts(d, lams)
+    why = f"{surrogate} under {regime} collapses at every lam"
+    return [part._replace(unsettled=why) for part in parts(d, slice(None))]
 
 
 def guard(
