@@ -42,14 +42,18 @@ def measured(
     return v
 
 
+CHOICE = slice(2)
+"""The rows of what was `measured` that a choice needs; the others are read where a collapse is judged."""
+
+
 def means(v: Array) -> tuple[Array, Array]:
-    """Return the means over runs of what was `measured`: [5, ...] at lam = 0, and [5, cells, ...] of the others."""
+    """Return the means over runs of rows that were `measured`: [rows, ...] at lam = 0, and [rows, cells, ...]."""
     m = v.mean(-1)
     return m[:, 0], m[:, 1:]
 
 
 def validated(m: Array) -> Array:
-    """Return the means of the cell whose criterion is the least, [5, ...]; m [5, cells, ...]."""
+    """Return the means of the cell whose criterion is the least, [rows, ...]; m [rows, cells, ...]."""
     return np.take_along_axis(m, m[1].argmin(0)[None, None], 1)[:, 0]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from experiments.claims.claim import MARGIN, NEAR_CHANCE, Data, claim
 from experiments.claims.judge import Part, mean_part
-from experiments.claims.paper.cells import guard, means, measured, over_standing, standing, validated
+from experiments.claims.paper.cells import CHOICE, guard, means, measured, over_standing, standing, validated
 from experiments.claims.paper.parts import LOGDET, MOVES, SOFTMAX, A, B, C, adaptive, changed, compared, middle, words
 from experiments.claims.statistics import (
     Array,
@@ -27,7 +27,7 @@ def _no_improvement(d: Data, lams: Any) -> list[Part]:
         zero, m = means(v)
         return relative(validated(m)[0], zero[0])
 
-    v = measured(d, SOFTMAX, [A], "test_loss", lams=lams)
+    v = measured(d, SOFTMAX, [A], "test_loss", lams=lams)[CHOICE]
     return [Part("test loss at the validated lam, relative to lam = 0", v, gain, ">", -MARGIN)]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims.claim import MARGIN, Data, claim
 from experiments.claims.judge import Part, mean_part, quotient_part
-from experiments.claims.paper.cells import guard, means, measured, over_standing, validated, validated_collapsed
+from experiments.claims.paper.cells import CHOICE, guard, means, measured, over_standing, validated, validated_collapsed
 from experiments.claims.paper.parts import (
     LOGDET,
     MOVES,
@@ -55,17 +55,12 @@ def _stabilises(d: Data, lams: Any) -> list[Part]:
     def size(v: Array) -> Array:
         return np.abs(validated(means(v)[1])[0])
 
+    v = measured(d, LOGDET, [A], "test_loss", change[lams], lams)
     text = "late change of test loss, as a share of its late mean"
+    decides = partial(validated_collapsed, d)
     return [
         mean_part(f"{text}, at lam = 0", change[0], ">", MARGIN),
-        Part(
-            f"size of the {text}, at the validated lam",
-            measured(d, LOGDET, [A], "test_loss", change[lams], lams),
-            size,
-            "<",
-            MARGIN,
-            partial(validated_collapsed, d),
-        ),
+        Part(f"size of the {text}, at the validated lam", v[CHOICE], size, "<", MARGIN, decides, v),
     ]
 
 
