@@ -44,7 +44,7 @@ from experiments.claims.claim import (
     array,
     collapsed,
     criterion,
-    worst_where_diverged,
+    scored,
 )
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import Part, mean_part
@@ -237,7 +237,7 @@ def _paired(ours: xr.Dataset, theirs: xr.Dataset) -> tuple[xr.Dataset, xr.Datase
 def _values(d: Data, runs: xr.Dataset, columns: tuple[str, ...]) -> Array:
     """Return columns of a method's runs as they are in the view, [column, lam, runs]."""
     finals = d.finals[[*columns]].sel({axis: runs[axis] for axis in grid.AXES})
-    return np.stack([array(worst_where_diverged(finals, column)) for column in columns])
+    return np.stack([scored(finals, column) for column in columns])
 
 
 def _chance(d: Data) -> tuple[float, str]:
