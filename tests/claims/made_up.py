@@ -120,7 +120,7 @@ class Runs:
         """Write the runs as a sweep would have."""
         labels = [*AXES[:-1], "data_seed", "task"]
         frame = self.grid().to_dataframe().reset_index().assign(task="made_up").dropna(subset=["train_loss"])
-        frame["run_id"] = frame[labels].astype(str).agg("-".join, axis=1)
+        frame["run_id"] = frame[[*AXES[:-1], "task"]].astype(str).agg("-".join, axis=1)
         runs = frame.drop_duplicates("run_id")[["run_id", *labels]].reset_index(drop=True)
         shared = self.config()
         runs["config"] = [
