@@ -36,8 +36,8 @@ class Adam:
         mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
         return theta - self.lr * mhat / (vhat.sqrt() + self.eps), {"m": m, "v": v, "t": t}
 
-    def split(self, theta: Tensor, parts: Tensor, velocities: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return the moves and the first moments of parts of the gradient, under the second moment that they share."""
-        moments = self.beta1 * velocities + (1 - self.beta1) * parts
-        mhat, vhat = moments / (1 - self.beta1 ** memory["t"]), memory["v"] / (1 - self.beta2 ** memory["t"])
-        return -self.lr * mhat / (vhat.sqrt() + self.eps), moments
+    def split(self, part: Tensor, velocity: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return the move and the first moment of a part of the gradient, under the second moment that all share."""
+        m = self.beta1 * velocity + (1 - self.beta1) * part
+        mhat, vhat = m / (1 - self.beta1 ** memory["t"]), memory["v"] / (1 - self.beta2 ** memory["t"])
+        return -self.lr * mhat / (vhat.sqrt() + self.eps), m

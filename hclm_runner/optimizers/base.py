@@ -21,18 +21,14 @@ class Optimizer(Protocol):
 class Splitting(Optimizer, Protocol):
     """One that also says what each part of the gradient has done: without it the balance of entropy is null."""
 
-    def split(self, theta: Tensor, parts: Tensor, velocities: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Return the moves and the velocities of parts of the gradient in the step that `update` has made.
+    def split(self, part: Tensor, velocity: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return the move of theta [p] that a part of the gradient made in the step of `update`, and its velocity [p].
 
         A step is linear in the gradients so far, given what else the rule remembers: so each part has a velocity of its
-        own, and the moves of all parts add up to the step.
+        own. What the moves of all parts leave of the step is the rule's own, such as weight decay.
 
         Args:
-            theta: [p], before the step.
-            parts: [k, p], of the gradient; the last takes what the rule itself adds to it, such as weight decay.
-            velocities: [k, p], as they were after the step before; zero at first.
+            part: Of the gradient, [p].
+            velocity: Of the part after the step before, [p]; zero at first.
             memory: After the step.
-
-        Returns:
-            Moves of theta [k, p], and velocities [k, p].
         """

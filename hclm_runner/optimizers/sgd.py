@@ -31,11 +31,10 @@ class SGD:
         v = _axpy(_axpy(g, self.weight_decay, theta), self.momentum, memory["v"])
         return _axpy(theta, -self.lr, v), {"v": v}
 
-    def split(self, theta: Tensor, parts: Tensor, velocities: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return the moves and the velocities of parts of the gradient; the last has the weight decay."""
-        decay = torch.cat([torch.zeros_like(parts[:-1]), (self.weight_decay * theta)[None]])
-        velocities = _axpy(parts + decay, self.momentum, velocities)
-        return -self.lr * velocities, velocities
+    def split(self, part: Tensor, velocity: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the move and the velocity of a part of the gradient."""
+        velocity = _axpy(part, self.momentum, velocity)
+        return -self.lr * velocity, velocity
 
 
 def _axpy(y: Tensor, a: float | Tensor, x: Tensor) -> Tensor:

@@ -122,18 +122,28 @@ COLDEST, HOTTEST = 1e-3, 1e3
 def temperature(logits: Tensor, y: Tensor) -> Tensor:
     """Return the T > 0 with the least mean cross-entropy of logits / T (Guo et al. 2017, arXiv:1706.04599).
 
-    That is convex in b = 1 / T, so its derivative, mean_i(sum_k p_ik z_ik - z_iy), has one zero: found by bisection of
-    log b, to the last bits of a float64. logits [B, K], float64; y [B].
+    That is convex in b = 1 / T, with the slope mean_i(sum_k p_ik z_ik - z_iy): its zero by Newton's method in log b, a
+    step that leaves the bracket replaced by a bisection. Both bounds are tried first: a zero beyond one ends there.
+
+    Args:
+        logits: z, [B, K], float64.
+        y: Class labels, [B], int64.
     """
-    true = logits.gather(-1, y[:, None]).squeeze(-1)
+    z = (logits - logits.amax(-1, keepdim=True)).T.contiguous()  # [K, B]: sums over few classes are fast that way
+    true = z.gather(0, y[None])[0]
     low = torch.full_like(true[0], -np.log(HOTTEST))
     high = torch.full_like(true[0], -np.log(COLDEST))
-    for _ in range(60):
-        middle = (low + high) / 2
-        p = (middle.exp() * logits).softmax(-1)
-        rising = ((p * logits).sum(-1) - true).mean() > 0
-        low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
-    return (-(low + high) / 2).exp()
+    at = high
+    for step in range(40):
+        weights = (at.exp() * z).exp()
+        weighted, total = weights * z, weights.sum(0)
+        mean = weighted.sum(0) / total
+        slope, curvature = (mean - true).mean(), ((weighted * z).sum(0) / total - mean.square()).mean()
+        low, high = torch.where(slope > 0, low, at), torch.where(slope > 0, at, high)
+        newton = at - slope / (at.exp() * curvature)
+        inside = (newton > low) & (newton < high)
+        at = low if step == 0 else torch.where(inside & (step > 1), newton, (low + high) / 2)
+    return (-at).exp()
 
 
 def geometry(Z: Tensor, sigma: Tensor) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ WORDS = {
 }
 """What is said of each quantity, in the order in which they follow from each other."""
 
-Step = Callable[..., tuple[Tensor, object, Tensor]]
+Step = Callable[..., tuple[Tensor, object, object]]
 
 
 class Causes:

@@ -125,15 +125,15 @@ def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
     """Refuse an update rule that does not return parameters of the shape that it was given."""
     rule = problem.config.optimizer
     wanted = "an optimiser with init(theta) and update(theta, g, memory) -> (theta, memory)"
-    wanted += ", and a split, if any, that returns moves and velocities [2, p]"
+    wanted += ", and split(part, velocity, memory) -> (move, velocity) if it has one"
     with _naming(rule, wanted):
         memory = vmap(problem.start)(theta, numbers)
         still = torch.zeros_like(theta)
         moved, trace, moves = vmap(problem.update)(theta, (still, still, still), theta.new_zeros(1), memory, numbers)
         if moved.shape != theta.shape:
             raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
-        if not moves.shape == trace[1].shape == memory[1].shape:
-            raise ValueError(f"moves of shape {list(moves.shape[1:])} and velocities {list(trace[1].shape[1:])}")
+        if wrong := [each.shape for each in (*moves, *trace[1]) if each.shape != theta.shape]:
+            raise ValueError(f"a move or a velocity of shape {list(wrong[0][1:])} for {list(theta.shape[1:])}")
 
 
 def _check_control(problem: Problem) -> None:

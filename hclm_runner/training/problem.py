@@ -25,8 +25,11 @@ Numbers = dict[str, Any]
 """The floats that the physics reads: sigma, omega, rho, clamp, and a dictionary for each group; a leaf is [R], or one
 run's scalar."""
 
-Trace = tuple[Memory, Tensor]
-"""What the optimiser remembers, and the velocities [2, p] that lam S and all but L and S have in it."""
+Pair = tuple[Tensor, Tensor]
+"""What belongs to L, and what to lam S, [p] each."""
+
+Trace = tuple[Memory, Pair]
+"""What the optimiser remembers, and the velocities that L and lam S have in it."""
 
 DRAWS = 8
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L."""
@@ -120,14 +123,14 @@ class Problem:
         return self.loss(output, y), self.entropy(Z, numbers), rest
 
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
-        """Return the optimiser's memory before the first step, and the velocities that lam S and the rest have."""
+        """Return the optimiser's memory before the first step, and the velocities that L and lam S have in it."""
         memory: Memory = build(self.config.optimizer, numbers["optimizer"]).init(theta)
-        return memory, torch.zeros_like(theta).expand(2, -1)
+        return memory, (torch.zeros_like(theta), torch.zeros_like(theta))
 
     def update(
         self, theta: Tensor, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, memory: Trace, numbers: Numbers
-    ) -> tuple[Tensor, Trace, Tensor]:
-        """Return theta and memory after one step of the optimiser, and the moves that lam S and the rest made of it.
+    ) -> tuple[Tensor, Trace, Pair]:
+        """Return theta and memory after one step of the optimiser, and the moves that L and lam S made of it.
 
         Args:
             theta: [p].
@@ -137,19 +140,20 @@ class Problem:
             numbers: The run's.
 
         Returns:
-            theta [p], memory, and moves [2, p]: NaN where the optimiser does not split its steps.
+            theta [p], memory, and moves: NaN where the optimiser does not split its steps.
         """
         gL, gS, rest = gradients
         if "clamp" in numbers:
             norm = gS.norm()
             gS = numbers["clamp"] * gS / torch.where(norm > 0, norm, 1.0)
-        rule, (remembered, velocities) = build(self.config.optimizer, numbers["optimizer"]), memory
-        moved, remembered = rule.update(theta, gL + lam * gS + rest, remembered)
+        pull = lam * gS
+        rule, (remembered, (v_L, v_S)) = build(self.config.optimizer, numbers["optimizer"]), memory
+        moved, remembered = rule.update(theta, gL + pull + rest if self.weighted else gL + pull, remembered)
         if hasattr(rule, "split"):
-            moves, velocities = rule.split(theta, torch.stack([lam * gS, rest]), velocities, remembered)
+            (D_L, v_L), (D_S, v_S) = rule.split(gL, v_L, remembered), rule.split(pull, v_S, remembered)
         else:
-            moves = torch.full_like(velocities, torch.nan)
-        return moved, (remembered, velocities), moves
+            D_L = D_S = torch.full_like(theta, torch.nan)
+        return moved, (remembered, (v_L, v_S)), (D_L, D_S)
 
     def report(
         self, epoch: int, numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor
@@ -167,9 +171,9 @@ class Problem:
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
-        noise = numbers["sigma"] * torch.cat([xi, -xi])
-        noisy = self.read(parameters, (Z + noise).flatten(0, 1))
-        row["noisy_loss"] = self.loss(noisy, y.repeat(DRAWS, *[1] * (y.dim() - 1)))
+        noise, labels = numbers["sigma"] * xi, y.repeat(DRAWS // 2, *[1] * (y.dim() - 1))
+        one, other = (self.loss(self.read(parameters, noisy.flatten(0, 1)), labels) for noisy in (Z + noise, Z - noise))
+        row["noisy_loss"] = (one + other) / 2
         return row | observables.geometry(Z.detach(), numbers["sigma"])
 
     def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ from hclm_runner.training.batch import (
     varying,
 )
 from hclm_runner.training.divergence import Causes
-from hclm_runner.training.problem import DRAWS, Problem, Trace, build_model, draw_task, flatten
+from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
@@ -105,13 +105,11 @@ def train(
     state = law.init(lam0, log_classes(tasks[0].classes, lam0))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
-    def step(
-        theta: Tensor, memory: Trace, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor
-    ) -> tuple[Tensor, Trace, Tensor]:
-        """Return theta and memory after one minibatch, and the moves [R, 2, p] that lam S and the rest made of it."""
+    def step(theta: Tensor, memory: Trace, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Trace, Pair]:
+        """Return theta and memory after one minibatch, and the moves that L and lam S made of it."""
         theta = theta.detach().requires_grad_()
         along = gradients(theta, *terms(theta, x, y, xi, numbers))
-        moved: tuple[Tensor, Trace, Tensor] = update(theta.detach(), along, lam.to(dtype), memory, numbers)
+        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam.to(dtype), memory, numbers)
         return moved
 
     asked = config.premises or config.metric_force
@@ -127,15 +125,14 @@ def train(
         gS_before = gS
 
         # --- step: one pass over the training set ---------------------------------------------------------------
-        moves = torch.zeros_like(theta)[:, None].expand(-1, 2, -1)
-        if epoch > 0:
-            for batch in batches(epoch):
-                theta, memory, moved = step(theta, memory, state["lam"], *batch)
-                moves = moves + moved
+        moves = torch.zeros_like(theta), torch.zeros_like(theta)
+        for batch in batches(epoch) if epoch > 0 else ():
+            theta, memory, moved = step(theta, memory, state["lam"], *batch)
+            moves = moves[0] + moved[0], moves[1] + moved[1]
 
         # --- measure: whole splits, without noise; forces on the training set, the others are only looked at ----
         theta = theta.detach().requires_grad_()
-        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, n, d))).to(dtype)
+        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, n, d)).astype(config.dtype))
         row = measure(theta, *shared.split("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
@@ -201,16 +198,16 @@ def _balance(
     epoch: int,
     before: tuple[Tensor, Trace, Mapping[str, Tensor]],
     theta: Tensor,
-    moves: Tensor,
+    moves: Pair,
     S: tuple[Tensor, Tensor],
     gS: tuple[Tensor, Tensor],
     encoder: Tensor,
 ) -> dict[str, Tensor]:
-    """Return the columns `BALANCE` of an epoch, from S and gS at its ends and the moves of lam S and the rest in it."""
+    """Return the columns `BALANCE` of an epoch, from S and gS at its ends and the moves of L and lam S in it."""
     if epoch == 0:
         return dict.fromkeys(BALANCE, torch.full_like(S[1], torch.nan))
-    D_S, D_O = moves.unbind(1)
-    D_L = theta - before[0] - D_S - D_O
+    D_L, D_S = moves
+    D_O = theta - before[0] - D_L - D_S
     balance = vmap(observables.balance, in_dims=(0, 0, 0, 0, None))
     found: dict[str, Tensor] = balance(S[1] - S[0], gS, (D_L, D_S, D_O), before[2]["lam"], encoder)
     return found
