@@ -59,6 +59,21 @@ def test_claims_that_a_collapsed_cell_can_decide_are_guarded():
     assert {claim.id for claim in paper.CLAIMS if any(part.collapse for part in claim.parts(data))} == GUARDED
 
 
+def test_every_part_asks_for_the_margin_of_5_percent_or_has_a_bound_of_its_own():
+    data = paper.read(Runs().grid(), "made up")
+    own = {
+        claim.id: bounds
+        for claim in paper.CLAIMS
+        if (bounds := {part.bound for part in claim.parts(data)} - {-0.05, 0.05, 0.95, 1.05})
+    }
+    moves, share = {0}, {0.5}
+    assert own == {
+        "8": {-0.2}, "9": moves, "12": {0.6}, "13": {1.5}, "14": {2, *moves}, "17": {-0.25}, "19": {0.1}, "20": share,
+        "23": share, "24": {0.1}, "25": {0.5}, "26": {1, 1.5, *share}, "27": moves, "28": {0.1},
+        "X2": {0}, "X3": {0},
+    }  # fmt: skip
+
+
 def test_claims_that_cannot_fail_as_worded_say_why():
     judged = {claim.id: judge(Runs(), claim.id) for claim in paper.CLAIMS}
     assert {claim for claim, found in judged.items() if found.structural} == {"14", "20", "25", "27", "31"}
