@@ -21,6 +21,7 @@ VERBS = {
     "figures": Verb("experiments.figures.command", "draw Figures 3-32, or the same of your own surrogates and regimes"),
     "claims": Verb("experiments.claims.command", "judge the paper's claims, and those of any surrogate and regime"),
     "report": Verb("experiments.report", "write the page: verdicts, figures, an explorer of every run"),
+    "multiverse": Verb("experiments.multiverse.command", "judge the paper's claims in many plausible reconstructions"),
     "compare": Verb("experiments.compare", "compare two stores: paired differences, and which verdicts differ"),
     "export": Verb("experiments.export.command", "hand runs, or their means, to MLflow, TensorBoard or CSV"),
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),

@@ -1,0 +1,85 @@
+"""What a page says of a multiverse: a table of the claims, a note on how to read it, and its pictures."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.claims.record import SYMBOLS
+from experiments.multiverse import figure, results
+from experiments.multiverse.analysis import FAILED, ROBUST, VERDICTS
+
+MATTERS = 0.1
+"""The least share of an effect's variance for which a choice is named."""
+NAMED = 3
+"""At most so many choices are named."""
+SIGNS = SYMBOLS | {FAILED: "–"}
+
+NOTE = (
+    "A universe is one choice of all settings that the paper leaves open, with the same seeds in each. A share of"
+    " universes is not a probability: the universes are values that we find plausible, not draws from a population of"
+    f" experiments. A verdict is robust if {ROBUST:.0%} of the reconstructions have it. “Depends on” is the share of the"
+    " variance of the effect's rank over universes that a choice explains by itself. “Together” is a test of the"
+    " effect in all reconstructions at once: in how many of them it is on the claimed side of its bound, and in how"
+    " many on the other, corrected for how many they are."
+)
+
+
+class Section(NamedTuple):
+    """A section of a page, as plain data."""
+
+    head: list[str]
+    """Of the table."""
+    rows: list[list[str]]
+    note: str
+    pictures: dict[str, Path]
+    """Claim id -> the SVG file of its specification curve; "" -> the overview."""
+
+
+def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
+    """Return the section on a multiverse, by name or path; None if it was not judged.
+
+    Raises:
+        ConfigError: If its results cannot be read.
+    """
+    found = results.load(source)
+    if found is None:
+        return None
+    ours = sum(universe["reference_question"] for universe in found["universes"])
+    others = len(found["universes"]) - ours
+    head = ["Claim", "The paper says", f"In {ours} reconstructions", f"In {others} other questions"]
+    folder = results.locate(source) / figure.FOLDER
+    paths = {"": folder / "overview.svg"} | {
+        claim["id"]: folder / f"{figure.stem(claim)}.svg" for claim in found["claims"]
+    }
+    rows = [
+        [claim["id"], claim["says"], counted(claim["reconstructions"], claim["robust"]), counted(claim["questions"])]
+        + [depends(claim), together(claim)]
+        for claim in found["claims"]
+    ]
+    drawn = {id: path for id, path in paths.items() if path.exists()}
+    return Section([*head, "Depends on", "Together"], rows, NOTE, drawn)
+
+
+def counted(counts: Mapping[str, int], robust: str | None = None) -> str:
+    """Return in what share of the universes each verdict is that of the claim, most first: ✓ 62%, ✗ 30%, ? 8%."""
+    total = sum(counts.values())
+    ordered = sorted((verdict for verdict in VERDICTS if counts[verdict]), key=lambda each: -counts[each])
+    said = ", ".join(f"{SIGNS[verdict]} {counts[verdict] / total:.0%}" for verdict in ordered)
+    return f"{said} (robust)" if robust else said
+
+
+def depends(claim: Mapping[str, Any]) -> str:
+    """Return the choices that an effect depends on, with their shares of its variance."""
+    if claim["explained"] is None:
+        return "too few universes"
+    largest = sorted(claim["explained"].items(), key=lambda pair: -pair[1])[:NAMED]
+    return ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= MATTERS) or "no choice by itself"
+
+
+def together(claim: Mapping[str, Any]) -> str:
+    """Return what the test of all reconstructions at once says."""
+    joint = claim["joint"]
+    if joint is None:
+        return "not tested"
+    return f"{joint['claimed']} as claimed, {joint['against']} against, of {joint['universes']} (p = {joint['p']:.2g})"
