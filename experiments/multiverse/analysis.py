@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from experiments.claims.judge import ALPHA
+from experiments.claims.judge import ALPHA, INCONCLUSIVE
 from experiments.claims.record import SYMBOLS
 from experiments.claims.statistics import Array
 from experiments.multiverse.design import Level
 
 FAILED = "FAILED"
 """The verdict of a universe that could not be judged."""
-VERDICTS = (*SYMBOLS, FAILED)
+SIGNS = SYMBOLS | {FAILED: "–"}
+VERDICTS = tuple(SIGNS)
 ROBUST = 0.9
 """The least share of the universes whose one verdict is called robust."""
+MATTERS = 0.1
+"""The least share of an effect's variance for which a choice is named."""
 ORDERS = 2000
 """Random orders of the choices in which Shapley's shares are averaged."""
 
@@ -31,10 +34,10 @@ def shares(verdicts: Sequence[str]) -> dict[str, int]:
 
 
 def robust(counts: Mapping[str, int]) -> str | None:
-    """Return the verdict of at least 90% of the universes, failed ones counted too; None if there is none."""
-    verdict = max(counts, key=lambda each: counts[each])
-    total = sum(counts.values())
-    return verdict if verdict != FAILED and total and counts[verdict] >= ROBUST * total else None
+    """Return what at least 90% of the universes find, failed ones counted too; None if there is no such finding."""
+    found = {verdict: count for verdict, count in counts.items() if verdict not in (INCONCLUSIVE, FAILED)}
+    verdict = max(found, key=lambda each: found[each])
+    return verdict if found[verdict] >= max(1.0, ROBUST * sum(counts.values())) else None
 
 
 # --- which choices the effect depends on ----------------------------------------------------------------------------
@@ -81,7 +84,7 @@ def explained(effects: Sequence[float], levels: Sequence[Mapping[str, Level]]) -
 
 def dummies(values: Sequence[Level]) -> Array:
     """Return a column for each level but the first, centred, [n, levels - 1]."""
-    first, *others = dict.fromkeys(values)
+    _, *others = dict.fromkeys(values)
     found = np.array([[float(value == level) for level in others] for value in values])
     return found - found.mean(0)
 

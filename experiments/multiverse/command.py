@@ -1,7 +1,7 @@
 """The command of the multiverse: train what is missing of the universes, judge them, draw them, and print the table."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
@@ -28,10 +28,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("store", nargs="?", default=NAME, help=f"a name under outputs/ (default: {NAME})")
-    add("--universes", type=_count, default=64, metavar="N", help="Sobol points over the settings (default: 64)")
-    add("--questions", type=_count, default=16, metavar="N", help="and over settings and data together (default: 16)")
-    add("--seeds", type=_count, default=Design().seeds, metavar="N", help="of each universe (default: %(default)s)")
-    add("--resamples", type=_count, default=RESAMPLES, metavar="N", help="of the bootstrap (default: %(default)s)")
+    add("--universes", type=_at_least(0), default=64, metavar="N", help="Sobol points over the settings (default: 64)")
+    add(
+        "--questions",
+        type=_at_least(0),
+        default=16,
+        metavar="N",
+        help="and over settings and data together (default: 16)",
+    )
+    add(
+        "--seeds",
+        type=_at_least(1),
+        default=Design().seeds,
+        metavar="N",
+        help="of each universe (default: %(default)s)",
+    )
+    add(
+        "--resamples",
+        type=_at_least(100),
+        default=RESAMPLES,
+        metavar="N",
+        help="of the bootstrap (default: %(default)s)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--dry-run", action="store_true", help="say what would be trained, and how long it would take")
     which.add_argument("--judge-only", action="store_true", help="train nothing: judge and draw what is there")
@@ -67,8 +85,12 @@ def show(source: str, resamples: int) -> None:
     console.print(f"  {path}\n  {folder / figure.FOLDER}/")
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number of an option."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, got {text}")
+        return int(text)
+
+    return read

@@ -25,12 +25,14 @@ import numpy as np
 
 from experiments.claims import paper
 from experiments.claims.judge import RESAMPLES
-from experiments.multiverse import analysis, judged, train
+from experiments.multiverse import analysis, judged
 from experiments.multiverse.analysis import FAILED
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
 FILE = "multiverse.json"
+LIST = "universes.json"
+"""The file that says which universes a multiverse has, whether they were trained or not."""
 
 Results = dict[str, Any]
 """As multiverse.json has it."""
@@ -42,13 +44,28 @@ def build(folder: Path, resamples: int = RESAMPLES) -> Results:
     Raises:
         ConfigError: If there is no multiverse.
     """
-    listed = train.read(folder)
+    listed = listing(folder)
     universes: list[dict[str, Any]] = listed["universes"]
     found = judged.judge_all([folder / universe["id"] for universe in universes], resamples)
     for universe, own in zip(universes, found, strict=True):
         universe["failed"] = universe.pop("refused") or own["failed"]
     rows = [together(claim.id, claim.figure, claim.says, universes, found) for claim in paper.CLAIMS]
     return {"resamples": resamples, "kinds": listed["choices"], "universes": universes, "claims": rows}
+
+
+def listing(folder: Path) -> dict[str, Any]:
+    """Return which universes a multiverse has: the kinds of the `choices`, and the `universes`.
+
+    Raises:
+        ConfigError: If there is no multiverse.
+    """
+    try:
+        found: dict[str, Any] = json.loads((folder / LIST).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "store", str(folder), "a multiverse, which python -m experiments multiverse trains"
+        ) from error
+    return found
 
 
 def together(
@@ -97,7 +114,7 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def load(source: str | os.PathLike[str]) -> Results | None:
-    """Return what multiverse.json says, of a multiverse by its name under outputs/ or by its path; None if there is none.
+    """Return what multiverse.json says, of a multiverse by name under outputs/ or by path; None if there is none.
 
     Raises:
         ConfigError: If it cannot be read.
@@ -113,5 +130,5 @@ def load(source: str | os.PathLike[str]) -> Results | None:
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
-    """Return the folder of a multiverse, given by its name under outputs/ or by its path; where it would be, if none."""
+    """Return the folder of a multiverse, by name under outputs/ or by path; where it would be, if there is none."""
     return next((path for path in (store.OUTPUTS / source, Path(source)) if path.is_dir()), store.OUTPUTS / source)

@@ -5,21 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.claims.record import SYMBOLS
 from experiments.multiverse import figure, results
-from experiments.multiverse.analysis import FAILED, ROBUST, VERDICTS
+from experiments.multiverse.analysis import MATTERS, ROBUST, SIGNS, VERDICTS
 
-MATTERS = 0.1
-"""The least share of an effect's variance for which a choice is named."""
 NAMED = 3
 """At most so many choices are named."""
-SIGNS = SYMBOLS | {FAILED: "–"}
 
 NOTE = (
     "A universe is one choice of all settings that the paper leaves open, with the same seeds in each. A share of"
     " universes is not a probability: the universes are values that we find plausible, not draws from a population of"
-    f" experiments. A verdict is robust if {ROBUST:.0%} of the reconstructions have it. “Depends on” is the share of the"
-    " variance of the effect's rank over universes that a choice explains by itself. “Together” is a test of the"
+    f" experiments. A verdict is robust if {ROBUST:.0%} of the reconstructions have it. “Depends on” is the share of"
+    " the variance of the effect's rank over universes that a choice explains by itself. “Together” is a test of the"
     " effect in all reconstructions at once: in how many of them it is on the claimed side of its bound, and in how"
     " many on the other, corrected for how many they are."
 )
@@ -53,11 +49,14 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
         claim["id"]: folder / f"{figure.stem(claim)}.svg" for claim in found["claims"]
     }
     rows = [
-        [claim["id"], claim["says"], counted(claim["reconstructions"], claim["robust"]), counted(claim["questions"])]
-        + [depends(claim), together(claim)]
+        [
+            *(claim["id"], claim["says"]),
+            *(counted(claim["reconstructions"], claim["robust"]), counted(claim["questions"])),
+            *(depends(claim), together(claim)),
+        ]
         for claim in found["claims"]
     ]
-    drawn = {id: path for id, path in paths.items() if path.exists()}
+    drawn = {name: path for name, path in paths.items() if path.exists()}
     return Section([*head, "Depends on", "Together"], rows, NOTE, drawn)
 
 

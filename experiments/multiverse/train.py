@@ -8,18 +8,16 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 
+from experiments.multiverse import results
 from experiments.multiverse.design import Design, Universe
 from hclm_runner import store, terminal
 from hclm_runner.config import RunConfig
 from hclm_runner.refusal import ConfigError
 from hclm_runner.sweeps import board, engine, plan
-
-LIST = "universes.json"
-"""The file that says which universes a multiverse has."""
 
 
 class Member(NamedTuple):
@@ -37,15 +35,15 @@ def members(design: Design, universes: Sequence[Universe], name: str) -> list[Me
     """Return the universes with the runs that their stores lack."""
     found = []
     for universe in terminal.track(universes, "composing"):
-        id = design.identity(universe)
-        try:
-            runs = [run.model_copy(update={"name": f"{name}/{id}"}) for run in design.runs(universe)]
+        own = design.identity(universe)
+        try:  # no other store has a / in its name
+            runs = [run.model_copy(update={"name": f"{name}/{own}"}) for run in design.runs(universe)]
         except ConfigError as error:
-            found.append(Member(id, universe, [], str(error)))
+            found.append(Member(own, universe, [], str(error)))
             continue
-        known = store.index(store.OUTPUTS / name / id)
+        known = store.index(store.OUTPUTS / name / own)
         done = set(known.loc[known["status"].isin(store.DONE), "run_id"])
-        found.append(Member(id, universe, [run for run in runs if run.run_id not in done]))
+        found.append(Member(own, universe, [run for run in runs if run.run_id not in done]))
     return found
 
 
@@ -65,7 +63,8 @@ def announce(found: Sequence[Member]) -> list[float]:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(
         f"{len(found)} universes; to train: {board.counted(sum(len(m.runs) for m in missing), 'run')} in "
-        f"{len(missing)} of them, roughly {sum(each) / 60:.0f} minutes here" + (f"; {refused} refused" if refused else "")
+        f"{len(missing)} of them, roughly {sum(each) / 60:.0f} minutes here"
+        + (f"; {refused} refused" if refused else "")
     )
     return each
 
@@ -102,7 +101,7 @@ def write(design: Design, found: Sequence[Member], name: str) -> None:
         {
             "id": member.id,
             "title": design.title(member.universe),
-            "reference_question": design.asks(member.universe),
+            "reference_question": design.asks_ours(member.universe),
             "levels": member.universe,
             "refused": member.refused,
         }
@@ -112,17 +111,4 @@ def write(design: Design, found: Sequence[Member], name: str) -> None:
     text = json.dumps({"choices": kinds, "universes": rows}, indent=1)
     folder = store.OUTPUTS / name
     folder.mkdir(parents=True, exist_ok=True)
-    store.atomically(folder / LIST, lambda path: Path(path).write_text(text))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Return what `write` wrote: the kinds of the `choices`, and the `universes`.
-
-    Raises:
-        ConfigError: If there is no multiverse.
-    """
-    try:
-        found: dict[str, Any] = json.loads((folder / LIST).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError("store", str(folder), "a multiverse, which python -m experiments multiverse trains") from error
-    return found
+    store.atomically(folder / results.LIST, lambda path: Path(path).write_text(text))

@@ -43,7 +43,7 @@ def mlp(
 ) -> nn.Module:
     """Network into a linear representation, read by a ReLU and a linear head.
 
-    Encoder: in_features -> hidden... (the activation after each) -> representation (linear). Head: ReLU -> out_features.
+    Encoder: in_features -> hidden... (each activated) -> representation (linear). Head: ReLU -> out_features.
         Weights and biases start as torch's `nn.Linear` has them, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
     """
     widths = [in_features, *hidden]
