@@ -121,6 +121,13 @@ def final(grid: xr.Dataset) -> xr.Dataset:
     return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
 
 
+def chosen(grid: xr.Dataset) -> xr.Dataset:
+    """Return each run's row at its chosen epoch, the first of epochs 1..T with the least feedback loss; NaN without one."""
+    loss = grid["feedback_loss"].where(grid["epoch"] > 0)
+    at = loss.fillna(np.inf).argmin("epoch")
+    return grid.isel(epoch=at).drop_vars("epoch").where(loss.notnull().any("epoch"))
+
+
 def complete(grid: xr.Dataset) -> xr.Dataset:
     """Return the grid.
 

@@ -1,6 +1,7 @@
 """The command that judges the claims of a store."""
 
 import argparse
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,8 +9,9 @@ from rich.console import Console
 
 from experiments import grid
 from experiments.claims import generic, paper, record
-from experiments.claims.claim import Claim, Data
-from experiments.claims.judge import RESAMPLES, effect
+from experiments.claims.claim import VIEWS, Claim, Data
+from experiments.claims.intervals import ALPHA
+from experiments.claims.judge import REFUTED, RESAMPLES, SUPPORTED, effect
 from experiments.estimate import CONFIDENCE, Estimate
 from hclm_runner import terminal
 from hclm_runner.refusal import ConfigError
@@ -78,12 +80,19 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Method | Non
 def _judge(
     claims: Sequence[Claim], data: Data, task: str, resamples: int, rows: list[record.ClaimRow], lacking: list[str]
 ) -> None:
-    """Judge claims on a task: each is a row, or a line that says what it lacks."""
+    """Judge claims on a task, in each reading and view: each is a row, or a line that says what it lacks."""
+    views = {view: data.at(view) for view in VIEWS}
+    own = []
     for claim in terminal.track(claims, f"judging, {task}"):
+        ways = itertools.product(claim.readings, claim.views)
         try:
-            rows.append(record.row(task, claim, claim.judged(data, resamples)))
+            judged = {(reading, view): claim.judged(views[view], resamples, reading) for reading, view in ways}
         except ConfigError as error:
             lacking.append(f"{task}: not judged, {claim.says}: {error}")
+        else:
+            own.append(record.row(task, claim, judged))
+    record.mark_survivors(own)
+    rows += own
 
 
 def show(title: str, says: str, claims: Sequence[record.ClaimRow]) -> None:
@@ -97,9 +106,7 @@ def show(title: str, says: str, claims: Sequence[record.ClaimRow]) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for task in dict.fromkeys(claim["task"] for claim in claims):
         own = [claim for claim in claims if claim["task"] == task]
-        counts = Counter(claim["verdict"] for claim in own)
-        tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in record.SYMBOLS if counts[verdict])
-        heading = f"{task}, {title}: {tally}"
+        heading = f"{task}, {title}: {tally(own)}"
         rows = [
             ("verdict", "claim", f"effect [{CONFIDENCE:.0%} interval]", says),
             *(_cells(claim, says) for claim in own),
@@ -109,6 +116,17 @@ def show(title: str, says: str, claims: Sequence[record.ClaimRow]) -> None:
         for line in (heading, *lines):
             cut = console.is_terminal and len(line) > console.width
             console.print(f"{line[: console.width - 1]}…" if cut else line)
+
+
+def tally(claims: Sequence[record.ClaimRow]) -> str:
+    """Return how many claims have each verdict, how many of them are no evidence, and how many stand together."""
+    counts = Counter(claim["verdict"] for claim in claims)
+    structural = sum(bool(claim["structural"]) for claim in claims if claim["verdict"] == SUPPORTED)
+    apart = {SUPPORTED: f" ({structural} of them structural)" if structural else ""}
+    verdicts = [f"{counts[verdict]} {verdict}{apart.get(verdict, '')}" for verdict in record.SYMBOLS if counts[verdict]]
+    decided = counts[SUPPORTED] + counts[REFUTED]
+    survive = sum(claim["survives_bh"] for claim in claims)
+    return f"{', '.join(verdicts)}; {survive} of {decided} decided survive Benjamini-Hochberg at {ALPHA:.0%}"
 
 
 def _cells(claim: record.ClaimRow, says: str) -> tuple[str, str, str, str]:

@@ -2,35 +2,33 @@
 
 A method is a surrogate under a law (a regime), with all its base lam and seeds. Four claims are made of it:
 
-- It is *effective* by Definition 1: more than half of its runs at a base lam > 0 are. A run is effective if
-  lam F / ||grad L|| >= 0.05 in a quarter of the epochs 1..T, as in hclm_runner.effectiveness; an undefined ratio does
-  not count.
-- It *collapses*: at a base lam > 0, the worst in each resample, the mean training loss is above 90% of log K, or the
-  mean test loss above 105% of that at lam = 0. So "does not collapse" is this claim refuted.
+- It is *effective* by Definition 1: more than half of its runs at a base lam > 0 are. A run is effective if its `share`
+  ||D_S|| / ||D_L|| is 0.05 or more in a quarter of the epochs 1..T, as in hclm_runner.effectiveness; an undefined share
+  does not count.
+- It *collapses*: at a base lam > 0, as `Data.collapsed` says, in 95% of the resamples. So "does not collapse" is this
+  claim refuted.
 - It *lowers the validated test loss*: at its validated base lam the mean test loss is lower than the comparator's by 5%
-  of the comparator's. The comparator is one base lam of a method, or a method at its own validated lam. If the training
-  loss at the validated lam is within 10% of log K then nothing was learnt, and the verdict is COLLAPSE.
+  of the comparator's. The comparator is one base lam of a method, or a method at its own validated lam. A lower loss in
+  a cell that has collapsed, compared with the comparator's, is COLLAPSE; a higher loss needs no collapse to explain it.
 - It is *steadier over lam* than another method: the range over base lam of the mean test loss is the smaller one, over
-  the base lam that both have.
+  the base lam that both have. If it has collapsed at each of them, compared with the least of the other's, that is
+  COLLAPSE.
 
-Means are over seeds; two methods are compared over the seeds that both have, so that each comparison is paired. Each
-claim has one part, so p-values are not corrected for how many claims there are.
+Means are over runs; two methods are compared over the seeds that both have, so that each comparison is paired. Each
+claim has one part. All but the first are judged in both views, at the end and at the chosen epoch.
 
 What has no result counts in no law's favour:
 
 - A run without a result, because it failed or was never made, at a base lam and a seed that the method was tried at:
   the method is refused, and the run is named. Of a method that was never tried nothing is said.
-- A run that diverged is not effective.
-- A run that diverged counts as collapsed: a method also collapses at a lam if more than half of its runs there did so.
-  The mean losses that decide otherwise are over the runs that did not diverge.
-- The test loss and its range over lam are stated on the seeds without divergence. If more than half of the seeds of
-  either method diverged at any one lam, the verdict is INCONCLUSIVE.
-- The sentence of each claim says how many seeds diverged, where any did.
+- A run that diverged has the worst value of each column, so that it has collapsed; and it is not effective. The
+  sentence of each claim says how many seeds diverged, where any did.
 - Where log K is not known, a collapse cannot be told: `collapses` and `lowers the test loss` are INCONCLUSIVE.
 """
 
 import itertools
 import math
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +36,26 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from experiments import grid
-from experiments.claims.claim import MARGIN, NEAR_CHANCE, Claim, Data
-from experiments.claims.judge import Part
-from experiments.claims.statistics import Array, at_validated, mean, relative, spread, whole
+from experiments.claims.claim import (
+    CELL,
+    MARGIN,
+    VIEWS,
+    Claim,
+    Data,
+    array,
+    collapsed,
+    criterion,
+    worst_where_diverged,
+)
+from experiments.claims.intervals import ALPHA
+from experiments.claims.judge import Part, mean_part
+from experiments.claims.statistics import Array, at_validated, relative, spread
 from hclm_runner.analysis import F_MIN, SHARE
 from hclm_runner.refusal import ConfigError
+
+VALIDATED = (criterion("test_loss")[0], *CELL)
+"""The columns of a method whose test loss is validated: what chooses its lam, then those of a cell."""
+TEST = VALIDATED.index("test_loss")
 
 
 class Method(NamedTuple):
@@ -95,41 +108,34 @@ def effective(method: Method) -> Claim:
 
     def parts(d: Data) -> list[Part]:
         runs = _above_zero(d, method)
-        ratios = _array(runs["force_ratio"])
-        share = (ratios[..., 1:] >= F_MIN).mean(-1)
-        ended = np.asarray(np.isfinite(_array(runs["train_loss"])).all(-1))
-        text = f"share of runs at lam > 0 that are effective by Definition 1{_diverged(ended)}"
-        return [Part(text, np.where(ended & (share >= SHARE), 1.0, 0.0), mean, ">", 0.5)]
+        share = (array(runs["share"])[..., 1:] >= F_MIN).mean(-1)
+        text = f"share of runs at lam > 0 that are effective by Definition 1{_diverged(runs)}"
+        return [mean_part(text, np.where(_ended(runs) & (share >= SHARE), 1.0, 0.0), ">", 0.5)]
 
-    return Claim(f"{method.label}: effective", None, f"{method} is effective by Definition 1", parts)
+    says = f"{method} is effective by Definition 1"
+    return Claim(f"{method.label}: effective", None, says, parts, of_path=True)
 
 
 def collapses(method: Method, zero: Method) -> Claim:
     """Return the claim that a method collapses at one lam > 0 or more; `zero` is what it is compared with."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_above_zero(d, method)), grid.final(_runs(d, zero)))
-        n = ours.sizes["lam0"]
+        ours, theirs = _paired(_above_zero(d, method), _runs(d, zero))
+        v = np.concatenate([_values(d, runs, CELL) for runs in (ours, theirs)], axis=1)
         log_K, unknown = _chance(d)
-        losses = np.stack([_both(ours[column], theirs[column]) for column in ("train_loss", "test_loss")])
-        ended = np.asarray(np.isfinite(losses).all(0))
-        v = np.stack([*np.where(ended, losses, 0), ended])  # a diverged run is in the sample too
 
-        def excess(v: Array) -> Array:
-            train, test, ended = v
-            ours, both = ended[:n], ended[:n] * ended[n:]
-            near_chance = _mean_where(ours, train[:n]) / (NEAR_CHANCE * log_K)
-            harm = _mean_where(both, test[:n]) / ((1 + MARGIN) * _mean_where(both, test[n:]))
-            return np.asarray(np.fmax(np.fmax(near_chance, harm), 2 * (1 - ours.mean(-1))))
+        def at_lams(v: Array) -> NDArray[np.bool_]:
+            cells = v.mean(-1)
+            return collapsed(cells[:, :-1], cells[:, -1:], log_K)
 
-        measures = [] if unknown else ["training loss over 90% of log K (chance level)"]
-        measures += ["test loss over 105% of that at lam = 0"]
-        measures += [] if ended[:n].all() else ["twice the share of runs that diverged"]
-        largest = ("", "the larger of ", "the largest of ")[len(measures) - 1]
-        worst = float(ours["lam0"][int(excess(v).argmax())])
-        text = f"{largest}{' and '.join(measures)}, at the worst lam > 0 ({worst:g}){_diverged(ended)}"
-        why = _mostly_diverged(theirs, zero) or unknown
-        return [Part(text, v, lambda v: excess(v).max(0), ">", 1, unsettled=why, unit="×")]
+        where = [f"{lam:g}" for lam, is_so in zip(_lams(ours), at_lams(v), strict=True) if is_so]
+        at = f"; of all runs: at lam = {', '.join(where)}" if where else "; of all runs: at none"
+        text = f"probability that it has collapsed at a lam > 0{at}{_diverged(ours, theirs)}"
+
+        def anywhere(v: Array) -> Array:
+            return at_lams(v).any(0).astype(float)
+
+        return [Part(text, v, anywhere, ">", 1 - ALPHA, chance=True, unsettled=unknown)]
 
     return Claim(f"{method.label}: collapses", None, f"{method} collapses at one lam or more", parts)
 
@@ -138,24 +144,28 @@ def lowers_test_loss(method: Method, against: Method) -> Claim:
     """Return the claim that a method's validated test loss is lower than a comparator's."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_runs(d, method)), grid.final(_runs(d, against)))
+        ours, theirs = _paired(_runs(d, method), _runs(d, against))
         if method[:2] == against[:2] and ours["lam0"].equals(theirs["lam0"]):
             raise ConfigError("store", d.source, f"runs of {method} at another base lam")
         n = ours.sizes["lam0"]
-        columns = ("test_loss", "feedback_loss", "train_loss")
-        v = np.stack([_both(ours[column], theirs[column]) for column in columns])
+        v = np.concatenate([_values(d, runs, VALIDATED) for runs in (ours, theirs)], axis=1)
+        log_K, unknown = _chance(d)
+
+        def validated(v: Array) -> tuple[Array, Array]:
+            m = v.mean(-1)
+            mine, other = (np.stack([at_validated(column, arm[0]) for column in arm]) for arm in (m[:, :n], m[:, n:]))
+            return mine, other
 
         def lowered(v: Array) -> Array:
-            test, feedback, _ = v.mean(-1)
-            return relative(at_validated(test[:n], feedback[:n]), at_validated(test[n:], feedback[n:]))
+            mine, other = validated(v)
+            return relative(mine[TEST], other[TEST])
 
-        there = v[..., whole(v)]
-        _, feedback, train = there[:, :n].mean(-1)
-        log_K, unknown = _chance(d)
-        collapsed = bool(at_validated(train, feedback) >= NEAR_CHANCE * log_K and lowered(there) < -MARGIN)
-        text = f"test loss at the validated lam, relative to {against}{_diverged(np.isfinite(v))}"
-        why = _mostly_diverged(ours, method) or _mostly_diverged(theirs, against) or unknown
-        return [Part(text, v, lowered, "<", -MARGIN, collapsed, unsettled=why)]
+        def lower_by_collapse(v: Array) -> NDArray[np.bool_]:
+            mine, other = validated(v)
+            return collapsed(mine[1:], other[1:], log_K) & (mine[TEST] < other[TEST])
+
+        text = f"test loss at the validated lam, relative to {against}{_diverged(ours, theirs)}"
+        return [Part(text, v, lowered, "<", -MARGIN, lower_by_collapse, unsettled=unknown)]
 
     says = f"{method} lowers the validated test loss, relative to {against}"
     usual = against == method._replace(regime="fixed", lam0=0.0)
@@ -166,14 +176,18 @@ def steadier(method: Method, against: Method) -> Claim:
     """Return the claim that a method's test loss depends less on the base lam than another method's."""
 
     def parts(d: Data) -> list[Part]:
-        ours, theirs = _paired(grid.final(_runs(d, method)), grid.final(_runs(d, against)))
-        why = _mostly_diverged(ours, method) or _mostly_diverged(theirs, against)
-        ours, theirs = xr.align(ours, theirs, join="inner")
+        ours, theirs = xr.align(*_paired(_runs(d, method), _runs(d, against)), join="inner")
         if ours.sizes["lam0"] < 2:
             raise ConfigError("store", d.source, f"two base lam or more that {method} and {against} both have")
-        v = np.stack([_array(each["test_loss"]) for each in (ours, theirs)])
-        text = f"range over lam of test loss, over that of {against}{_diverged(np.isfinite(v))}"
-        return [Part(text, v, spread, "<", 1, unsettled=why, unit="×")]
+        cells = np.stack([_values(d, runs, CELL) for runs in (ours, theirs)])
+        log_K, _ = _chance(d)
+
+        def everywhere(cells: Array) -> NDArray[np.bool_]:
+            mine, other = cells.mean(-1)
+            return np.asarray(collapsed(mine, other[:, :1], log_K).all(0))
+
+        text = f"range over lam of test loss, over that of {against}{_diverged(ours, theirs)}"
+        return [Part(text, cells[:, CELL.index("test_loss")], spread, "<", 1, everywhere, cells, unit="×")]
 
     says = f"{method} is steadier over lam than {against}"
     usual = against == method._replace(regime="fixed", lam0=None)
@@ -184,13 +198,16 @@ def _runs(d: Data, method: Method) -> xr.Dataset:
     """Return the runs of a method at its own base lam and seeds, [lam0, seed, epoch].
 
     Raises:
-        ConfigError: If none was tried, or some of them have no result.
+        ConfigError: If none was tried, some of them have no result, or a data set has fewer seeds than others.
     """
     runs = _tried(d.grid, method, d.source)
-    lams = [lam for lam in runs["lam0"].to_numpy().tolist() if method.lam0 in (None, lam)]
+    lams = [lam for lam in _lams(runs) if method.lam0 in (None, lam)]
     if not lams:
         raise ConfigError("store", d.source, f"runs of {method}")
-    return grid.complete(grid.require(runs, d.source, lam0=lams)).squeeze(("surrogate", "regime"))
+    runs = grid.complete(grid.require(runs, d.source, lam0=lams)).squeeze(("surrogate", "regime"))
+    if "data_seed" in runs.coords and set(Counter(runs["data_seed"].to_numpy().tolist()).values()) != {d.draws}:
+        raise ConfigError("store", d.source, f"{d.draws} seeds of each data set under {method}")
+    return runs
 
 
 def _tried(runs: xr.Dataset, method: Method, source: str) -> xr.Dataset:
@@ -205,10 +222,20 @@ def _above_zero(d: Data, method: Method) -> xr.Dataset:
     return runs.isel(lam0=above)
 
 
+def _lams(runs: xr.Dataset) -> list[float]:
+    return list(runs["lam0"].to_numpy().tolist())
+
+
 def _paired(ours: xr.Dataset, theirs: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """Return both at the seeds that both have."""
     a, b = xr.align(ours, theirs, join="inner", exclude="lam0")
     return a, b
+
+
+def _values(d: Data, runs: xr.Dataset, columns: tuple[str, ...]) -> Array:
+    """Return columns of a method's runs as they are in the view, [column, lam, runs]."""
+    finals = VIEWS[d.view](runs)
+    return np.stack([array(worst_where_diverged(finals, column)) for column in columns])
 
 
 def _chance(d: Data) -> tuple[float, str]:
@@ -219,31 +246,13 @@ def _chance(d: Data) -> tuple[float, str]:
         return math.inf, f"a collapse cannot be told without {error.expected}"
 
 
-def _diverged(ended: NDArray[np.bool_]) -> str:
-    """Return how many seeds diverged in any arm of [..., seeds], as the text of a part has it; nothing if none did."""
-    lost = int((~ended).any(tuple(range(ended.ndim - 1))).sum())
+def _ended(runs: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which runs did not diverge, [lam, runs]."""
+    return np.asarray(np.isfinite(array(runs["train_loss"])).all(-1))
+
+
+def _diverged(*arms: xr.Dataset) -> str:
+    """Return how many seeds diverged in any arm, as the text of a part has it; nothing if none did."""
+    ended = np.concatenate([_ended(runs) for runs in arms])
+    lost = int((~ended).any(0).sum())
     return f" ({lost} of {ended.shape[-1]} seeds diverged)" if lost else ""
-
-
-def _mostly_diverged(final: xr.Dataset, method: Method) -> str:
-    """Return that more than half of a method's seeds diverged at one lam, and at which; nothing if that is not so."""
-    lost = (~np.isfinite(_array(final["train_loss"]))).sum(-1)
-    worst, seeds = int(lost.argmax()), final.sizes["seed"]
-    if 2 * lost[worst] <= seeds:
-        return ""
-    at = f"{float(final['lam0'][worst]):g} ({lost[worst]} of {seeds})"
-    return f"more than half of the seeds of {method._replace(lam0=None)} diverged at lam = {at}"
-
-
-def _mean_where(there: Array, values: Array) -> Array:
-    """Return the mean over the seeds that are there; NaN if there are none."""
-    return np.asarray((values * there).sum(-1) / there.sum(-1))
-
-
-def _both(ours: xr.DataArray, theirs: xr.DataArray) -> Array:
-    """Return the values of ours, then those of theirs, [lam, seed]."""
-    return np.concatenate([_array(ours), _array(theirs)])
-
-
-def _array(values: xr.DataArray) -> Array:
-    return values.transpose("lam0", "seed", ...).to_numpy()

@@ -1,37 +1,51 @@
 """From parts to verdicts: for any claims of any grid.
 
-A claim is judged by its parts. A part is a statistic over seeds and the side of a bound on which the claim puts it. All
-surrogates, regimes and lam of a seed share data, weights, batches and noise, so seeds are resampled whole: every
-comparison is paired.
+A claim is judged by its parts. A part is a statistic over runs and the side of a bound on which the claim puts it. All
+surrogates, regimes and lam of a data set share data, weights, batches and noise, so every comparison is paired, and a
+data set is flipped or resampled whole, with all its training seeds.
 
-- A part is SUPPORTED if its 95% interval (BCa bootstrap over seeds) lies on the claimed side of the bound, REFUTED if
-  on the other, INCONCLUSIVE if it holds the bound; after Holm's correction over the parts of one claim.
-- A claim is SUPPORTED if all of its parts are, and REFUTED if one is.
-- A part whose effect a collapse explains is COLLAPSE: no support, whatever the interval.
-- A part that says why it cannot be settled is INCONCLUSIVE, whatever the interval.
+- A part is SUPPORTED if its 95% interval lies on the claimed side of the bound, REFUTED if on the other, INCONCLUSIVE
+  if it holds the bound. The interval and p are of sign flips for a mean and a ratio of means, else of the bootstrap.
+- A claim is SUPPORTED if all of its parts are, each at 5% and uncorrected: that all hold by chance is rarer than that
+  one does (intersection-union). It is REFUTED if one is, at 5% after Holm's correction over its parts.
+- A part whose effect a collapsed cell decides in 95% of the resamples is COLLAPSE, whatever its interval; in more than
+  5% of them, INCONCLUSIVE.
+- A part that says why it cannot be settled is INCONCLUSIVE, whatever its interval.
+- A part that cannot fail as worded is structural. A claim of nothing else is marked so: it is no evidence.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from experiments.claims.statistics import Array, whole
-from experiments.estimate import CONFIDENCE, Estimate
+from experiments.claims import intervals
+from experiments.claims.intervals import ALPHA
+from experiments.claims.statistics import WORST, Array, quotient, whole
+from experiments.estimate import Estimate
 
 SUPPORTED, REFUTED, INCONCLUSIVE, COLLAPSE = "SUPPORTED", "REFUTED", "INCONCLUSIVE", "COLLAPSE"
 
-ALPHA = 0.05
 FEWEST = 6
-"""Seeds below which nothing can be concluded."""
-RESAMPLES = 10_000
+"""Data sets below which nothing can be concluded: five sign flips have no p-value below 2/32."""
+RESAMPLES = 2_000
 """Of the bootstrap."""
+AT_ONCE = 1_000
+"""Resamples that are held in memory at a time."""
+COVERAGE = {6: 0.96, 10: 0.94, 30: 0.95}
+"""Data sets -> the least coverage that a 95% interval of the bootstrap had, of 500 repetitions each.
+
+Over a range over lam, a loss at the validated lam and an sd within data sets, with normal and with lognormal noise.
+Sign flips are exact where differences are symmetric: 0.93 to 0.97 with normal noise, and with lognormal noise 0.86 to
+0.94. tests/claims/coverage.py measures both.
+"""
 TIGHT = ("%", "×")
 """Units that stand at each number; others are words that stand once."""
+BEYOND = WORST / 1e4
+"""From here on an effect is that of runs that diverged, and shown as infinite."""
 
 
 class Part(NamedTuple):
@@ -39,20 +53,43 @@ class Part(NamedTuple):
 
     text: str
     sample: Array
-    """One number (or an array of them, leading axes) for each seed, [..., seeds]."""
+    """One number (or an array of them, leading axes) for each run, [..., runs], in the order of the data sets."""
     statistic: Callable[[Array], Array]
-    """Reduces the sample [..., resamples, seeds] to [resamples]."""
+    """Reduces the sample [..., resamples, runs] to [resamples]."""
     sense: str
     """The claimed side of the bound: > or <; = if the interval must hold the bound."""
     bound: float
-    collapsed: bool = False
-    """Whether a collapse explains the effect."""
+    collapse: Callable[[Array], NDArray[np.bool_]] | None = None
+    """Whether a collapsed cell decides the effect: reduces `cells` [..., resamples, runs] to [resamples]."""
+    cells: Array | None = None
+    """What `collapse` reads, [..., runs]; None: the sample."""
     chance: bool = False
-    """Whether the effect is the bootstrap probability that the statistic is positive, held against 1 - ALPHA."""
+    """Whether the effect is the bootstrap probability that the statistic is positive, held against the bound."""
     unsettled: str = ""
     """Why nothing can be concluded, if that is so."""
     unit: str | None = None
     """Of the statistic: "×" for a ratio, "%" for a share, "" for a plain number. None: "%" if the bound is a share."""
+    structural: str = ""
+    """Why it cannot fail as worded, if that is so: alone it supports nothing."""
+    contrast: tuple[Array, Array] | None = None
+    """Of a statistic mean(over) / |mean(under)|: over and under, [runs] each. Then sign flips judge it."""
+    draws: int = 1
+    """Training seeds of each data set. `Claim.judged` sets it."""
+
+
+def mean_part(text: str, values: Array, sense: str, bound: float, **facts: Any) -> Part:
+    """Return the part about the mean of values [..., runs], over runs and whatever leads them."""
+    each = values.mean(tuple(range(values.ndim - 1)))
+    return quotient_part(text, each, np.ones_like(each), sense, bound, **facts)
+
+
+def quotient_part(text: str, over: Array, under: Array, sense: str, bound: float, **facts: Any) -> Part:
+    """Return the part about mean(over) / |mean(under)|, [runs] each.
+
+    A relative difference is one: over is ours less theirs, and under is theirs. `facts` are fields of `Part`, such as
+    `collapse` with its `cells`.
+    """
+    return Part(text, np.stack([over, under]), quotient, sense, bound, contrast=(over, under), **facts)
 
 
 class Judged(NamedTuple):
@@ -60,21 +97,38 @@ class Judged(NamedTuple):
 
     text: str
     estimate: Estimate
-    """Of n seeds that have a result in every arm."""
+    """Of n data sets that are defined in every arm."""
     p: float
-    """Two-sided, Holm-adjusted."""
+    """Two-sided, uncorrected; NaN of a chance."""
     sense: str
     bound: float
-    verdict: str
-    """Empty until `decide` has corrected p."""
+    collapsed: float = 0.0
+    """The share of resamples in which a collapsed cell decides the effect."""
+    method: str = ""
+    """How its interval was found, with the measured coverage where that is not exact."""
+    chance: bool = False
     unsettled: str = ""
     """Why nothing can be concluded, if that is so."""
     unit: str = ""
+    structural: str = ""
+    holm: float = math.nan
+    """The p-value corrected for the claim's other parts; set by `decide`, as the verdict is."""
+    verdict: str = ""
 
     @property
     def effect(self) -> str:
         """The estimate with its interval, in its unit."""
         return effect(self.estimate, self.unit)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has an effect that can be held against its bound."""
+        return not self.unsettled and self.estimate.n >= FEWEST and math.isfinite(self.estimate.value)
+
+    @property
+    def on_claimed_side(self) -> bool:
+        """Whether the value is on the claimed side of the bound."""
+        return self.estimate.value > self.bound if self.sense == ">" else self.estimate.value < self.bound
 
 
 class Verdict(NamedTuple):
@@ -95,101 +149,95 @@ class Verdict(NamedTuple):
         """What was measured, claimed and found in the part that decided."""
         return sentence(self.parts[self.decided])
 
+    @property
+    def structural(self) -> str:
+        """Why none of its parts can fail as worded, if that is so."""
+        reasons = [part.structural for part in self.parts]
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+
+    @property
+    def p(self) -> float:
+        """The p-value of the verdict: support is as sure as its weakest part, refutation as its strongest after Holm.
+
+        1 for a verdict that is neither. "Does not differ" is supported by no p-value, so it counts as 1 too.
+        """
+        if self.verdict == SUPPORTED:
+            return max(1.0 if part.sense == "=" else part.p for part in self.parts)
+        return min((part.holm for part in self.parts if part.verdict == REFUTED), default=1.0)
+
 
 def judge(parts: Sequence[Part], resamples: int = RESAMPLES) -> Verdict:
     """Judge a claim by its parts."""
-    return conclude(decide([assess(part, resamples) for part in parts], [part.collapsed for part in parts]))
+    return conclude(decide([assess(part, resamples) for part in parts]))
 
 
 def assess(part: Part, resamples: int = RESAMPLES) -> Judged:
-    """Estimate one part with its BCa interval and p-value; its verdict is still to be corrected for its neighbours."""
-    values = part.sample[..., whole(part.sample)]
-    seeds = values.shape[-1]
+    """Estimate one part with its interval and p-value; its verdict depends on the claim's other parts too."""
+    kept = np.flatnonzero(whole(part.sample).reshape(-1, part.draws).all(-1))  # data sets
+    n = len(kept)
     unit = part.unit if part.unit is not None else "%" if 0 < abs(part.bound) < 1 else ""
 
-    def judged(value: float, low: float, high: float, p: float, verdict: str) -> Judged:
-        estimate = Estimate(value, low, high, seeds)
-        return Judged(part.text, estimate, p, part.sense, part.bound, verdict, part.unsettled, unit)
+    def judged(value: float, low: float, high: float, p: float, method: str = "", collapsed: float = 0.0) -> Judged:
+        facts = part.sense, part.bound, collapsed, method, part.chance, part.unsettled, unit, part.structural
+        return Judged(part.text, Estimate(value, low, high, n), p, *facts)
 
-    if seeds < FEWEST:
-        return judged(math.nan, math.nan, math.nan, 1.0, INCONCLUSIVE)
+    def of(function: Callable[[Array], NDArray[Any]], values: Array, chosen: NDArray[np.int64]) -> NDArray[Any]:
+        runs = (part.draws * kept[chosen][..., None] + np.arange(part.draws)).reshape(len(chosen), -1)
+        return np.concatenate([
+            function(values[..., runs[start : start + AT_ONCE]]) for start in range(0, len(runs), AT_ONCE)
+        ])  # fmt: skip
 
-    def statistic(chosen: NDArray[np.int64], axis: int = -1) -> Array:  # noqa: ARG001 - scipy's signature
-        return part.statistic(values[..., chosen])
-
-    order = np.arange(seeds)
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings(action="ignore"):
-        effect = float(statistic(order))
-        if not math.isfinite(effect):  # nothing over nothing is neither above nor below
-            return judged(effect, math.nan, math.nan, 1.0, INCONCLUSIVE)
-        drawn = stats.bootstrap((order,), statistic, n_resamples=resamples, method="BCa", vectorized=True, rng=0)
-
-        def interval(level: float) -> tuple[float, float]:
-            low, high = stats.bootstrap(
-                (order,), statistic, n_resamples=0, bootstrap_result=drawn, confidence_level=level, vectorized=True
-            ).confidence_interval
-            if np.isfinite([low, high]).all():
-                return float(low), float(high)
-            # BCa has no answer where leaving a seed out changes nothing: the percentiles of the resamples.
-            tail = (1 - level) / 2
-            low, high = np.nanquantile(drawn.bootstrap_distribution, [tail, 1 - tail])
-            return float(low), float(high)
-
+    if n < FEWEST:
+        return judged(math.nan, math.nan, math.nan, 1.0)
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        value = float(of(part.statistic, part.sample, np.arange(n)[None])[0])
+        if not math.isfinite(value):  # nothing over nothing is neither above nor below
+            return judged(value, math.nan, math.nan, 1.0)
+        resampled = np.random.default_rng(0).integers(0, n, size=(resamples, n))
+        collapsed = 0.0
+        if part.collapse is not None:
+            cells = part.sample if part.cells is None else part.cells
+            collapsed = float(of(part.collapse, cells, resampled).mean())
         if part.chance:
-            chance = float((drawn.bootstrap_distribution > 0).mean())
-            verdict = SUPPORTED if chance >= part.bound else REFUTED if chance <= ALPHA else INCONCLUSIVE
-            return judged(chance, math.nan, math.nan, math.nan, verdict)
-        return judged(effect, *interval(CONFIDENCE), _p(interval, part.bound, resamples), "")
+            positive = float((of(part.statistic, part.sample, resampled) > 0).mean())
+            return judged(positive, math.nan, math.nan, min(1 - positive, positive), "bootstrap", collapsed)
+        if part.contrast is not None:
+            over, under = (each.reshape(-1, part.draws)[kept].mean(-1) for each in part.contrast)
+            if (under > 0).all() or (under < 0).all():
+                found = intervals.sign_flips(over, np.abs(under), part.bound)
+                kind = "exact" if n <= intervals.ENUMERATED else "random"
+                return judged(value, *found, f"{kind} sign flips", collapsed)
+        drawn = of(part.statistic, part.sample, resampled)
+        others = np.array([np.delete(np.arange(n), unit) for unit in range(n)])
+        chosen = np.concatenate([others, resampled[:, others].reshape(-1, n - 1)])
+        errors = intervals.jackknife(of(part.statistic, part.sample, chosen).reshape(-1, n))
+        found = intervals.bootstrap(value, float(errors[0]), drawn, errors[1:], n, part.bound)
+        measured = max(size for size in COVERAGE if size <= n)
+        method = f"studentised bootstrap, coverage {COVERAGE[measured]:.2f} at n = {measured}"
+        return judged(value, *found, method, collapsed)
 
 
-def _p(interval: Callable[[float], tuple[float, float]], bound: float, resamples: int) -> float:
-    """Return the least alpha whose interval does not hold the bound, to 1%; no less than two in the resamples."""
-    least, most = 2 / (resamples + 1), 1.0
-    if not _holds(interval(1 - least), bound):
-        return least
-    if least < ALPHA:  # exactly at ALPHA, so that a p-value never contradicts the interval that is shown
-        least, most = (ALPHA, most) if _holds(interval(CONFIDENCE), bound) else (least, ALPHA)
-    while most / least > 1.01:
-        middle = math.sqrt(least * most)
-        least, most = (middle, most) if _holds(interval(1 - middle), bound) else (least, middle)
-    return most
+def decide(parts: Sequence[Judged]) -> list[Judged]:
+    """Return the parts of one claim with their verdicts, and p-values corrected for each other."""
+    corrected = intervals.holm([part.p for part in parts])
+    return [part._replace(holm=p, verdict=_verdict(part, p)) for part, p in zip(parts, corrected, strict=True)]
 
 
-def _holds(interval: tuple[float, float], bound: float) -> bool:
-    return not (bound < interval[0] or bound > interval[1])  # an undefined interval rules nothing out
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down method; a NaN stays what it is and does not count."""
-    counted = [i for i in np.argsort(ps, kind="stable") if not math.isnan(ps[i])]
-    adjusted, highest = list(ps), 0.0
-    for rank, i in enumerate(counted):
-        highest = max(highest, min(1.0, (len(counted) - rank) * ps[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
-def decide(parts: Sequence[Judged], collapsed: Sequence[bool]) -> list[Judged]:
-    """Return the parts of one claim with p-values corrected for each other, and their verdicts."""
-    decided = []
-    for part, p, collapse in zip(parts, holm([part.p for part in parts]), collapsed, strict=True):
-        away = p <= ALPHA
-        if part.unsettled:
-            verdict = INCONCLUSIVE
-        elif part.verdict:
-            verdict = part.verdict
-        elif collapse:
-            verdict = COLLAPSE
-        elif part.sense == "=":  # the correction makes it harder to refute, and must not make it easier to support
-            verdict = REFUTED if away else SUPPORTED if part.p > ALPHA else INCONCLUSIVE
-        elif part.estimate.low == part.estimate.high == part.bound == 0:
-            verdict = REFUTED  # zero in every resample: nothing moved at all
-        elif not away:
-            verdict = INCONCLUSIVE
-        else:
-            verdict = SUPPORTED if (part.estimate.value > part.bound) == (part.sense == ">") else REFUTED
-        decided.append(part._replace(p=p, verdict=verdict))
-    return decided
+def _verdict(part: Judged, corrected: float) -> str:
+    """Return the verdict on a part: supported by its own p-value, refuted by that corrected for the other parts."""
+    if not part.settled or ALPHA < part.collapsed < 1 - ALPHA:
+        return INCONCLUSIVE
+    if part.collapsed >= 1 - ALPHA:
+        return COLLAPSE
+    nothing_moved = part.estimate.low == part.estimate.high == part.bound == 0  # in any data set
+    if part.chance:
+        supported, refuted = part.estimate.value >= part.bound, part.estimate.value <= ALPHA
+    elif part.sense == "=":
+        supported, refuted = part.p > ALPHA, corrected <= ALPHA
+    else:
+        supported = part.on_claimed_side and part.p <= ALPHA
+        refuted = nothing_moved or (not part.on_claimed_side and corrected <= ALPHA)
+    return SUPPORTED if supported else REFUTED if refuted else INCONCLUSIVE
 
 
 def conclude(parts: Sequence[Judged]) -> Verdict:
@@ -205,12 +253,7 @@ def conclude(parts: Sequence[Judged]) -> Verdict:
 def sentence(part: Judged) -> str:
     """Say what was measured, claimed and found."""
     measured = f"{part.text[0].upper()}{part.text[1:]}"
-    return f"{measured}: {part.effect}; {ruling(part)}." if settled(part) else f"{measured}: {ruling(part)}."
-
-
-def settled(part: Judged) -> bool:
-    """Return whether a part has an effect that can be held against its bound."""
-    return not part.unsettled and part.estimate.n >= FEWEST and math.isfinite(part.estimate.value)
+    return f"{measured}: {part.effect}; {ruling(part)}." if part.settled else f"{measured}: {ruling(part)}."
 
 
 def ruling(part: Judged) -> str:
@@ -218,8 +261,8 @@ def ruling(part: Judged) -> str:
     if part.unsettled:
         return f"not settled, because {part.unsettled}"
     if part.estimate.n < FEWEST:
-        return f"only {part.estimate.n} seeds have a result, too few to judge"
-    if not settled(part):
+        return f"only {part.estimate.n} data sets have a result, too few to judge"
+    if not part.settled:
         return "undefined in these runs, a ratio with a zero denominator"
     claimed = {">": "above", "<": "below", "=": "not to differ from"}[part.sense]
     ends = {
@@ -227,9 +270,12 @@ def ruling(part: Judged) -> str:
         REFUTED: "which it does" if part.sense == "=" else "which it is not",
         INCONCLUSIVE: "which these seeds do not settle",
         COLLAPSE: "but that is collapse: training loss within 10% of log K, the loss of guessing (chance level),"
-        " or test loss 5% above that at lam = 0",
+        " or test loss 5% above that at lam = 0, or accuracy 5 points lower",
     }
-    return f"claimed {claimed} {quantity(part.bound, part.unit)}, {ends[part.verdict]}"
+    end = ends[part.verdict]
+    if ALPHA < part.collapsed < 1 - ALPHA:
+        end = f"but whether the cell has collapsed is open: it has in {part.collapsed:.0%} of the resamples"
+    return f"claimed {claimed} {quantity(part.bound, part.unit)}, {end}"
 
 
 def effect(estimate: Estimate, unit: str) -> str:
@@ -244,7 +290,12 @@ def effect(estimate: Estimate, unit: str) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return a number in a unit: a share as a percentage to one decimal, others to three digits."""
+    """Return a number in a unit: a share as a percentage to one decimal, others to three digits.
+
+    Infinite is what only runs that diverged reach.
+    """
+    if abs(value) >= BEYOND:
+        return f"{'−' if value < 0 else ''}∞{f' {unit}'.rstrip() if unit not in TIGHT else ''}"
     shown = f"{100 * value:.1f}" if unit == "%" else f"{value:.3g}"
     shown = shown if float(shown) else shown.removeprefix("-")
     return shown.replace("-", "−") + (unit if unit in TIGHT else f" {unit}".rstrip())

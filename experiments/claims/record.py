@@ -2,16 +2,23 @@
 
 claims.json has the keys `store`, `resamples`, `confidence`, `against` (the surrogate and regime that the generic claims
 compare with, null for the usual ones), `claims` (the paper's), `generic` (of any surrogate and law) and `lacking` (a
-line for each claim that could not be judged). A judged claim has its task, id, figure and says, its verdict and
-sentence, the value, low, high and n of the part that decided, its parts, and `decided`, which of them that is. A part
-has text, value, low, high, n, unit, p, sense, bound, verdict and ruling, what was claimed and whether it is so. In any
-two stores, claims of equal id are the same claim. claims.parquet has a row for each part.
+line for each claim that could not be judged).
+
+A judged claim has its task, id, figure and says; the verdict of its literal reading at the end of training, with
+sentence, value, low, high and n of the part that decided, p, parts, and `decided`, which of them that is; `structural`,
+why it cannot fail, if that is so; `survives_bh`, whether the verdict survives Benjamini-Hochberg over the claims of the
+task; and `readings`. A reading has `reading` (literal or charitable), `view` (end or chosen), its words, and the same
+facts of its verdict. A part has text, value, low, high, n, unit, p, `holm` (p corrected over the parts), method,
+`collapsed` (the share of resamples in which a collapse decides it), sense, bound, structural, verdict and ruling, what
+was claimed and whether it is so. In any two stores, claims of equal id are the same claim.
+
+claims.parquet has a row for each part of each reading.
 """
 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +26,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments import grid
-from experiments.claims.claim import Claim
-from experiments.claims.judge import Verdict, ruling
+from experiments.claims.claim import VIEWS, Claim
+from experiments.claims.intervals import benjamini_hochberg
+from experiments.claims.judge import REFUTED, SUPPORTED, Verdict, ruling
 from experiments.estimate import CONFIDENCE, Estimate
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
@@ -42,18 +50,60 @@ class Record(NamedTuple):
     """What could not be judged, and what it lacks."""
 
 
-def row(task: str, claim: Claim, verdict: Verdict) -> ClaimRow:
-    """Return a judged claim as claims.json has it."""
+def row(task: str, claim: Claim, judged: Mapping[tuple[str, str], Verdict]) -> ClaimRow:
+    """Return a judged claim as claims.json has it; `mark_survivors` completes it.
+
+    Args:
+        task: Of its runs.
+        claim: The claim.
+        judged: (reading, view) -> verdict; the first is that of the claim.
+    """
+    readings = [
+        {"reading": reading, "view": view, "words": claim.readings[reading].words} | _found(verdict)
+        for (reading, view), verdict in judged.items()
+    ]
+    said = {"task": task, "id": claim.id, "figure": claim.figure, "says": claim.says}
+    headline = next(iter(judged.values()))
+    found = _found(headline) | {"sentence": f"{headline.sentence}{_at_the_chosen_epoch(judged)}"}
+    return said | found | {"structural": headline.structural, "readings": readings}
+
+
+def _found(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as claims.json has it."""
     parts = [
         {"text": part.text}
         | part.estimate.as_dict()
-        | {"unit": part.unit, "p": None if math.isnan(part.p) else part.p}
-        | {"sense": part.sense, "bound": part.bound, "verdict": part.verdict, "ruling": ruling(part)}
+        | {"unit": part.unit, "p": _number(part.p), "holm": _number(part.holm), "method": part.method}
+        | {"collapsed": part.collapsed, "sense": part.sense, "bound": part.bound, "structural": part.structural}
+        | {"verdict": part.verdict, "ruling": ruling(part)}
         for part in verdict.parts
     ]
-    said = {"task": task, "id": claim.id, "figure": claim.figure, "says": claim.says}
     found = {"verdict": verdict.verdict, "sentence": verdict.sentence} | verdict.estimate.as_dict()
-    return said | found | {"decided": verdict.decided, "parts": parts}
+    return found | {"p": _number(verdict.p), "decided": verdict.decided, "parts": parts}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _at_the_chosen_epoch(judged: Mapping[tuple[str, str], Verdict]) -> str:
+    """Return the sentence that the literal reading holds in one view only; nothing if that is not so."""
+    end, chosen = (judged.get(("literal", view)) for view in VIEWS)
+    if end is None or chosen is None or (end.verdict == SUPPORTED) == (chosen.verdict == SUPPORTED):
+        return ""
+    only = " This holds only at the last epochs." if end.verdict == SUPPORTED else ""
+    return f"{only} At the epoch that the feedback split chooses, the verdict is {chosen.verdict}."
+
+
+def mark_survivors(claims: Sequence[ClaimRow]) -> None:
+    """Say of each claim of one task whether its verdict survives Benjamini-Hochberg at 5% over all of them.
+
+    A claim that is neither supported nor refuted counts with p = 1, and survives nothing.
+    """
+    decided = [claim["verdict"] in (SUPPORTED, REFUTED) and claim["p"] is not None for claim in claims]
+    ps = [claim["p"] if is_so else 1.0 for claim, is_so in zip(claims, decided, strict=True)]
+    for claim, survives in zip(claims, benjamini_hochberg(ps), strict=True):
+        claim["survives_bh"] = bool(survives)
 
 
 def write(record: Record, source: str, resamples: int, against: Sequence[str] | None = None) -> list[Path]:
@@ -70,14 +120,18 @@ def write(record: Record, source: str, resamples: int, against: Sequence[str] | 
     text = json.dumps(head | record._asdict(), indent=1, allow_nan=False)
     rows = [
         {"table": table}
-        | {key: claim[key] for key in ("task", "id", "figure", "says", "sentence")}
-        | {"claim_verdict": claim["verdict"]}
+        | {key: claim[key] for key in ("task", "id", "figure", "says")}
+        | {key: reading[key] for key in ("reading", "view", "words", "sentence")}
+        | {"claim_verdict": reading["verdict"]}
         | part
         for table in ("claims", "generic")
         for claim in getattr(record, table)
-        for part in claim["parts"]
+        for reading in claim["readings"]
+        for part in reading["parts"]
     ]
-    frame = pd.DataFrame(rows).astype({"figure": "Int64"} | dict.fromkeys(("value", "low", "high", "p"), "float64"))
+    frame = pd.DataFrame(rows).astype(
+        {"figure": "Int64"} | dict.fromkeys(("value", "low", "high", "p", "holm"), "float64")
+    )
     paths = [folder / "claims.json", folder / "claims.parquet"]
     store.atomically(paths[0], lambda path: Path(path).write_text(text))
     store.atomically(paths[1], partial(frame.to_parquet, index=False))
@@ -96,9 +150,11 @@ def load(source: str | os.PathLike[str]) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
         for claim in (*found["claims"], *found["generic"]):
-            for part in (claim, *claim["parts"]):
-                Estimate.of_dict(part)  # a KeyError where there is none
-            claim["parts"][claim["decided"]]["ruling"]
+            claim["survives_bh"], claim["structural"]  # a KeyError where there is none
+            for verdict in (claim, *claim["readings"]):
+                for part in (verdict, *verdict["parts"]):
+                    Estimate.of_dict(part)
+                verdict["parts"][verdict["decided"]]["ruling"]
     except (ValueError, KeyError, TypeError) as error:
         wanted = f"what {command(source)} writes, got {error!r}"
         raise ConfigError("claims.json", str(path), wanted) from None

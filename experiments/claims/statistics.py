@@ -1,6 +1,6 @@
-"""What claims read off trajectories and over seeds: pure functions of arrays.
+"""What claims read off trajectories and over runs: pure functions of arrays.
 
-Of a path [..., epoch]: one number each. Of [..., seeds]: what a bootstrap resamples; it takes the means over seeds
+Of a path [..., epoch]: one number each. Of [..., runs]: what a bootstrap resamples; it takes the means over runs
 first, then goes over or along lam.
 """
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Array = NDArray[np.float64]
+
+WORST = 1e9
+"""The size of what a run that diverged scores: the worst loss, gap or force; negative, the worst reward or accuracy."""
 
 # --- of a trajectory [..., epoch] -----------------------------------------------------------------------------------
 
@@ -64,7 +67,7 @@ def where_whole(path: Array, value: NDArray[Any]) -> Array:
 
 
 def whole(v: Array) -> NDArray[np.bool_]:
-    """Return which seeds of v [..., seeds] have a result in every arm."""
+    """Return which runs of v [..., runs] are defined in every arm."""
     return np.asarray(np.isfinite(v).all(axis=tuple(range(v.ndim - 1))))
 
 
@@ -102,9 +105,9 @@ def relative_to_fixed(v: Array, *, at: int) -> Array:
     return (m[1].mean(0) - m[0, at]) / m[0, 0]
 
 
-def at_validated(m: Array, feedback: Array) -> Array:
-    """Return m [lam, ...] at the lam with the least feedback loss."""
-    return np.take_along_axis(m, feedback.argmin(0)[None], 0)[0]
+def at_validated(m: Array, criterion: Array) -> Array:
+    """Return m [lam, ...] at the lam with the least of what chooses it, as `Data.criterion` has it."""
+    return np.take_along_axis(m, criterion.argmin(0)[None], 0)[0]
 
 
 def spread(v: Array) -> Array:
@@ -119,21 +122,45 @@ def ratio(v: Array) -> Array:
     return m[0] / m[1]
 
 
-def sd_ratio(v: Array) -> Array:
-    """Return the mean over lam of the standard deviation over seeds, v[0]'s over v[1]'s; v [2, lam, ..., seeds]."""
-    sd = v.std(-1, ddof=1).mean(1)
+def quotient(v: Array) -> Array:
+    """Return the mean of v[0] over the size of that of v[1]; v [2, ..., runs]."""
+    over, under = v.mean(-1)
+    return over / np.abs(under)
+
+
+def sd_within(v: Array, draws: int) -> Array:
+    """Return the standard deviation over the training seeds of a data set; v [arm, lam, ..., runs].
+
+    How hard a data set is moves all arms, and is no unsteadiness of any. With two seeds a data set or more: the root
+    mean square over data sets of the sd over the seeds of one. With one seed a data set: the sd of what is left when
+    the data set's mean over all arms and lam is taken off, which draws the arms' sds together.
+
+    Args:
+        v: Runs in the order of the data sets.
+        draws: Seeds of each data set.
+    """
+    if draws == 1:
+        return np.asarray((v - v.mean((0, 1))).std(-1, ddof=1))
+    return np.sqrt(v.reshape(*v.shape[:-1], -1, draws).var(-1, ddof=1).mean(-1))
+
+
+def sd_ratio(v: Array, draws: int = 1) -> Array:
+    """Return the mean over lam of the sd within a data set, v[0]'s over v[1]'s; v [2, lam, ..., runs]."""
+    sd = sd_within(v, draws).mean(1)
     return sd[0] / sd[1]
 
 
 def at_same_lam(of_seeds: Callable[[Array], Array], v: Array) -> Array:
     """Return the geometric mean over lam of of_seeds(v[0]) / of_seeds(v[1]), for what spans decades over lam.
 
+    Lam at which a ratio is undefined are left out.
+
     Args:
         of_seeds: Reduces the last axis.
         v: [2, lam, ..., seeds].
     """
     x = np.log(of_seeds(v))
-    return np.exp((x[0] - x[1]).mean(0))
+    return np.exp(np.nanmean(x[0] - x[1], 0))
 
 
 def mean_of_seeds(v: Array) -> Array:

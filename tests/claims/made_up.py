@@ -24,7 +24,7 @@ SEEDS, EPOCHS = 8, 25
 T = np.arange(EPOCHS)
 LOG_K = math.log(4)
 LAM_MIN, LAM_MAX = 0.001, 10.0
-CONFIG = {"kappa": 1.0, "setpoint": None, "lam_min": LAM_MIN, "lam_max": LAM_MAX, "warmup": 5}
+CONFIG = {"kappa": 1.0, "holds": "entropy", "setpoint": None, "lam_min": LAM_MIN, "lam_max": LAM_MAX, "warmup": 5}
 AXES = ("surrogate", "regime", "lam0", "seed", "epoch")
 S, V, L = grid.SURROGATES
 BY_ID = {claim.id: claim for claim in paper.CLAIMS}
@@ -44,13 +44,16 @@ class Runs:
         """The task's option, if it has it."""
         self.rng = np.random.default_rng(rng)
         self.shared = 1 + shared * self.unit(SEEDS)
-        self.columns = {name: np.full((3, 3, len(LAMS), SEEDS, EPOCHS), np.nan) for name in COLUMNS}
+        self.columns = {
+            name: np.full((3, 3, len(LAMS), SEEDS, EPOCHS), np.nan) for name in (*COLUMNS, "share", "feedback_utility")
+        }
         level = {"train_loss": 0.1, "test_loss": 2, "gap": 1.9, "train_accuracy": 0.9, "test_accuracy": 0.6}
         level |= {
             "entropy": LOG_K,
             "force": 1,
             "loss_force": 0.5,
             "force_ratio": 1,
+            "share": 1,
             "alignment": -0.2,
             "injection": 0.1,
         }
@@ -58,6 +61,7 @@ class Runs:
         for name, value in level.items():
             self.set(name, grid.SURROGATES, "ABC", value)
         self.set("feedback_loss", grid.SURROGATES, "ABC", [2.0, 1.9, 1.5, 1.9, 2.0])
+        self.set("feedback_utility", grid.SURROGATES, "ABC", [0.4, 0.45, 0.6, 0.45, 0.4])
         self.set("lam", grid.SURROGATES, "A", LAMS, noise=0, shared=False)
         moving = 0.4 + (LAMS[:, None] - 0.4) * np.exp(-np.maximum(T - 5, 0) / 4)
         self.set("lam", grid.SURROGATES, "BC", np.clip(moving, 2 * LAM_MIN, None), shared=False)
@@ -129,13 +133,15 @@ class Runs:
         return folder
 
 
-def judge(runs: Runs | xr.Dataset | Data, claim: str, resamples: int = 400) -> Verdict:
+def judge(
+    runs: Runs | xr.Dataset | Data, claim: str, resamples: int = 400, *, reading: str = "literal", view: str = "end"
+) -> Verdict:
     """Judge one of the paper's claims."""
     if isinstance(runs, Runs):
         runs = runs.grid()
     if isinstance(runs, xr.Dataset):
         runs = paper.read(runs, "made up")
-    return BY_ID[claim].judged(runs, resamples)
+    return BY_ID[claim].judged(runs.at(view), resamples, reading)
 
 
 ORDINARY = Runs()

@@ -1,15 +1,15 @@
-"""From parts to verdicts: the bootstrap, p-values, Holm, the sentence."""
+"""From parts to verdicts: data sets, collapse, corrections, structural parts, the sentence."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from experiments.claims import judge
 from experiments.claims.judge import (
-    ALPHA,
     COLLAPSE,
+    FEWEST,
     INCONCLUSIVE,
     REFUTED,
     SUPPORTED,
@@ -17,115 +17,23 @@ from experiments.claims.judge import (
     Part,
     conclude,
     decide,
-    holm,
+    mean_part,
+    quotient_part,
     sentence,
 )
-from experiments.claims.statistics import mean, ratio
+from experiments.claims.statistics import WORST, mean, ratio
 from experiments.estimate import Estimate
 
 
-def assess(sample, statistic=mean, sense=">", bound=0.0, resamples=1000) -> Judged:
-    return judge.assess(Part("m", np.asarray(sample, float), statistic, sense, bound), resamples)
+def assess(sample, statistic=mean, sense=">", bound=0.0, resamples=1000, **facts) -> Judged:
+    return judge.assess(Part("m", np.asarray(sample, float), statistic, sense, bound, **facts), resamples)
 
 
-def ends(part: Judged) -> tuple[float, float]:
-    return part.estimate.low, part.estimate.high
+def decided(part: Judged) -> str:
+    return decide([part])[0].verdict
 
 
-def decided(part: Judged, collapse: bool = False) -> str:
-    return decide([part], [collapse])[0].verdict
-
-
-def test_the_interval_of_a_mean_is_scipys_bca_interval():
-    x = np.random.default_rng(3).gamma(1.0, size=10)  # skewed: BCa and percentiles differ
-    ours = assess(x[None], resamples=2000)
-    by = {m: stats.bootstrap((x,), np.mean, n_resamples=2000, method=m, rng=0) for m in ("BCa", "percentile")}
-    np.testing.assert_allclose(ends(ours), by["BCa"].confidence_interval, rtol=1e-9)
-    assert abs(ours.estimate.high - by["percentile"].confidence_interval.high) > 0.02
-    assert ours.estimate.value == pytest.approx(x.mean())
-    other = stats.bootstrap((x,), np.mean, n_resamples=20_000, method="BCa", rng=7).confidence_interval
-    np.testing.assert_allclose(ends(ours), other, atol=0.08)
-
-
-def test_the_interval_of_a_paired_ratio_is_scipys_with_paired_samples():
-    rng = np.random.default_rng(4)
-    y = rng.gamma(9, size=10)
-    x = 0.8 * y * rng.normal(1, 0.05, size=10)
-    ours = assess(np.stack([x, y])[:, None], ratio, resamples=2000)
-
-    def of_pairs(a, b, axis):
-        return a.mean(axis) / b.mean(axis)
-
-    theirs = stats.bootstrap((x, y), of_pairs, n_resamples=2000, paired=True, method="BCa", rng=0)
-    np.testing.assert_allclose(ends(ours), theirs.confidence_interval, rtol=1e-9)
-
-
-def coverage(repetitions: int, resamples: int) -> float:
-    samples = np.random.default_rng(5).normal(size=(repetitions, 1, 10))
-    found = [assess(sample, resamples=resamples) for sample in samples]
-    return float(np.mean([part.estimate.holds(0) for part in found]))
-
-
-def test_the_interval_of_ten_normal_seeds_covers_about_nine_times_in_ten():
-    assert 0.82 <= coverage(80, 300) <= 0.99
-
-
-@pytest.mark.slow
-def test_coverage_of_the_interval_of_ten_normal_seeds():
-    share = coverage(600, 1000)
-    print(f"coverage of the 95% interval of the mean of 10 normal seeds: {share:.3f}")  # noqa: T201 - the measurement
-    assert 0.87 <= share <= 0.95, "BCa of so few is known to be somewhat short"
-
-
-def test_p_is_at_most_alpha_just_where_the_interval_leaves_the_bound_out():
-    rng = np.random.default_rng(6)
-    seen = set()
-    for sample in rng.normal(size=(3, 1, 9)):
-        whole = assess(sample, resamples=500).estimate
-        width = whole.high - whole.low
-        ends = [end + shift * width for end in (whole.low, whole.high) for shift in (-0.2, -1e-4, 1e-4, 0.2)]
-        for bound in ends:
-            p = assess(sample, bound=bound, resamples=500).p
-            outside = not whole.low <= bound <= whole.high
-            assert (p <= ALPHA) == outside, (bound, whole)
-            seen.add(outside)
-    assert seen == {True, False}
-
-
-def test_p_falls_with_the_distance_from_the_bound_and_is_near_students_for_many_seeds():
-    x = np.random.default_rng(7).normal(0.3, 1, size=(1, 60))
-    bounds = x.mean() - np.array([0, 0.15, 0.25, 0.35])
-    ours = [assess(x, bound=bound, resamples=4000).p for bound in bounds]
-    assert ours == sorted(ours, reverse=True)
-    theirs = [stats.ttest_1samp(x[0], bound).pvalue for bound in bounds]
-    np.testing.assert_allclose(ours[1:], theirs[1:], rtol=0.35, atol=0.01)
-
-
-def test_p_is_never_below_what_the_resamples_can_tell():
-    assert assess([[9.0, 9.1, 9.2, 9.3, 9.4, 9.5]], resamples=200).p == pytest.approx(2 / 201)
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9, 0.4]) == pytest.approx([1, 1, 1])
-    assert holm([]) == []
-
-
-def test_holm_counts_no_part_without_a_p_value():
-    adjusted = holm([0.02, math.nan, 0.03])
-    assert adjusted[0] == pytest.approx(0.04)
-    assert math.isnan(adjusted[1])
-    assert adjusted[2] == pytest.approx(0.04), "the step-down maximum"
-
-
-def test_holm_is_the_running_maximum_of_the_scaled_sorted_p_values():
-    rng = np.random.default_rng(8)
-    for size in range(1, 12):
-        ps = rng.random(size) ** 3
-        order = np.argsort(ps)
-        expected = np.empty(size)
-        expected[order] = np.minimum(np.maximum.accumulate(ps[order] * np.arange(size, 0, -1)), 1)
-        np.testing.assert_allclose(holm(ps), expected)
+# --- one part -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,24 +43,71 @@ def test_holm_is_the_running_maximum_of_the_scaled_sorted_p_values():
         *[(2, "=", REFUTED), (1, "=", SUPPORTED), (1, ">", INCONCLUSIVE), (1, "<", INCONCLUSIVE)],
     ],
 )
-def test_seeds_that_are_all_equal_settle_which_side_they_are_on(value, sense, verdict):
-    part = assess(np.full((1, 6), float(value)), sense=sense, bound=1.0)
-    assert part.estimate == Estimate(value, value, value, 6)
-    assert decided(part) == verdict
+@pytest.mark.parametrize("exact", [True, False])
+def test_seeds_that_are_all_equal_settle_which_side_they_are_on(value, sense, verdict, exact):
+    values = np.full((1, 6), float(value))
+    part = mean_part("m", values, sense, 1.0) if exact else Part("m", values, mean, sense, 1.0)
+    found = judge.assess(part, 1000)
+    assert found.estimate == Estimate(value, value, value, 6)
+    assert decided(found) == verdict
 
 
-def test_a_quantity_that_is_exactly_zero_in_every_seed_is_not_above_zero():
-    assert decided(assess(np.zeros((1, 6)), sense=">")) == REFUTED
-    assert decided(assess(np.zeros((1, 6)), sense="<")) == REFUTED
-    assert decided(assess(np.zeros((1, 6)), sense="=")) == SUPPORTED
+@pytest.mark.parametrize("make", [mean_part, lambda text, v, *rest: Part(text, v, mean, *rest)])
+def test_a_quantity_that_is_exactly_zero_in_every_seed_is_not_above_zero(make):
+    verdicts = {sense: decided(judge.assess(make("m", np.zeros((1, 6)), sense, 0.0), 1000)) for sense in "><="}
+    assert verdicts == {">": REFUTED, "<": REFUTED, "=": SUPPORTED}
 
 
-def test_a_seed_with_nan_or_infinity_in_any_arm_is_left_out_and_counted():
-    x = np.random.default_rng(9).normal(3, 1, size=(2, 1, 9))
-    x[0, 0, 2], x[1, 0, 5] = np.nan, np.inf
-    kept = np.delete(x, [2, 5], axis=-1)
-    assert assess(x, ratio) == assess(kept, ratio)
-    assert assess(x, ratio).estimate.n == 7
+def test_a_mean_and_a_ratio_of_means_are_judged_by_sign_flips_and_all_else_by_the_bootstrap():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(3, 1, size=10), rng.normal(2, 0.1, size=10)
+    parts = [mean_part("m", x, ">", 0), quotient_part("q", x, y, ">", 0.1), Part("b", x[None], mean, ">", 0)]
+    exact, quotient, drawn = (judge.assess(part, 500) for part in parts)
+    assert exact.method == quotient.method == "exact sign flips"
+    assert "bootstrap, coverage 0.9" in drawn.method
+    assert exact.p == quotient.p == 2 / 1024
+    assert quotient.estimate.value == pytest.approx(x.mean() / y.mean())
+    assert exact.estimate.value == drawn.estimate.value == pytest.approx(x.mean())
+
+
+def test_the_mean_over_lam_is_part_of_a_mean_and_a_negative_denominator_turns_no_sense_around():
+    x = np.random.default_rng(2).normal(3, 0.1, size=(4, 8))
+    assert judge.assess(mean_part("m", x, ">", 0)).estimate.value == pytest.approx(x.mean())
+    below = judge.assess(quotient_part("q", x[0], -np.ones(8), ">", 0))
+    assert (below.estimate.value, below.method) == (pytest.approx(x[0].mean()), "exact sign flips")
+
+
+def test_a_denominator_of_both_signs_has_no_exact_test():
+    x, signs = np.random.default_rng(3).normal(3, 1, size=8), np.array([1.0, 1, 1, 1, 1, 1, 1, -0.1])
+    assert "bootstrap" in judge.assess(quotient_part("q", x, signs, ">", 0), 500).method
+
+
+def test_training_seeds_of_a_data_set_stay_together():
+    """Thirty runs of ten data sets, equal within one: as ten, and not as thirty, in either method."""
+    x = np.random.default_rng(4).normal(0.4, 1, size=10)
+    thirty = np.repeat(x, 3)
+    for make in (mean_part, lambda text, v, *rest: Part(text, v[None], mean, *rest)):
+        ten = judge.assess(make("m", x, ">", 0), 500)
+        same = judge.assess(make("m", thirty, ">", 0)._replace(draws=3), 500)
+        assert same.p == ten.p
+        assert same.estimate.as_dict() == pytest.approx(ten.estimate.as_dict())
+        assert ten.estimate.n == 10
+        assert judge.assess(make("m", thirty, ">", 0), 500).p < ten.p / 2, "as if they were independent"
+
+
+def test_a_data_set_with_an_undefined_seed_in_any_arm_is_left_out_whole_and_counted():
+    x = np.random.default_rng(9).normal(3, 1, size=(2, 1, 18))
+    x[0, 0, 2], x[1, 0, 10] = np.nan, np.inf
+    kept = np.delete(x, [2, 3, 10, 11], axis=-1)
+    assert assess(x, ratio, draws=2) == assess(kept, ratio, draws=2)
+    assert assess(x, ratio, draws=2).estimate.n == 7
+
+
+def test_too_few_data_sets_settle_nothing_however_many_seeds_they_have():
+    x = np.full(5 * (FEWEST - 1), 9.0)
+    part = judge.assess(mean_part("m", x, ">", 0)._replace(draws=5))
+    assert decided(part) == INCONCLUSIVE
+    assert sentence(part) == "M: only 5 data sets have a result, too few to judge."
 
 
 @pytest.mark.parametrize("sense", "<>=")
@@ -164,23 +119,118 @@ def test_nothing_over_nothing_settles_nothing(sense):
     assert "nan" not in said
 
 
+def test_a_chance_is_the_share_of_resamples_above_zero():
+    x = np.random.default_rng(5).normal(0, 1, size=8)
+    for shift, verdict in ((9, SUPPORTED), (-9, REFUTED), (-x.mean(), INCONCLUSIVE)):
+        found = assess(x[None] + shift, sense=">", bound=0.95, chance=True)
+        assert decided(found) == verdict
+        assert 0 <= found.estimate.value <= 1
+        assert found.p == min(found.estimate.value, 1 - found.estimate.value)
+
+
+# --- runs that diverged ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("diverged", "verdict"), [(0, SUPPORTED), (1, INCONCLUSIVE), (3, INCONCLUSIVE), (10, REFUTED)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_run_that_diverged_counts_as_the_worst_and_one_alone_decides_nothing(diverged, verdict, exact):
+    loss = np.random.default_rng(6).normal(1, 0.1, size=10)
+    loss[:diverged] = WORST
+    part = mean_part("loss", loss, "<", 2) if exact else Part("loss", loss[None], mean, "<", 2)
+    found = judge.assess(part, 1000)
+    assert decided(found) == verdict
+    assert ("∞" in found.effect) == bool(diverged)
+
+
+def test_two_that_diverged_are_a_tie():
+    ours, theirs = np.random.default_rng(7).normal((0.8, 1.0), 0.01, size=(10, 2)).T
+    ours[:3] = theirs[:3] = WORST
+    found = judge.assess(mean_part("difference", ours - theirs, "<", -0.05))
+    assert found.estimate.value == pytest.approx(-0.2 * 7 / 10, rel=0.1), "a tie is a difference of 0"
+    assert decided(found) == SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(WORST, "", "∞"), (-WORST / 30, "%", "−∞"), (WORST, "×", "∞"), (WORST, "nats", "∞ nats")],
+)
+def test_what_diverged_is_shown_as_infinite(value, unit, shown):
+    assert judge.quantity(value, unit) == shown
+
+
+# --- collapse -------------------------------------------------------------------------------------------------------
+
+
+def with_collapse(share: float, mean_of: float = 1.0) -> Part:
+    """A part whose cell collapses in a share of the resamples."""
+    cells = np.random.default_rng(8).normal(size=1000)
+    rng = np.random.default_rng(0)
+    level = np.quantile(cells[rng.integers(0, 10, size=(2000, 10))].mean(-1), 1 - share)
+    values = np.random.default_rng(9).normal(mean_of, 0.1, size=10)
+    return mean_part("it", values, ">", 0, collapse=lambda v: v.mean(-1) > level, cells=cells[:10])
+
+
+@pytest.mark.parametrize("effect", [1.0, -1.0], ids=["supported", "refuted"])
+@pytest.mark.parametrize(
+    ("share", "collapsed", "verdict"),
+    [
+        (0.97, 1, COLLAPSE),
+        (0.9, None, INCONCLUSIVE),
+        (0.4, None, INCONCLUSIVE),
+        (0.1, None, INCONCLUSIVE),
+        (0.03, 0, None),
+    ],
+)
+def test_collapse_is_decided_in_the_resamples_and_guards_support_and_refutation(effect, share, collapsed, verdict):
+    found = judge.judge([with_collapse(share, effect)])
+    assert found.parts[0].collapsed == pytest.approx(share, abs=0.01)
+    assert found.verdict == (verdict or (SUPPORTED if effect > 0 else REFUTED))
+    if collapsed == 1:
+        assert "but that is collapse: training loss within 10% of log K" in found.sentence
+        assert "accuracy 5 points lower" in found.sentence
+    elif collapsed is None:
+        assert f"whether the cell has collapsed is open: it has in {found.parts[0].collapsed:.0%}" in found.sentence
+
+
+def test_a_collapse_is_resampled_with_the_effect_and_over_data_sets():
+    """All seeds of one data set in six are collapsed: their mean is above the level in about a third of resamples."""
+    cells = np.repeat([1.0, 0, 0, 0, 0, 0], 3)
+    part = mean_part("it", np.ones(18), ">", 0, collapse=lambda v: v.mean(-1) > 0.3, cells=cells)
+    shares = {draws: judge.assess(part._replace(draws=draws)).collapsed for draws in (1, 3)}
+    assert shares[3] == pytest.approx(1 - (5 / 6) ** 6 - (5 / 6) ** 5, abs=0.03), "twice or more in six"
+    assert shares[1] < 0.1, "of eighteen independent runs it is rarer"
+
+
+def test_without_cells_of_its_own_a_collapse_reads_the_sample():
+    part = Part("it", np.ones((2, 8)), partial(np.mean, axis=(0, -1)), ">", 0, lambda v: v[1].mean(-1) > 0.5)
+    assert judge.judge([part], 100).verdict == COLLAPSE
+
+
+def test_a_chance_is_guarded_too():
+    part = Part("it", np.ones((1, 8)), mean, ">", 0.95, lambda v: v[0].mean(-1) > 0.5, chance=True)
+    assert judge.judge([part], 100).verdict == COLLAPSE
+    assert judge.judge([part._replace(collapse=None)], 100).verdict == SUPPORTED
+
+
 # --- from parts to a verdict ----------------------------------------------------------------------------------------
 
 
 def part(p: float, effect: float = 1.0, sense: str = ">", bound: float = 0.0, **facts) -> Judged:
     low, high = (facts.pop(name, effect + shift) for name, shift in (("low", -0.5), ("high", 0.5)))
-    return Judged("it", Estimate(effect, low, high, 8), p, sense, bound, facts.pop("verdict", ""), **facts)
+    return Judged("it", Estimate(effect, low, high, 8), p, sense, bound, **facts)
 
 
-def verdicts(*parts: Judged, collapsed: tuple[bool, ...] = ()) -> list[str]:
-    return [one.verdict for one in decide(parts, collapsed or (False,) * len(parts))]
+def verdicts(*parts: Judged) -> list[str]:
+    return [one.verdict for one in decide(parts)]
 
 
-def test_holm_over_the_parts_of_a_figure_decides():
+def test_each_part_is_supported_on_its_own_and_refuted_after_holm():
     assert verdicts(part(0.03)) == [SUPPORTED]
-    assert verdicts(part(0.03), part(0.04)) == [INCONCLUSIVE, INCONCLUSIVE]
-    assert verdicts(part(0.02), part(0.04)) == [SUPPORTED, SUPPORTED]
+    assert verdicts(part(0.03), part(0.04)) == [SUPPORTED, SUPPORTED]
+    assert verdicts(part(0.03), part(0.06)) == [SUPPORTED, INCONCLUSIVE]
     assert verdicts(part(0.02, -1), part(0.04)) == [REFUTED, SUPPORTED]
+    assert verdicts(part(0.03, -1), part(0.04)) == [INCONCLUSIVE, SUPPORTED], "one of two by chance"
+    assert verdicts(part(0.03, -1), part(0.02, -1)) == [REFUTED, REFUTED], "the second step of Holm"
 
 
 def test_the_correction_makes_equality_no_easier_to_support_and_harder_to_refute():
@@ -190,10 +240,8 @@ def test_the_correction_makes_equality_no_easier_to_support_and_harder_to_refute
     assert verdicts(part(0.01, sense="="), part(0.9)) == [REFUTED, INCONCLUSIVE]
 
 
-def test_collapse_is_no_support_whatever_the_interval_and_refutation_of_another_part_stands():
-    assert verdicts(part(0.001), collapsed=(True,)) == [COLLAPSE]
-    parts = decide([part(0.001), part(0.001, -1)], (True, False))
-    assert conclude(parts).verdict == REFUTED
+def test_a_value_on_the_bound_is_on_neither_side():
+    assert verdicts(part(0.001, 1.0, ">", 1.0), part(0.001, 1.0, "<", 1.0)) == [REFUTED, REFUTED]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +252,7 @@ def test_collapse_is_no_support_whatever_the_interval_and_refutation_of_another_
         ((INCONCLUSIVE, REFUTED), REFUTED),
         ((INCONCLUSIVE, COLLAPSE), COLLAPSE),
         ((COLLAPSE, SUPPORTED), COLLAPSE),
+        ((COLLAPSE, REFUTED), REFUTED),
     ],
 )
 def test_a_claim_stands_if_all_its_parts_do_and_falls_with_one(parts, verdict):
@@ -212,10 +261,26 @@ def test_a_claim_stands_if_all_its_parts_do_and_falls_with_one(parts, verdict):
     assert judged.estimate.value == parts.index(verdict), "the effect shown is that of the part that decided"
 
 
+def test_the_p_of_a_claim_is_its_weakest_part_in_support_and_its_strongest_after_holm_in_refutation():
+    assert conclude(decide([part(0.01), part(0.03)])).p == 0.03
+    assert conclude(decide([part(0.01, -1), part(0.002, -1)])).p == pytest.approx(0.004)
+    assert conclude(decide([part(0.01), part(0.3)])).p == 1, "open"
+    assert conclude(decide([part(0.01), part(0.3, sense="=")])).p == 1, "no p-value supports equality"
+
+
+def test_a_claim_of_structural_parts_alone_is_marked_with_its_reasons():
+    fixed, moving = part(0.01, structural="it is integral action"), part(0.01)
+    assert conclude(decide([fixed])).structural == "it is integral action"
+    assert conclude(decide([fixed, fixed])).structural == "it is integral action", "said once"
+    assert conclude(decide([fixed, moving])).structural == "", "the other part can fail"
+    assert conclude(decide([fixed])).verdict == SUPPORTED, "marked, not changed"
+
+
 @pytest.mark.parametrize("bound", [-5.0, 1.0, 5.0])
 def test_a_part_that_cannot_be_settled_is_inconclusive_whatever_its_interval_and_says_why(bound):
     sample = np.random.default_rng(11).normal(1, 0.1, size=(1, 8))
-    found = judge.judge([Part("it", sample, mean, ">", bound, True, unsettled="log K is not known")], 200)
+    collapse = lambda v: np.ones(v.shape[-2], bool)  # noqa: E731
+    found = judge.judge([Part("it", sample, mean, ">", bound, collapse, unsettled="log K is not known")], 200)
     assert found.verdict == INCONCLUSIVE
     assert found.sentence == "It: not settled, because log K is not known."
     assert found.estimate.value == pytest.approx(sample.mean())
@@ -239,7 +304,7 @@ def test_the_sentence_says_what_was_measured_claimed_and_found(one, says):
     [(None, 0.5, "50.0%"), (None, 1.0, "0.5"), (None, 0.0, "0.5"), ("", 0.5, "0.5"), ("×", 0.5, "0.5×")],
 )
 def test_an_effect_is_in_its_unit_and_against_a_share_in_percent_unless_it_says_otherwise(unit, bound, shown):
-    one = judge.assess(Part("it", np.full((1, 6), 0.5), mean, ">", bound, unit=unit), 100)
+    one = judge.assess(mean_part("it", np.full((1, 6), 0.5), ">", bound, unit=unit))
     assert one.effect == f"{shown} [{shown}, {shown}]"
 
 

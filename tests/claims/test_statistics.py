@@ -16,8 +16,10 @@ from experiments.claims.statistics import (
     mean_of_seeds,
     median_of_seeds,
     partial_spearman,
+    quotient,
     roughness,
     sd_ratio,
+    sd_within,
     slope,
     spike,
     spread,
@@ -78,10 +80,41 @@ def test_spike_is_the_late_maximum_over_the_late_median():
     assert spike(path) == 3
 
 
-def test_the_standard_deviation_over_seeds_is_that_of_a_sample():
-    x = np.random.default_rng(11).normal(size=(2, 4, 7))
-    by_hand = [np.mean([pd.Series(cell).std() for cell in arm]) for arm in x]
-    assert sd_ratio(x) == pytest.approx(by_hand[0] / by_hand[1])
+def test_the_standard_deviation_within_is_over_the_seeds_of_a_data_set_by_hand():
+    x = np.random.default_rng(11).normal(size=(2, 4, 12))
+    frame = pd.DataFrame(x.reshape(8, 12).T).groupby(np.repeat(range(4), 3)).var()
+    np.testing.assert_allclose(sd_within(x, 3).ravel(), np.sqrt(frame.mean()))
+    assert sd_ratio(x, 3) == pytest.approx(np.divide(*sd_within(x, 3).mean(1)))
+
+
+def test_the_standard_deviation_of_one_seed_a_data_set_is_of_what_all_arms_leave():
+    x = np.random.default_rng(12).normal(size=(2, 4, 7))
+    left = pd.DataFrame((x - x.mean((0, 1))).reshape(8, 7).T).std()
+    np.testing.assert_allclose(sd_within(x, 1).ravel(), left)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_how_hard_a_data_set_is_does_not_change_which_arm_is_steadier(draws):
+    """The second arm is twice as unsteady; what all arms share, ten times as large, hides it if it is not taken off."""
+    rng = np.random.default_rng(13)
+    own = np.array([0.5, 1.0])[:, None, None] * rng.normal(size=(2, 6, 30 * draws))
+    shared = np.repeat(10 * rng.normal(size=30), draws)
+    assert sd_ratio(own + shared, draws) == pytest.approx(sd_ratio(own, draws), rel=1e-9)
+    assert sd_ratio(own + shared, draws) == pytest.approx(0.5, abs=0.12)
+    naive = (own + shared).std(-1, ddof=1).mean(1)
+    assert naive[0] / naive[1] > 0.9
+
+
+def test_a_resample_keeps_the_seeds_of_a_data_set_together():
+    rng = np.random.default_rng(14)
+    x, chosen = rng.normal(size=(2, 3, 12)), rng.integers(0, 4, size=(5, 4))
+    runs = (3 * chosen[..., None] + np.arange(3)).reshape(5, 12)
+    np.testing.assert_allclose(sd_ratio(x[..., runs], 3), [sd_ratio(x[..., row], 3) for row in runs])
+
+
+def test_a_quotient_is_of_means_and_keeps_the_sign_of_the_numerator():
+    v = np.array([[1.0, 3], [-2, -6]])
+    assert quotient(v) == 2 / 4
 
 
 def test_a_difference_is_a_share_of_what_it_is_compared_with_at_lam_0():
