@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from experiments.claims.claim import VIEWS
 from experiments.claims.judge import RESAMPLES
 from experiments.multiverse import figure, results, train
 from experiments.multiverse.design import Design
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="of the bootstrap (default: %(default)s)",
     )
+    add("--reading", choices=("literal", "charitable"), default="literal", help="of the claims (default: literal)")
+    add("--view", choices=tuple(VIEWS), default="end", help="when runs are judged: at the end, or the chosen epoch")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--dry-run", action="store_true", help="say what would be trained, and how long it would take")
     which.add_argument("--judge-only", action="store_true", help="train nothing: judge and draw what is there")
@@ -61,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             train.announce(found)
             return
         train.train(design, found, name)
-    show(given.store, given.resamples)
+    show(given.store, given.resamples, (given.reading, given.view))
 
 
-def show(source: str, resamples: int) -> None:
+def show(source: str, resamples: int, way: tuple[str, str]) -> None:
     """Judge and draw a multiverse, and print its table."""
     folder = results.locate(source)
-    found = results.build(folder, resamples)
+    found = results.build(folder, resamples, way)
     path = results.write(found, folder)
     figure.write(found, folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -75,7 +78,7 @@ def show(source: str, resamples: int) -> None:
     assert shown, path
     rows = [shown.head, *shown.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(shown.head))]
-    order = [0, 2, 3, 4, 5, 1]  # the paper's words last, as they are long
+    order = [0, 2, 4, 5, 6, 1]  # the paper's words last, as they are long; other readings are in multiverse.json
     for row in rows:
         console.print("  ".join(row[i].ljust(widths[i]) for i in order).rstrip())
     console.print(f"\n{shown.note}")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from experiments.claims.judge import BEYOND
 from experiments.claims.statistics import Array
 from experiments.figures.command import is_current
 from experiments.multiverse import results
@@ -30,8 +31,6 @@ COLOURS = {"SUPPORTED": BLUE, "REFUTED": ORANGE, "INCONCLUSIVE": GREY, "COLLAPSE
 """From the colour-blind safe palette of Okabe & Ito."""
 FLAT = 20.0
 """Effects that reach further than so many times the span of their middle half are on a symmetric log axis."""
-BEYOND = 1e5
-"""From here on an effect is that of runs that diverged."""
 
 
 def write(found: results.Results, folder: Path) -> list[Path]:
@@ -116,7 +115,8 @@ def specification(claim: Mapping[str, Any], universes: Sequence[Mapping[str, Any
                 axes.axvline(place, color="black", linewidth=4, alpha=0.12, zorder=0)
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 6}
             curve.annotate("the reference", (place, 0), (3, 2), va="bottom", **where)
-        figure.suptitle(textwrap.fill(f"{claim['id']}. The paper says: {claim['says']}", 100), fontsize=9)
+        judged = f" ({claim['reading']} reading; runs judged at the {claim['view'].replace('chosen', 'chosen epoch')})"
+        figure.suptitle(textwrap.fill(f"{claim['id']}. The paper says: {claim['says']}{judged}", 100), fontsize=9)
         _legend(figure, [verdict for verdict in VERDICTS if any(row["verdict"] == verdict for row in rows)], rows)
     return figure
 

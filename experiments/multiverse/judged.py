@@ -4,10 +4,10 @@ What was found is kept in the universe's store, in judged.json, and read again w
 the claims are newer. A universe that cannot be judged is a result too: it says why.
 """
 
+import itertools
 import json
-import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import numpy as np
 
 from experiments import claims, estimate, grid
 from experiments.claims import paper
-from experiments.claims.claim import Claim, Data
+from experiments.claims.claim import VIEWS, Claim, Data
 from experiments.claims.judge import Part
 from experiments.claims.record import row
-from experiments.claims.statistics import Array, whole
+from experiments.claims.statistics import whole
 from experiments.figures.command import is_current
 from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
@@ -32,8 +32,8 @@ CODE = [
 WORKERS = 2
 
 Judged = dict[str, Any]
-"""`failed`: why there is nothing, or empty; `claims`: claim id -> its row of claims.json, each part with its
-`contributions`, or {"failed": why}."""
+"""`failed`: why there is nothing, or empty; `claims`: claim id -> its row of claims.json, in which each part of each
+reading has its `contributions`, or {"failed": why}."""
 
 
 def judge_all(folders: Sequence[Path], resamples: int) -> list[Judged]:
@@ -62,42 +62,48 @@ def _keep(folder: Path, resamples: int) -> None:
 
 
 def judge(folder: Path, resamples: int) -> Judged:
-    """Judge the paper's claims in one universe."""
+    """Judge the paper's claims in one universe, in each reading and view."""
     try:
         data = paper.read(grid.only(grid.load(folder), None), str(folder))
     except ConfigError as error:
         return {"failed": str(error), "claims": {}}
-    return {"failed": "", "claims": {claim.id: _judge(claim, data, resamples) for claim in paper.CLAIMS}}
+    views = {view: data.at(view) for view in VIEWS}
+    return {"failed": "", "claims": {claim.id: _judge(claim, views, resamples) for claim in paper.CLAIMS}}
 
 
-def _judge(claim: Claim, data: Data, resamples: int) -> dict[str, Any]:
+def _judge(claim: Claim, views: Mapping[str, Data], resamples: int) -> dict[str, Any]:
+    ways = [*itertools.product(claim.readings, claim.views)]
     try:
-        found = row("", claim, claim.judged(data, resamples))
+        found = row("", claim, {(how, view): claim.judged(views[view], resamples, how) for how, view in ways})
     except ConfigError as error:
         return {"failed": str(error)}
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        parts = claim.parts(data)
-    for part, judged in zip(parts, found["parts"], strict=True):
-        judged["contributions"] = contributions(part)
+        for (how, view), one in zip(ways, found["readings"], strict=True):
+            parts = claim.readings[how].parts(views[view])
+            for part, judged in zip(parts, one["parts"], strict=True):
+                judged["contributions"] = contributions(part._replace(draws=views[view].draws))
     return found
 
 
 def contributions(part: Part) -> list[float] | None:
-    """Return what each seed contributes to a part, in the claimed sense, which a sign flip turns; None if undefined.
+    """Return what each data set contributes to a part, in the claimed sense, which a sign flip turns; None if undefined.
 
-    With the statistic T of n seeds and T_-j without seed j, the jackknife's pseudo-value n T - (n - 1) T_-j, less the
-    bound (Tukey 1958, doi:10.1214/aoms/1177706647). Of a mean it is the seed's own value.
+    Of a ratio of means that is over - bound |under|, whose sum is 0 where the ratio is at its bound. Of another statistic
+    T of n data sets, with T_-j that without data set j, it is the jackknife's pseudo-value n T - (n - 1) T_-j, less the
+    bound (Tukey 1958, doi:10.1214/aoms/1177706647). Of a mean the two are the same.
     """
-    values = part.sample[..., whole(part.sample)]
-    n = values.shape[-1]
+    data_sets = whole(part.sample).reshape(-1, part.draws).all(-1)
+    n, side = int(data_sets.sum()), 1 if part.sense == ">" else -1
     if n < 2 or part.sense == "=":  # an equality has no side, so no sign
         return None
-    others = np.array([np.delete(np.arange(n), j) for j in range(n)])
-
-    def statistic(chosen: Any) -> Array:
-        return part.statistic(values[..., chosen])
-
-    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        pseudo = n * float(statistic(np.arange(n))) - (n - 1) * statistic(others)
-    found = (pseudo - (0.0 if part.chance else part.bound)) * (1 if part.sense == ">" else -1)
-    return [float(x) for x in found] if all(map(math.isfinite, found)) else None
+    if part.contrast is not None:
+        over, under = (each.reshape(-1, part.draws)[data_sets].mean(-1) for each in part.contrast)
+        found = over - part.bound * np.abs(under)
+    else:
+        values = part.sample[..., np.repeat(data_sets, part.draws)]
+        runs = np.arange(n * part.draws).reshape(n, part.draws)
+        others = np.array([np.delete(runs, j, axis=0).ravel() for j in range(n)])
+        together = float(part.statistic(values[..., runs.reshape(1, -1)])[0])
+        bound = 0.0 if part.chance else part.bound  # a chance is that of a positive statistic
+        found = n * together - (n - 1) * part.statistic(values[..., others]) - bound
+    return [side * float(x) for x in found] if np.isfinite(found).all() else None

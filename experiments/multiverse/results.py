@@ -3,16 +3,19 @@
 Its keys: `resamples`; `kinds`, choice -> setting or question; `universes`, each with id, title, reference_question,
 levels and failed (why it was not judged, or empty); and `claims`, each with
 
-- id, figure, says;
+- id, figure, says; `structural`, why it cannot fail as worded, or empty;
+- `reading` and `view`, of which all that follows but `readings` is;
 - `reconstructions` and `questions`: verdict -> in how many universes, of those that ask the reference's question and
   of those that ask another;
 - `robust`: the verdict of 90% of the reconstructions, or null;
+- `readings`: each reading and view with its words and its own `reconstructions` and `questions`;
 - `part`: the part whose effect is compared, the one that decides most universes: its text, unit, sense and bound;
 - `universes`: verdict, value, low and high of that part in each universe, in their order;
 - `explained`: choice -> share of the variance of that effect, null with too few universes;
 - `joint`: the test of that part in all reconstructions at once, null where it has none.
 """
 
+import itertools
 import json
 import math
 import os
@@ -24,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claims import paper
+from experiments.claims.claim import Claim
 from experiments.claims.judge import RESAMPLES
 from experiments.multiverse import analysis, judged
 from experiments.multiverse.analysis import FAILED
@@ -38,8 +42,13 @@ Results = dict[str, Any]
 """As multiverse.json has it."""
 
 
-def build(folder: Path, resamples: int = RESAMPLES) -> Results:
+def build(folder: Path, resamples: int = RESAMPLES, way: tuple[str, str] = ("literal", "end")) -> Results:
     """Judge the universes of a multiverse, and return what they say together.
+
+    Args:
+        folder: Of the multiverse.
+        resamples: Of the bootstrap.
+        way: The reading and the view that the effects are of; of a claim that has only one, that one.
 
     Raises:
         ConfigError: If there is no multiverse.
@@ -49,7 +58,7 @@ def build(folder: Path, resamples: int = RESAMPLES) -> Results:
     found = judged.judge_all([folder / universe["id"] for universe in universes], resamples)
     for universe, own in zip(universes, found, strict=True):
         universe["failed"] = universe.pop("refused") or own["failed"]
-    rows = [together(claim.id, claim.figure, claim.says, universes, found) for claim in paper.CLAIMS]
+    rows = [together(claim, way, universes, found) for claim in paper.CLAIMS]
     return {"resamples": resamples, "kinds": listed["choices"], "universes": universes, "claims": rows}
 
 
@@ -69,37 +78,69 @@ def listing(folder: Path) -> dict[str, Any]:
 
 
 def together(
-    id: str,
-    figure: int | None,
-    says: str,
+    claim: Claim,
+    way: tuple[str, str],
     universes: Sequence[Mapping[str, Any]],
     found: Sequence[judged.Judged],
 ) -> dict[str, Any]:
-    """Return what all universes say of one claim."""
-    rows = [own["claims"].get(id, {}) for own in found]
-    there = [row for row in rows if "verdict" in row]
+    """Return what all universes say of one claim.
+
+    Args:
+        claim: The claim.
+        way: The reading and the view of which part, effects and their test are.
+        universes: As `listing` has them.
+        found: What each says.
+    """
+    rows = [own["claims"].get(claim.id, {}) for own in found]
     ours = [universe["reference_question"] for universe in universes]
-    verdicts = [row.get("verdict", FAILED) for row in rows]
-    counts = {
-        name: analysis.shares([verdict for verdict, own in zip(verdicts, ours, strict=True) if own == asked])
-        for name, asked in (("reconstructions", True), ("questions", False))
-    }
-    result = {"id": id, "figure": figure, "says": says, **counts, "robust": analysis.robust(counts["reconstructions"])}
+    ways = [*itertools.product(claim.readings, claim.views)]
+    counted = [
+        {"reading": how, "view": view, "words": claim.readings[how].words}
+        | {
+            name: analysis.shares(
+                [_verdict(row, (how, view)) for row, own in zip(rows, ours, strict=True) if own == asked]
+            )
+            for name, asked in (("reconstructions", True), ("questions", False))
+        }
+        for how, view in ways
+    ]
+    how, view = way[0] if way[0] in claim.readings else "literal", way[1] if way[1] in claim.views else "end"
+    headline = counted[ways.index((how, view))]
+    there = [_of(row, (how, view)) for row in rows]
+    return (
+        {"id": claim.id, "figure": claim.figure, "says": claim.says}
+        | {"structural": next((row["structural"] for row in rows if row.get("structural")), "")}
+        | {key: headline[key] for key in ("reading", "view", "reconstructions", "questions")}
+        | {"robust": analysis.robust(headline["reconstructions"]), "readings": counted}
+        | _effects(there, universes)
+    )
+
+
+def _of(row: Mapping[str, Any], way: tuple[str, str]) -> Mapping[str, Any]:
+    """Return what a universe's row of a claim says of a reading and view; nothing if it was not judged."""
+    return next((one for one in row.get("readings", ()) if (one["reading"], one["view"]) == way), {})
+
+
+def _verdict(row: Mapping[str, Any], way: tuple[str, str]) -> str:
+    return str(_of(row, way).get("verdict", FAILED))
+
+
+def _effects(rows: Sequence[Mapping[str, Any]], universes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the effect in each universe of the part that decides most of them, what explains it, and its test."""
+    there = [row for row in rows if row]
     if not there:
         none = {"verdict": FAILED, "value": None, "low": None, "high": None}
-        return result | {"part": None, "universes": [none] * len(rows), "explained": None, "joint": None}
+        return {"part": None, "universes": [none] * len(rows), "explained": None, "joint": None}
     chosen = Counter(row["decided"] for row in there).most_common(1)[0][0]
-    parts = [row["parts"][chosen] if "verdict" in row else {} for row in rows]
-    one = there[0]["parts"][chosen]
+    parts = [row["parts"][chosen] if row else {} for row in rows]
     effects = [math.nan if part.get("value") is None else part["value"] for part in parts]
-    contributed = [part.get("contributions") for part in parts]
-    kept = [np.array(each) for each, own in zip(contributed, ours, strict=True) if own and each is not None]
-    test = analysis.joint(kept)
-    return result | {
-        "part": {key: one[key] for key in ("text", "unit", "sense", "bound")},
+    ours = [part for part, universe in zip(parts, universes, strict=True) if universe["reference_question"]]
+    test = analysis.joint([np.array(part["contributions"]) for part in ours if part.get("contributions")])
+    return {
+        "part": {key: there[0]["parts"][chosen][key] for key in ("text", "unit", "sense", "bound")},
         "universes": [
-            {"verdict": verdict} | {key: part.get(key) for key in ("value", "low", "high")}
-            for verdict, part in zip(verdicts, parts, strict=True)
+            {"verdict": row.get("verdict", FAILED)} | {key: part.get(key) for key in ("value", "low", "high")}
+            for row, part in zip(rows, parts, strict=True)
         ],
         "explained": analysis.explained(effects, [universe["levels"] for universe in universes]),
         "joint": None if test is None else test._asdict(),

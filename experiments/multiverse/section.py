@@ -43,7 +43,7 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
         return None
     ours = sum(universe["reference_question"] for universe in found["universes"])
     others = len(found["universes"]) - ours
-    head = ["Claim", "The paper says", f"In {ours} reconstructions", f"In {others} other questions"]
+    head = ["Claim", "The paper says", f"In {ours} reconstructions", "Otherwise judged", f"In {others} other questions"]
     folder = results.locate(source) / figure.FOLDER
     paths = {"": folder / "overview.svg"} | {
         claim["id"]: folder / f"{figure.stem(claim)}.svg" for claim in found["claims"]
@@ -51,7 +51,7 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
     rows = [
         [
             *(claim["id"], claim["says"]),
-            *(counted(claim["reconstructions"], claim["robust"]), counted(claim["questions"])),
+            *(verdicts(claim), otherwise(claim), counted(claim["questions"])),
             *(depends(claim), together(claim)),
         ]
         for claim in found["claims"]
@@ -60,12 +60,27 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
     return Section([*head, "Depends on", "Together"], rows, NOTE, drawn)
 
 
-def counted(counts: Mapping[str, int], robust: str | None = None) -> str:
+def verdicts(claim: Mapping[str, Any]) -> str:
+    """Return the share of each verdict in the reconstructions, whether one is robust, and whether it is evidence."""
+    marks = [*(["robust"] if claim["robust"] else []), *(["cannot fail as worded"] if claim["structural"] else [])]
+    return counted(claim["reconstructions"]) + (f" ({', '.join(marks)})" if marks else "")
+
+
+def otherwise(claim: Mapping[str, Any]) -> str:
+    """Return the shares in the reconstructions of the claim's other reading and view."""
+    here = claim["reading"], claim["view"]
+    return "; ".join(
+        f"{one['reading']}, at the {one['view'].replace('chosen', 'chosen epoch')}: {counted(one['reconstructions'])}"
+        for one in claim["readings"]
+        if (one["reading"], one["view"]) != here
+    )
+
+
+def counted(counts: Mapping[str, int]) -> str:
     """Return in what share of the universes each verdict is that of the claim, most first: ✓ 62%, ✗ 30%, ? 8%."""
     total = sum(counts.values())
     ordered = sorted((verdict for verdict in VERDICTS if counts[verdict]), key=lambda each: -counts[each])
-    said = ", ".join(f"{SIGNS[verdict]} {counts[verdict] / total:.0%}" for verdict in ordered)
-    return f"{said} (robust)" if robust else said
+    return ", ".join(f"{SIGNS[verdict]} {counts[verdict] / total:.0%}" for verdict in ordered)
 
 
 def depends(claim: Mapping[str, Any]) -> str:

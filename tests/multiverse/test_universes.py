@@ -9,10 +9,10 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.claims import paper
-from experiments.claims.judge import Part
+from experiments.claims.judge import Part, mean_part, quotient_part
 from experiments.multiverse import figure, judged, results, train
 from experiments.multiverse.design import CHOICES, Choice, Design, sets
-from experiments.multiverse.section import counted, depends, section, together
+from experiments.multiverse.section import depends, otherwise, section, together, verdicts
 from hclm_runner import store
 from hclm_runner.refusal import ConfigError
 
@@ -27,6 +27,7 @@ DESIGN = Design(
     base=("task.feedback=32", "task.test=32", "batch_size=16", "epochs=6", "model.hidden=[8]"),
 )
 UNIVERSES = [DESIGN.reference, DESIGN.reference | {"samples": 48}, DESIGN.reference | {"kp": -1}]
+BY_ID = {claim.id: claim for claim in paper.CLAIMS}
 IDS = [*map(DESIGN.identity, UNIVERSES)]
 
 
@@ -105,11 +106,25 @@ def test_a_universe_that_lacks_runs_is_a_result(folder, tmp_path):
 
 def test_of_a_mean_the_contributions_are_the_seeds_own_numbers_less_the_bound():
     x = np.array([1.0, 2, 3, 4, 5, 7])
-    part = Part("a mean", x[None], lambda v: v.mean(-1)[0], ">", 2.0)
+    part = mean_part("a mean", x, ">", 2.0)
     assert judged.contributions(part) == pytest.approx(list(x - 2))
     assert judged.contributions(part._replace(sense="<")) == pytest.approx(list(2 - x))
     assert judged.contributions(part._replace(sense="=")) is None
-    assert judged.contributions(part._replace(statistic=lambda v: v.mean(-1)[0] * np.nan)) is None
+    assert judged.contributions(part._replace(contrast=None)) == pytest.approx(list(x - 2)), "its pseudo-values"
+    undefined = Part("undefined", x, lambda v: v.mean(-1) * np.nan, ">", 2.0)
+    assert judged.contributions(undefined) is None
+
+
+def test_a_data_set_contributes_the_mean_of_its_training_seeds():
+    x = np.array([1.0, 3, 2, 2, 5, 9])
+    for part in (mean_part("a mean", x, ">", 2.0), Part("a mean", x, lambda v: v.mean(-1), ">", 2.0)):
+        assert judged.contributions(part._replace(draws=2)) == pytest.approx([0, 0, 5])
+
+
+def test_of_a_ratio_of_means_they_add_up_to_0_at_the_bound():
+    over, under = np.array([1.0, 2, 3]), np.array([-1.0, -2, -1])
+    part = quotient_part("a ratio", over, under, "<", 1.5)
+    assert judged.contributions(part) == pytest.approx([0.5, 1, -1.5])
 
 
 def test_of_another_statistic_they_are_pseudo_values():
@@ -134,13 +149,14 @@ def many(found, claim):
     effects = [0.1 * (one["epochs"] == 30) + 0.001 * i for i, one in enumerate(levels)]
     effects[3] = 1e9
     own = [
-        {"verdict": "SUPPORTED" if x > 0.1 else "REFUTED", "decided": 0,
-         "parts": [{"text": "a gap", "value": x, "low": x - 0.01, "high": x + 0.01, "unit": "%", "sense": ">",
-                    "bound": 0.05, "contributions": [x - 0.05, x, x, x, x, x, x, x]}]} for x in effects
+        {"structural": "", "readings": [
+            {"reading": "literal", "view": "end", "verdict": "SUPPORTED" if x > 0.1 else "REFUTED", "decided": 0,
+             "parts": [{"text": "a gap", "value": x, "low": x - 0.01, "high": x + 0.01, "unit": "%", "sense": ">",
+                        "bound": 0.05, "contributions": [x - 0.05, x, x, x, x, x, x, x]}]}]} for x in effects
     ]  # fmt: skip
     judgements = [{"failed": "", "claims": {claim: row}} for row in own[:-1]] + [{"failed": "why", "claims": {}}]
     kinds = {name: choice.kind for name, choice in CHOICES.items()}
-    row = results.together(claim, 16, "fixed fails", universes, judgements)
+    row = results.together(BY_ID[claim], ("literal", "end"), universes, judgements)
     return {"resamples": 100, "kinds": kinds, "universes": universes, "claims": [row]}
 
 
@@ -192,15 +208,26 @@ def test_the_section_is_the_table_of_a_page(found, tmp_path):
     page = section(tmp_path)
     assert "not a probability" in page.note
     ours = sum(universe["reference_question"] for universe in shown["universes"])
-    assert page.head[2:] == [f"In {ours} reconstructions", f"In {85 - ours} other questions", "Depends on", "Together"]
+    assert page.head[2:] == [
+        f"In {ours} reconstructions",
+        "Otherwise judged",
+        f"In {85 - ours} other questions",
+        "Depends on",
+        "Together",
+    ]
     assert {len(row) for row in page.rows} == {len(page.head)}
     assert page.pictures == {"": tmp_path / "figures/overview.svg", "16": tmp_path / "figures/claim_16.svg"}
-    assert page.rows[0][4].startswith("epochs ")
+    assert page.rows[0][5].startswith("epochs ")
 
 
 def test_words_of_the_table():
     counts = {"SUPPORTED": 1, "REFUTED": 9, "INCONCLUSIVE": 0, "COLLAPSE": 0, "FAILED": 0}
-    assert counted(counts, "REFUTED") == "✗ 90%, ✓ 10% (robust)"
+    claim = {"reading": "literal", "view": "end", "reconstructions": counts, "robust": "REFUTED", "structural": ""}
+    assert verdicts(claim) == "✗ 90%, ✓ 10% (robust)"
+    assert verdicts(claim | {"robust": None, "structural": "a bound"}) == "✗ 90%, ✓ 10% (cannot fail as worded)"
+    other = {"reading": "charitable", "view": "chosen", "reconstructions": counts | {"REFUTED": 1}}
+    both = {"readings": [{"reading": "literal", "view": "end", "reconstructions": counts}, other]}
+    assert otherwise(claim | both) == "charitable, at the chosen epoch: ✓ 50%, ✗ 50%"
     assert depends({"explained": {"a": 0.05, "b": 0.2, "c": 0.31}}) == "c 31%, b 20%"
     assert depends({"explained": {"a": 0.05}}) == "no choice by itself"
     joint = {"universes": 60, "p": 0.0078, "claimed": 31, "against": 2, "floor": 0.0078}
