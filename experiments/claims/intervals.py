@@ -56,52 +56,29 @@ def _sets(units: int) -> Array:
     return drawn[drawn.any(1)].astype(float)
 
 
-def bootstrap(
-    value: float, error: float, drawn: Array, errors: Array, n: int, bound: float
-) -> tuple[float, float, float]:
-    """Return the interval of a statistic and the p-value of a bound: the symmetric studentised bootstrap.
+def bootstrap(drawn: Array, n: int, bound: float) -> tuple[float, float, float]:
+    """Return the interval of a statistic and the p-value of a bound: expanded percentiles of the bootstrap.
 
-    The interval is value +- q error, where q is the 95% quantile over resamples of |drawn - value| / errors (Hall 1988,
-    doi:10.1214/aos/1176350933). Where a resample has no error of its own, as a share that jumps, it is the expanded
-    percentile interval (Hesterberg 2015, doi:10.1080/00031305.2015.1089789): the normal quantile of a percentile is
-    replaced by that of Student's t with n - 1 degrees of freedom, times sqrt(n / (n - 1)).
+    Resamples of n units vary too little. So the normal quantile of a percentile is replaced by that of Student's t with
+    n - 1 degrees of freedom, times sqrt(n / (n - 1)) (Hesterberg 2015, doi:10.1080/00031305.2015.1089789). Percentiles
+    are the same on any scale, and never where the statistic cannot be. At 10 units their coverage was the better one
+    than that of BCa, and of the same with t: see tests/claims/coverage.py. The studentised bootstrap covered more, but
+    could not tell a range that is wide from one that is all noise, whose standard error means nothing.
 
     Args:
-        value: The statistic of all units.
-        error: Its standard error, by the jackknife.
         drawn: The statistic of each resample, [resamples].
-        errors: Their standard errors, [resamples].
         n: Units.
         bound: That the p-value is of.
     """
-    away = np.abs(drawn - value)
-    reach = np.where(away <= SLACK * abs(value), 0.0, away / errors)
-    q = float(np.quantile(np.nan_to_num(reach, nan=np.inf), CONFIDENCE, method="higher"))
-    if math.isfinite(q) and error > 0:
-        low, high = value - q * error, value + q * error
-        tail = float(np.sum(reach >= abs(value - bound) / error)) / 2
-    else:
-        drawn, wider = np.sort(drawn[~np.isnan(drawn)]), math.sqrt(n / (n - 1))
-        ends = special.ndtr(wider * special.stdtrit(n - 1, np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2))
-        low, high = map(float, np.quantile(drawn, ends))
-        below = float(special.stdtr(n - 1, special.ndtri(_place(drawn, bound)) / wider))
-        tail = len(drawn) * min(below, 1 - below)
-    p = min(1.0, (1 + 2 * tail) / (len(drawn) + 1))
-    inside = low - SLACK * abs(low) <= bound <= high + SLACK * abs(high)
+    drawn, wider = np.sort(drawn[~np.isnan(drawn)]), math.sqrt(n / (n - 1))
+    tails = special.ndtr(wider * special.stdtrit(n - 1, np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2))
+    low, high = map(float, np.quantile(drawn, tails))
+    slack = SLACK * abs(bound)
+    ends = np.searchsorted(drawn, bound - slack), np.searchsorted(drawn, bound + slack, side="right")
+    below = float(special.stdtr(n - 1, special.ndtri(sum(ends) / (2 * len(drawn))) / wider))
+    p = max(2 * min(below, 1 - below), 2 / (len(drawn) + 1))
+    inside = low - slack <= bound <= high + slack
     return low, high, max(p, math.nextafter(ALPHA, 1)) if inside else min(p, ALPHA)
-
-
-def jackknife(left_out: Array) -> Array:
-    """Return the standard error of a statistic from its values without each unit, [..., units] (Miller 1974)."""
-    n = left_out.shape[-1]
-    return np.asarray(np.sqrt((n - 1) * left_out.var(-1)))
-
-
-def _place(drawn: Array, value: float) -> float:
-    """Return the share of sorted resamples below a value; of those equal to it, half count."""
-    slack = SLACK * abs(value)
-    below, upto = np.searchsorted(drawn, value - slack), np.searchsorted(drawn, value + slack, side="right")
-    return float(below + upto) / (2 * len(drawn))
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -4,10 +4,10 @@ In each case all but the named part leave the claim standing, so the part named 
 """
 
 import numpy as np
-from made_up import EPOCHS, LAMS, SEEDS, Case, L, T, V, cases, nothing
+from made_up import CHARITABLE, EPOCHS, LAMS, SEEDS, Case, L, T, V, cases, nothing
 
 from experiments import grid
-from experiments.claims.judge import INCONCLUSIVE, REFUTED, SUPPORTED
+from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED
 
 CASES: list[Case] = []
 
@@ -18,12 +18,21 @@ for cross, column in (("X1 raw", "force"), ("X1 ratio", "force_ratio")):
         (SUPPORTED, "stronger at lam > 0, not at 0", None, lambda g, k=column: g.set(k, L, "A", [0, 2, 2, 2, 2])),
         (REFUTED, "logdet weaker", 0, lambda g, k=column: g.set(k, L, "A", 0.5)),
         (REFUTED, "variance weaker", 1, lambda g, k=column: g.set(k, V, "A", 0.5)),
-        (INCONCLUSIVE, "logdet as strong", 0, lambda g, k=column: g.set(k, L, "A", 1, 0.2)),
+        (INCONCLUSIVE, "logdet as strong", 0, lambda g, k=column: g.set(k, L, "A", 1.05, 0.2)),
+        (COLLAPSE, "weaker only where it learns nothing", 0, lambda g, k=column: (
+            g.set(k, L, "A", [2, 2, 2, 0.001, 0.001]), g.set("train_loss", L, "A", [0.1] * 3 + [1.35] * 2))),
     )  # fmt: skip
 
 
+CASES += cases(
+    "X1 ratio", lambda g: g.set("force_ratio", L, "A", 0.5),
+    (SUPPORTED, "weaker by lam F / |grad L|, stronger by the share", None,
+     lambda g: g.set("share", L, "A", 2).set("share", V, "A", 3), CHARITABLE),
+)  # fmt: skip
+
+
 def linked(g, surrogate, column, sign, level=2.0, cells=None):
-    """Let the fall of the force drive a column, in the same direction in all cells; lam tells nothing."""
+    """Let the fall of the force drive a column, in the same direction in all cells."""
     for regime in "ABC":
         f = 1 + 0.3 * g.unit(len(LAMS), SEEDS)[..., None]
         path = np.exp(f * np.interp(T, [0, EPOCHS - 6], [1, 0]))  # log(F_max / F_final) = f

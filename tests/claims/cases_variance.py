@@ -4,7 +4,7 @@ In each case all but the named part leave the claim standing, so the part named 
 """
 
 import numpy as np
-from made_up import EPOCHS, LAM_MIN, Case, T, V, cases, nothing
+from made_up import CHARITABLE, EPOCHS, LAM_MIN, Case, T, V, cases, nothing, wave
 
 from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED
 
@@ -35,6 +35,11 @@ CASES += cases(
      lambda g: g.set("gap", V, "A", [2, 1.5, 1.5, 1.9, 2], 0.05)),
     (COLLAPSE, "training loss at log K", 0, lambda g: g.set("train_loss", V, "A", [0.1, 1.35, 1.35, 1.35, 1.35])),
     (COLLAPSE, "test loss harmed", 0, lambda g: g.set("test_loss", V, "A", [2, 2.3, 2.3, 2.3, 2])),
+    (COLLAPSE, "accuracy lost", 0, lambda g: g.set("test_accuracy", V, "A", [0.6, 0.5, 0.5, 0.5, 0.6])),
+    (SUPPORTED, "two of four, which are most of the range of log lam", None,
+     lambda g: g.set("gap", V, "A", [2, 2, 1.5, 1.5, 2]), CHARITABLE),
+    (REFUTED, "two of four, which are little of the range of log lam", 0,
+     lambda g: g.set("gap", V, "A", [2, 1.5, 2, 2, 1.5]), CHARITABLE),
 )  # fmt: skip
 
 
@@ -70,4 +75,8 @@ CASES += cases(
     (REFUTED, "less steady", 1, lambda g: (g.set("reward", V, "A", 0.5, 0.03), g.set("reward", V, "C", 0.8, 0.2))),
     (INCONCLUSIVE, "higher by the margin", 0, lambda g: g.set("reward", V, "C", 0.525, 0.03)),
     (INCONCLUSIVE, "as steady", 1, lambda g: (g.set("reward", V, "A", 0.5, 0.05), g.set("reward", V, "C", 0.8, 0.031))),
+    (SUPPORTED, "less steady over seeds, steadier over epochs", None,
+     lambda g: (g.set("reward", V, "A", wave(0.5, 0.05), 0.03), g.set("reward", V, "C", wave(0.8, 0.01), 0.2)), CHARITABLE),
+    (REFUTED, "steadier over seeds, less steady over epochs", 1,
+     lambda g: (g.set("reward", V, "A", wave(0.5, 0.01), 0.2), g.set("reward", V, "C", wave(0.8, 0.05), 0.03)), CHARITABLE),
 )  # fmt: skip

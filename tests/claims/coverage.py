@@ -1,8 +1,8 @@
 """How often the 95% interval of a part holds the truth: kinds of statistics, of units whose truth is known.
 
-    python tests/claims/coverage.py 10 500
+    python tests/claims/coverage.py 10 1000
 
-prints it for 10 data sets from 500 repetitions, as normal noise and as skewed noise (lognormal) have it.
+prints it for 10 data sets from 1000 repetitions, as normal noise and as skewed noise (lognormal) have it.
 """
 
 import sys
@@ -73,7 +73,7 @@ def coverage(kind: Callable[[Noise, int], tuple[Part, float]], noise: Noise, n: 
     held = 0
     for _ in range(repetitions):
         part, truth = kind(partial(noise, rng), n)
-        held += bool(assess(part, 400).estimate.holds(truth))
+        held += bool(assess(part, 2000).estimate.holds(truth))
     return held / repetitions
 
 

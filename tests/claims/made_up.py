@@ -145,6 +145,7 @@ def judge(
 
 
 ORDINARY = Runs()
+CHARITABLE = "charitable"
 
 
 # --- paths ----------------------------------------------------------------------------------------------------------
@@ -191,6 +192,7 @@ class Case:
     bend: Callable[[Runs], object]
     part: int | None = None
     """Which part decides; the others are SUPPORTED."""
+    reading: str = "literal"
 
     def runs(self) -> Runs:
         """Return ordinary runs, bent."""
@@ -200,12 +202,14 @@ class Case:
 
 
 def cases(claim: str, base: Callable[[Runs], object], *rows: tuple) -> list[Case]:
-    """Rows of (verdict, why, part, bend); `base` makes the claim hold before the bend."""
+    """Rows of (verdict, why, part, bend) and perhaps a reading; `base` makes the claim hold before the bend."""
 
     def after_base(bend):
         return lambda g: (base(g), bend(g))
 
-    return [Case(claim, verdict, why, after_base(bend), part) for verdict, why, part, bend in rows]
+    return [
+        Case(claim, verdict, why, after_base(bend), part, *reading) for verdict, why, part, bend, *reading in rows
+    ]
 
 
 def nothing(g: Runs) -> None:

@@ -3,10 +3,11 @@
 import cases_across
 import cases_logdet
 import cases_softmax
+import cases_trajectories
 import cases_variance
 from made_up import Case
 
-CASES = [*cases_softmax.CASES, *cases_variance.CASES, *cases_logdet.CASES, *cases_across.CASES]
+CASES = [*cases_softmax.CASES, *cases_variance.CASES, *cases_logdet.CASES, *cases_trajectories.CASES, *cases_across.CASES]
 
 
 def first(claim: str, verdict: str) -> Case:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
-from made_up import AXES, EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
+from made_up import EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
 
 from experiments import grid
 from experiments.claims.claim import Claim, Data
@@ -103,7 +102,10 @@ def test_a_run_is_effective_where_the_package_says_so():
     shares[..., 0] = 0  # before training: not one of the epochs 1..T
     runs.columns["share"][0, 1] = shares
     judged = judge(runs, effective(OWN))
-    frames = [pd.DataFrame({"run_id": "x", "epoch": T, "share": path}) for path in shares[1:].reshape(-1, EPOCHS)]
+    frames = [
+        pd.DataFrame({"run_id": "x", "epoch": T, "force": 1.0, "force_ratio": path, "share": path})
+        for path in shares[1:].reshape(-1, EPOCHS)
+    ]
     expected = [effectiveness(frame).effective for frame in frames]
     assert 0.2 < np.mean(expected) < 0.8
     assert judged.estimate.value == pytest.approx(np.mean(expected))

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import xarray as xr
 from cases_across import worse_than_its_own_first
-from made_up import BY_ID, EPOCHS, LAMS, SEEDS, L, Runs, S, V, judge
+from made_up import BY_ID, CHARITABLE, EPOCHS, LAMS, LOG_K, SEEDS, L, Runs, S, T, V, judge
 from paper_cases import CASES
 
 from experiments import grid
@@ -15,10 +16,17 @@ from hclm_runner import store
 from hclm_runner.config import SCHEMA_VERSION
 from hclm_runner.refusal import ConfigError
 
+GUARDED = {"6", "7", "12", "16", "17", "18", "22", "23", "24", "26", "30", "X1 raw", "X1 ratio"}
+"""Claims that a collapsed cell can decide."""
 
-@pytest.mark.parametrize("one", CASES, ids=lambda one: f"{one.claim}-{one.verdict}-{one.why}".replace(" ", "_"))
+
+@pytest.mark.parametrize(
+    "one",
+    CASES,
+    ids=lambda one: f"{one.claim}-{one.reading}-{one.verdict}-{one.why}".replace(" ", "_"),
+)
 def test_a_claim_gets_the_verdict_its_runs_were_made_for(one):
-    judged = judge(one.runs(), one.claim)
+    judged = judge(one.runs(), one.claim, reading=one.reading)
     parts = [part.verdict for part in judged.parts]
     shown = [(part.text, str(part.estimate), part.verdict) for part in judged.parts]
     assert judged.verdict == one.verdict, shown
@@ -30,11 +38,45 @@ def test_a_claim_gets_the_verdict_its_runs_were_made_for(one):
 def test_every_claim_has_a_case_for_each_verdict_and_one_in_which_each_part_alone_refutes_it():
     data = paper.read(Runs().grid(), "made up")
     for claim in paper.CLAIMS:
-        own = [one for one in CASES if one.claim == claim.id]
-        wanted = {SUPPORTED, REFUTED, INCONCLUSIVE} | ({COLLAPSE} if claim.id in {"12", "17", "22"} else set())
+        own = [one for one in CASES if one.claim == claim.id and one.reading == "literal"]
+        wanted = {SUPPORTED, REFUTED, INCONCLUSIVE} | ({COLLAPSE} if claim.id in GUARDED else set())
         assert {one.verdict for one in own} == wanted, claim.id
-        refuting = {one.part for one in own if one.verdict == REFUTED}
+        refuting = {one.part for one in own if one.verdict == REFUTED} - {None}
         assert refuting == set(range(len(claim.parts(data)))), claim.id
+
+
+def test_where_readings_differ_the_same_runs_get_another_verdict_by_the_literal_one():
+    charitable = [one for one in CASES if one.reading == CHARITABLE]
+    assert {one.claim for one in charitable} == {claim.id for claim in paper.CLAIMS if claim.charitable}
+    for claim in {one.claim for one in charitable}:
+        own = [one for one in charitable if one.claim == claim]
+        assert any(judge(one.runs(), claim).verdict != one.verdict for one in own), claim
+
+
+def test_claims_that_a_collapsed_cell_can_decide_are_guarded():
+    data = paper.read(Runs().grid(), "made up")
+    assert {claim.id for claim in paper.CLAIMS if any(part.collapse for part in claim.parts(data))} == GUARDED
+
+
+def test_claims_that_cannot_fail_as_worded_say_why():
+    judged = {claim.id: judge(Runs(), claim.id) for claim in paper.CLAIMS}
+    assert {claim for claim, found in judged.items() if found.structural} == {"14", "20", "25", "27", "31"}
+    some = {claim for claim, found in judged.items() if any(part.structural for part in found.parts)}
+    assert some == {"9", "11", "14", "16", "20", "25", "27", "31"}
+
+
+def test_claims_about_trajectories_have_one_view():
+    of_path = {claim.id for claim in paper.CLAIMS if claim.of_path}
+    assert of_path == {"14", "19", "20", "22", "23", "24", "26", "27", "28", "30", "31"}
+
+
+def test_a_claim_can_hold_at_the_end_and_not_at_the_chosen_epoch():
+    """Under A the test loss rises after epoch 10, the epoch that the feedback split chooses."""
+    rising = np.where(T > 10, 2.0, 1.0)[None] * np.array([1.2, 1, 1, 1, 1.2])[:, None]
+    feedback = np.abs(T - 10)[None] + 1.0
+    runs = Runs().set("test_loss", V, "A", rising).set("test_loss", V, "BC", 1).set("feedback_loss", V, "ABC", feedback)
+    at_end, chosen = (judge(runs, "11", view=view).parts[0].verdict for view in ("end", "chosen"))
+    assert (at_end, chosen) == (SUPPORTED, REFUTED)
 
 
 def test_claims_are_those_of_figures_5_to_32_and_three_across():
@@ -47,11 +89,11 @@ def test_harm_is_measured_from_lam_0_under_the_fixed_law_whatever_the_regime(cro
     runs = Runs()
     worse_than_its_own_first(runs)
     parts = BY_ID[cross].parts(paper.read(runs.grid(), "made up"))
-    assert all(part.sample.shape == (3, 3 * len(LAMS), SEEDS) for part in parts), "no cell was left out"
+    assert all(part.sample.shape == (2, 3 * len(LAMS), SEEDS) for part in parts), "no cell was left out"
     for s in (L, V):
         runs.set("test_loss", s, "B", 2.2)  # a tenth above A at lam = 0
     parts = BY_ID[cross].parts(paper.read(runs.grid(), "made up"))
-    assert all(part.sample.shape == (3, 2 * len(LAMS), SEEDS) for part in parts), "those of B were"
+    assert all(part.sample.shape == (2, 2 * len(LAMS), SEEDS) for part in parts), "those of B were"
 
 
 def test_a_surrogate_that_exerts_no_force_at_all_is_no_support_for_the_other():
@@ -71,11 +113,21 @@ def test_lam_0_and_two_above_it_are_needed(lams):
         paper.read(few, "made up")
 
 
-def test_a_set_point_in_nats_is_refused_because_log_k_is_read_from_it():
+def test_with_set_points_in_nats_log_k_is_that_of_the_task_and_without_it_the_store_is_refused():
     runs = Runs().grid()
-    runs.attrs["config"]["regime thermostat"]["setpoint"] = 1.0
-    with pytest.raises(ConfigError, match=r"regime\.setpoint=1\.0: expected null in all runs"):
+    for law in ("regime thermostat", "regime rl_thermostat"):
+        runs.attrs["config"][law]["setpoint"] = 1.0
+    with pytest.raises(ConfigError, match="log K"):
         paper.read(runs, "made up")
+    runs.attrs["config"]["task"]["classes"] = 4
+    assert paper.read(runs, "made up").chance_loss == pytest.approx(LOG_K)
+
+
+def test_a_law_that_holds_the_rate_is_near_its_set_point_by_the_rate():
+    runs = Runs().set("logdet_rate", L, "BC", LOG_K).set("entropy", L, "BC", 3).set("setpoint", L, "BC", LOG_K, 0).grid()
+    off = [part.estimate.value for part in judge(runs, "19").parts[2:]]
+    runs.attrs["config"]["regime thermostat"]["holds"] = "logdet_rate"
+    assert min(off) > 1 > 0.05 > max(part.estimate.value for part in judge(runs, "19").parts[2:])
 
 
 @pytest.mark.parametrize("gone", ["softmax", "rl_thermostat"])
