@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from experiments.claims.judge import ALPHA, INCONCLUSIVE
+from experiments.claims.intervals import ALPHA
+from experiments.claims.judge import INCONCLUSIVE
 from experiments.claims.record import SYMBOLS
 from experiments.claims.statistics import Array
 from experiments.multiverse.design import Level

@@ -11,6 +11,7 @@ from experiments.multiverse import figure, results, train
 from experiments.multiverse.design import Design
 from experiments.multiverse.section import section
 from hclm_runner import configure
+from hclm_runner.sweeps.board import counted
 
 NAME = "multiverse"
 
@@ -85,6 +86,9 @@ def show(source: str, resamples: int, way: tuple[str, str]) -> None:
     for universe in found["universes"]:
         if universe["failed"]:
             console.print(f"failed: universe {universe['id']} ({universe['title']}): {universe['failed']}")
+    for claim in found["claims"]:
+        for why, number in claim["failed"].items():
+            console.print(f"failed: claim {claim['id']} in {counted(number, 'universe')}: {why}")
     console.print(f"  {path}\n  {folder / figure.FOLDER}/")
 
 

@@ -22,7 +22,7 @@ from experiments.claims.record import row
 from experiments.claims.statistics import whole
 from experiments.figures.command import is_current
 from hclm_runner import store, terminal
-from hclm_runner.refusal import ConfigError
+from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 FILE = "judged.json"
 CODE = [
@@ -75,8 +75,8 @@ def _judge(claim: Claim, views: Mapping[str, Data], resamples: int) -> dict[str,
     ways = [*itertools.product(claim.readings, claim.views)]
     try:
         found = row("", claim, {(how, view): claim.judged(views[view], resamples, how) for how, view in ways})
-    except ConfigError as error:
-        return {"failed": str(error)}
+    except ERRORS as error:  # what cannot be judged is a result of this universe, and must not end the others
+        return {"failed": one_line(error)}
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         for (how, view), one in zip(ways, found["readings"], strict=True):
             parts = claim.readings[how].parts(views[view])
@@ -86,11 +86,11 @@ def _judge(claim: Claim, views: Mapping[str, Data], resamples: int) -> dict[str,
 
 
 def contributions(part: Part) -> list[float] | None:
-    """Return what each data set contributes to a part, in the claimed sense, which a sign flip turns; None if undefined.
+    """Return what each data set contributes to a part, in the claimed sense, for sign flips; None if it is undefined.
 
-    Of a ratio of means that is over - bound |under|, whose sum is 0 where the ratio is at its bound. Of another statistic
-    T of n data sets, with T_-j that without data set j, it is the jackknife's pseudo-value n T - (n - 1) T_-j, less the
-    bound (Tukey 1958, doi:10.1214/aoms/1177706647). Of a mean the two are the same.
+    Of a ratio of means that is over - bound |under|, whose sum is 0 where the ratio is at its bound. Of another
+    statistic T of n data sets, with T_-j that without data set j, it is the jackknife's pseudo-value
+    n T - (n - 1) T_-j, less the bound (Tukey 1958, doi:10.1214/aoms/1177706647). Of a mean the two are the same.
     """
     data_sets = whole(part.sample).reshape(-1, part.draws).all(-1)
     n, side = int(data_sets.sum()), 1 if part.sense == ">" else -1

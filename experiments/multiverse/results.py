@@ -8,6 +8,7 @@ levels and failed (why it was not judged, or empty); and `claims`, each with
 - `reconstructions` and `questions`: verdict -> in how many universes, of those that ask the reference's question and
   of those that ask another;
 - `robust`: the verdict of 90% of the reconstructions, or null;
+- `failed`: why it was not judged in a universe that was -> in how many;
 - `readings`: each reading and view with its words and its own `reconstructions` and `questions`;
 - `part`: the part whose effect is compared, the one that decides most universes: its text, unit, sense and bound;
 - `universes`: verdict, value, low and high of that part in each universe, in their order;
@@ -19,6 +20,7 @@ import itertools
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,25 +96,25 @@ def together(
     rows = [own["claims"].get(claim.id, {}) for own in found]
     ours = [universe["reference_question"] for universe in universes]
     ways = [*itertools.product(claim.readings, claim.views)]
-    counted = [
-        {"reading": how, "view": view, "words": claim.readings[how].words}
-        | {
-            name: analysis.shares(
-                [_verdict(row, (how, view)) for row, own in zip(rows, ours, strict=True) if own == asked]
-            )
-            for name, asked in (("reconstructions", True), ("questions", False))
+    counts = [
+        {
+            group: analysis.shares([_verdict(row, way) for row, own in zip(rows, ours, strict=True) if own == asked])
+            for group, asked in (("reconstructions", True), ("questions", False))
         }
-        for how, view in ways
+        for way in ways
     ]
     how, view = way[0] if way[0] in claim.readings else "literal", way[1] if way[1] in claim.views else "end"
-    headline = counted[ways.index((how, view))]
-    there = [_of(row, (how, view)) for row in rows]
+    headline = counts[ways.index((how, view))]
+    readings = [
+        {"reading": how, "view": view, "words": claim.readings[how].words} | own
+        for (how, view), own in zip(ways, counts, strict=True)
+    ]
     return (
         {"id": claim.id, "figure": claim.figure, "says": claim.says}
         | {"structural": next((row["structural"] for row in rows if row.get("structural")), "")}
-        | {key: headline[key] for key in ("reading", "view", "reconstructions", "questions")}
-        | {"robust": analysis.robust(headline["reconstructions"]), "readings": counted}
-        | _effects(there, universes)
+        | {"reading": how, "view": view, **headline, "robust": analysis.robust(headline["reconstructions"])}
+        | {"readings": readings, "failed": dict(Counter(row["failed"] for row in rows if "failed" in row))}
+        | _effects([_of(row, (how, view)) for row in rows], universes)
     )
 
 
@@ -131,20 +133,36 @@ def _effects(rows: Sequence[Mapping[str, Any]], universes: Sequence[Mapping[str,
     if not there:
         none = {"verdict": FAILED, "value": None, "low": None, "high": None}
         return {"part": None, "universes": [none] * len(rows), "explained": None, "joint": None}
-    chosen = Counter(row["decided"] for row in there).most_common(1)[0][0]
-    parts = [row["parts"][chosen] if row else {} for row in rows]
+    chosen = Counter(key(row["parts"][row["decided"]]) for row in there).most_common(1)[0][0]
+    parts = [part_of(row, chosen) for row in rows]
+    texts = {part["text"] for part in parts if part}
     effects = [math.nan if part.get("value") is None else part["value"] for part in parts]
     ours = [part for part, universe in zip(parts, universes, strict=True) if universe["reference_question"]]
+    one = next(part for part in parts if part)
     test = analysis.joint([np.array(part["contributions"]) for part in ours if part.get("contributions")])
     return {
-        "part": {key: there[0]["parts"][chosen][key] for key in ("text", "unit", "sense", "bound")},
+        "part": {name: one[name] for name in ("unit", "sense", "bound")}
+        | {"text": texts.pop() if len(texts) == 1 else chosen},
         "universes": [
-            {"verdict": row.get("verdict", FAILED)} | {key: part.get(key) for key in ("value", "low", "high")}
+            {"verdict": row.get("verdict", FAILED)} | {name: part.get(name) for name in ("value", "low", "high")}
             for row, part in zip(rows, parts, strict=True)
         ],
         "explained": analysis.explained(effects, [universe["levels"] for universe in universes]),
         "joint": None if test is None else test._asdict(),
     }
+
+
+def key(part: Mapping[str, Any]) -> str:
+    """Return what a part measures, without the numbers in its text: a lam, say, that differs between universes."""
+    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "…", part["text"])
+
+
+def part_of(row: Mapping[str, Any], chosen: str) -> Mapping[str, Any]:
+    """Return the part of a universe's claim that measures this: the one that decided, if several do; nothing if none."""
+    if not row:
+        return {}
+    first = row["parts"][row["decided"]]
+    return next((part for part in (first, *row["parts"]) if key(part) == chosen), {})
 
 
 def write(results: Results, folder: Path) -> Path:

@@ -24,7 +24,7 @@ DESIGN = Design(
     },
     seeds=6,
     lams=3,
-    base=("task.feedback=32", "task.test=32", "batch_size=16", "epochs=6", "model.hidden=[8]"),
+    base=("task.feedback=32", "task.test=32", "batch_size=16", "epochs=8", "task.separation=4"),
 )
 UNIVERSES = [DESIGN.reference, DESIGN.reference | {"samples": 48}, DESIGN.reference | {"kp": -1}]
 BY_ID = {claim.id: claim for claim in paper.CLAIMS}
@@ -61,7 +61,7 @@ def test_each_universe_is_a_store_that_can_be_read_alone(folder):
     records, runs = store.load(folder / IDS[0])
     assert len(runs) == 162
     assert set(runs["status"]) == {"finished"}
-    assert records.groupby("run_id").size().eq(7).all()
+    assert records.groupby("run_id").size().eq(9).all()
 
 
 def test_every_claim_has_a_verdict_in_each_universe_and_the_refused_one_says_why(found):
@@ -71,8 +71,8 @@ def test_every_claim_has_a_verdict_in_each_universe_and_the_refused_one_says_why
     assert [claim["id"] for claim in found["claims"]] == [claim.id for claim in paper.CLAIMS]
     for claim in found["claims"]:
         verdicts = [row["verdict"] for row in claim["universes"]]
+        assert claim["failed"] == {}
         assert verdicts[2] == "FAILED"
-        assert "FAILED" not in verdicts[:2]
         assert claim["reconstructions"][verdicts[0]] == claim["reconstructions"]["FAILED"] == 1
         assert sum(claim["questions"].values()) == claim["questions"][verdicts[1]] == 1
         assert claim["explained"] is None
@@ -133,6 +133,14 @@ def test_of_another_statistic_they_are_pseudo_values():
     whole, n = x[0].mean() / x[1].mean(), 6
     without = [np.delete(x[0], j).mean() / np.delete(x[1], j).mean() for j in range(n)]
     assert judged.contributions(part) == pytest.approx([n * whole - (n - 1) * each - 1 for each in without])
+
+
+def test_a_part_is_the_same_one_in_universes_with_other_lam():
+    row = {"decided": 1, "parts": [{"text": "gap at lam = 0.1"}, {"text": "gap at lam = 3"}, {"text": "reward"}]}
+    assert results.key(row["parts"][0]) == results.key({"text": "gap at lam = 1.5e-05"}) == "gap at lam = …"
+    assert results.part_of(row, "gap at lam = …")["text"] == "gap at lam = 3", "of several, the one that decided"
+    assert results.part_of(row, "reward")["text"] == "reward"
+    assert results.part_of(row, "another") == results.part_of({}, "reward") == {}
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
