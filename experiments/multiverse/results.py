@@ -158,7 +158,7 @@ def key(part: Mapping[str, Any]) -> str:
 
 
 def part_of(row: Mapping[str, Any], chosen: str) -> Mapping[str, Any]:
-    """Return the part of a universe's claim that measures this: the one that decided, if several do; nothing if none."""
+    """Return the part of a universe's claim that measures this; the one that decided, if several do; or nothing."""
     if not row:
         return {}
     first = row["parts"][row["decided"]]
