@@ -35,6 +35,9 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     as in "digits, optimizer=adam". A surrogate, a regime and a task go by their name where the store has only one of
     that name, and else by their label, as in "renyi(width=5)".
 
+    Where seed and data_seed are crossed, the axis `seed` has each pair of them, as in "1 of data_seed 3": the data sets
+    one after the other, each with as many seeds. Its second coordinate is `data_seed`; see `units`.
+
     A grid has a variable for each measured column, with the dimensions surrogate, regime, lam0, seed and epoch, and NaN
     where there is no such run, where it diverged and where a quantity is undefined. An axis has every value that any
     run of the task has: the paper's surrogates and regimes first and in its order, then others in alphabetical order.
@@ -45,7 +48,8 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
 
     Raises:
         ConfigError: If there is no store, it cannot be read, another version of this package wrote it, none of its runs
-            has a result, or runs of equal place in the grid were configured differently.
+            has a result, runs of equal place in the grid were configured differently, or some data sets have more seeds
+            than others.
     """
     folder = locate(source)
     try:
@@ -56,7 +60,8 @@ def load(source: str | os.PathLike[str]) -> dict[str, xr.Dataset]:
     if not runs["status"].isin(store.DONE).any():
         raise ConfigError("store", os.fspath(source), f"finished runs, got {len(runs)} without a result")
     runs = _named(runs)
-    records = records.drop(columns=["surrogate", "regime"]).merge(runs[["run_id", "surrogate", "regime"]], on="run_id")
+    named = ["surrogate", "regime", "seed"]
+    records = records.drop(columns=named).merge(runs[["run_id", *named]], on="run_id")
     return {
         str(task): _grid(records[records["run_id"].isin(own["run_id"])], own, f"{os.fspath(source)}, {task}")
         for task, own in runs.groupby("task")
@@ -70,6 +75,9 @@ def _named(runs: pd.DataFrame) -> pd.DataFrame:
     rows = zip(*labels.values(), runs["label"], strict=True)
     labels["task"] = [label.removeprefix(f"{surrogate} / {regime} / ") for surrogate, regime, label in rows]
     shown = {group: shortest(own, [config[group]["name"] for config in configs]) for group, own in labels.items()}
+    if (runs["data_seed"] != runs["seed"]).any():
+        pairs = runs[["seed", "data_seed"]].itertuples(index=False, name=None)
+        shown["seed"] = [f"{seed} of data_seed {data}" for seed, data in pairs]
     return runs.assign(**shown, config=configs, code=[json.loads(text) for text in runs["code"]])
 
 
@@ -122,10 +130,20 @@ def final(grid: xr.Dataset) -> xr.Dataset:
 
 
 def chosen(grid: xr.Dataset) -> xr.Dataset:
-    """Return each run's row at its chosen epoch, the first of epochs 1..T with the least feedback loss; NaN without one."""
-    loss = grid["feedback_loss"].where(grid["epoch"] > 0)
-    at = loss.fillna(np.inf).argmin("epoch")
-    return grid.isel(epoch=at).drop_vars("epoch").where(loss.notnull().any("epoch"))
+    """Return each run's values at its chosen epoch, the first of least feedback loss among 1..T: where one would stop.
+
+    A run that diverged has them too, from before that; NaN for a run without an epoch.
+    """
+    trained = grid.isel(epoch=slice(1, None))
+    loss = trained["feedback_loss"].fillna(np.inf)
+    return trained.isel(epoch=loss.argmin("epoch")).drop_vars("epoch").where(np.isfinite(loss.min("epoch")))
+
+
+def units(grid: xr.Dataset) -> xr.Dataset:
+    """Return a grid with one entry of `seed` for each data set, the mean over its seeds: what repeats independently."""
+    if len(np.unique(grid["data_seed"])) == grid.sizes["seed"]:
+        return grid
+    return grid.groupby("data_seed").mean(skipna=False).rename(data_seed="seed")
 
 
 def complete(grid: xr.Dataset) -> xr.Dataset:
@@ -174,15 +192,19 @@ def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
         (title, *_) = _titles(done.loc[twice, AXES].itertuples(index=False, name=None))
         wanted = f"one run of each place, but {title} ran again after a module of your own had changed"
         raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
+    seeds = runs[["data_seed", "seed"]].drop_duplicates().sort_values(["data_seed", "seed"], key=_natural)
+    if len(set(seeds.groupby("data_seed").size())) > 1:
+        raise ConfigError("store", where, f"as many seeds of each data_seed, got {', '.join(seeds['seed'])}")
     places = {
         "surrogate": _in_order(runs["surrogate"], SURROGATES),
         "regime": _in_order(runs["regime"], REGIMES),
         "lam0": sorted(set(runs["lam0"])),
-        "seed": sorted(set(runs["seed"])),
+        "seed": seeds["seed"].tolist(),
         "epoch": range(shared["epochs"] + 1),  # all of them, even if every run diverged before the end
     }
     grid = records.set_index([*AXES, "epoch"])[list(COLUMNS)].to_xarray().reindex(places)
     have, tried = (set(each[AXES].itertuples(index=False, name=None)) for each in (done, runs))
+    grid = grid.assign_coords(data_seed=("seed", seeds["data_seed"].to_numpy()))
     missing = [place for place in _places(grid) if place not in have]
     diverged = runs.loc[runs["status"] == "diverged", AXES].itertuples(index=False, name=None)
     return grid.assign_attrs(
@@ -191,6 +213,11 @@ def _grid(records: pd.DataFrame, runs: pd.DataFrame, where: str) -> xr.Dataset:
         diverged=_titles(diverged),
         config=shared,
     )
+
+
+def _natural(column: pd.Series) -> pd.Series:
+    """Return what a column is sorted by: of "1 of data_seed 3" its first number."""
+    return column if pd.api.types.is_integer_dtype(column) else column.str.split(" ").str[0].astype(int)
 
 
 def _places(grid: xr.Dataset) -> list[tuple[Any, ...]]:
@@ -216,7 +243,7 @@ def _shared(runs: pd.DataFrame, where: str) -> dict[str, Any]:
     shared: dict[str, tuple[Any, Any]] = {}
     for run in runs.to_dict("records"):
         for key, value in run["config"].items():
-            if key in {*EXECUTION, "lam", "seed"}:
+            if key in {*EXECUTION, "lam", "seed", "data_seed"}:
                 continue
             name = f"{key} {run[key]}" if key in ("surrogate", "regime") else key
             both = value, run["code"].get(key)

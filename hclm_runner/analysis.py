@@ -10,7 +10,7 @@ LATE = 5
 """A final value is the mean of this many last epochs."""
 
 F_MIN, SHARE = 0.05, 0.25
-"""Definition 1: the least force ratio, and the least share of epochs that have it. Values of ours."""
+"""Definition 1: the least share of the moves, and the least share of epochs that have it. Values of ours."""
 
 
 def final(records: pd.DataFrame) -> pd.Series:
@@ -31,7 +31,7 @@ class Effectiveness(NamedTuple):
     raw_share: float
     """Share of epochs with force >= f_min."""
     share: float
-    """Share of epochs with force_ratio = lam F / ||gL|| >= f_min: scale-free."""
+    """Share of epochs with ||D_S|| / ||D_L|| >= f_min: of what moves the encoder, scale-free."""
     effective: bool
     """Whether the scale-free share is at least the required one."""
 
@@ -40,9 +40,11 @@ def effectiveness(records: pd.DataFrame, f_min: float = F_MIN, required: float =
     """Judge by Definition 1 whether a surrogate was effective along the trajectory of one run.
 
     The paper leaves its constants free, and then every surrogate with one non-zero force qualifies; and a raw force
-    ranks surrogates by their scaling conventions. So the verdict takes force_ratio, and f_min and the share are
-    named. An undefined ratio (the loss force is exactly 0) is no evidence of a force and does not count.
+    ranks surrogates by their scaling conventions. So the verdict takes the column `share`: how far the entropy term
+    moved the encoder in an epoch, over how far the loss did. (Not force_ratio: the loss force without noise vanishes
+    where the training set is fitted, and then any force is large.) f_min and the share of epochs are named. A share
+    that is undefined is no evidence of a force and does not count.
     """
     trained = records[records["epoch"] > 0]
-    raw, scale_free = ((trained[column] >= f_min).mean() for column in ("force", "force_ratio"))
+    raw, scale_free = ((trained[column] >= f_min).mean() for column in ("force", "share"))
     return Effectiveness(float(raw), float(scale_free), bool(scale_free >= required))

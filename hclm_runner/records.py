@@ -25,10 +25,22 @@ ON_REQUEST = (
 )
 """Null unless metric_force or premises asks for them, and then measured at every measure_every-th epoch."""
 
+SPLITS = ("train", "feedback", "test")
+
+JUDGED = ("loss", "accuracy", "ece", "brier", "worst_class_accuracy")
+"""What a run is judged by, on each split and at each epoch."""
+
+AT_ENDS = ("temperature", *(f"{split}_scaled_loss" for split in SPLITS))
+"""Null but at the chosen epoch and at the last one."""
+
+BALANCE = ("injected", "dissipated", "other", "closure", "balancing_lam", "share")
+"""What the epoch that ends at a row did to S; null at epoch 0."""
+
 COLUMNS = (
-    *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy"),
-    *("force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "critical_lam"),
-    *("setpoint", "feedback", "reward", "effective_rank", "logdet_rate", "feedback_loss", *ON_REQUEST),
+    *("lam", *(f"{split}_{name}" for name in JUDGED for split in SPLITS), "gap", "entropy", "effective_rank"),
+    *("logdet_rate", "force", "loss_force", "force_ratio", "alignment", "injection", "dissipation"),
+    *("noisy_injection", "critical_lam", *BALANCE, "setpoint", "feedback", "feedback_utility", "reward"),
+    *(*AT_ENDS, *ON_REQUEST),
 )
 """What is measured at each epoch; docs/records.md has a line on each."""
 
@@ -125,6 +137,7 @@ def _labels(runs: Sequence[RunConfig]) -> dict[str, NDArray[np.generic]]:
         "label": np.array([run.label for run in runs]),
         **{group: np.array([run.label_of(group) for run in runs]) for group in ("surrogate", "regime", "task")},
         "lam0": np.array([run.lam for run in runs]),
+        "data_seed": np.array([run.drawn_from for run in runs]),
         "seed": np.array([run.seed for run in runs]),
     }
 

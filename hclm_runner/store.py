@@ -149,9 +149,9 @@ def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
     older = runs[[changed[text] is not None for text in runs["code"]]]
     if older.empty:
         return []
-    repeated = {(run.label, run.lam, run.seed) for run in configs}
+    repeated = {(run.label, run.lam, run.drawn_from, run.seed) for run in configs}
     done = older[older["status"].isin(DONE)]
-    places = done[["label", "lam0", "seed"]].itertuples(index=False, name=None)
+    places = done[["label", "lam0", "data_seed", "seed"]].itertuples(index=False, name=None)
     kept = [changed[text] for text, place in zip(done["code"], places, strict=True) if place not in repeated]
     if kept and (part := kept[0]) and not any(run.force for run in configs):
         wanted = f"the code of the {kept.count(part)} runs that {folder}/ has of {part.name}, but it changed since"

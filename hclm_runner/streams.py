@@ -1,8 +1,8 @@
-"""The random streams of a run: all of them follow from its seed, and from nothing else."""
+"""The random streams of a run: all of them follow from its seeds, and from nothing else."""
 
 import numpy as np
 
-PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy")
+PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance")
 """What randomness is used for. The position is part of the stream's key: append, never reorder.
 
 - data: the task's, epoch 0.
@@ -11,6 +11,7 @@ PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy")
 - noise: xi [steps, B, d], standard normal, for each training epoch 1..T.
 - annotator: two normals, then two uniforms, at the end of each epoch 0..T.
 - policy: one standard normal at the end of each epoch 0..T.
+- balance: xi [draws / 2, n, d], standard normal, at the end of each epoch 0..T.
 """
 
 
@@ -22,7 +23,8 @@ def stream(seed: int, purpose: str, epoch: int = 0) -> np.random.Generator:
     epoch 7 can be drawn without drawing epochs 0 to 6.
 
     Args:
-        seed: The run's seed, 0 <= seed < 2**32 (a larger one would spill into the key's next word).
+        seed: The run's seed, of its data `RunConfig.drawn_from`, 0 <= seed < 2**32 (a larger one would spill into the
+            key's next word).
         purpose: One of `PURPOSES`.
         epoch: The epoch the numbers are for; 0 for what is drawn once a run.
 

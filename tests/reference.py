@@ -11,19 +11,24 @@ import math
 import numpy as np
 import torch
 
-PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy"]
+PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance"]
 NAN = math.nan
 COLUMNS = [
-    *("lam", "train_loss", "test_loss", "gap", "train_accuracy", "test_accuracy", "entropy", "force", "loss_force"),
-    *("force_ratio", "alignment", "injection", "dissipation", "critical_lam", "setpoint", "feedback", "reward"),
-    *("effective_rank", "logdet_rate", "feedback_loss", "metric_force"),
+    *("lam", "train_loss", "test_loss", "feedback_loss", "gap", "train_accuracy", "feedback_accuracy", "test_accuracy"),
+    *("train_ece", "feedback_ece", "test_ece", "train_brier", "feedback_brier", "test_brier"),
+    *("train_worst_class_accuracy", "feedback_worst_class_accuracy", "test_worst_class_accuracy"),
+    *("entropy", "force", "loss_force", "force_ratio", "alignment", "injection", "dissipation", "noisy_injection"),
+    *("critical_lam", "injected", "dissipated", "other", "closure", "balancing_lam", "share"),
+    *("setpoint", "feedback", "feedback_utility", "reward", "effective_rank", "logdet_rate"),
+    *("temperature", "train_scaled_loss", "feedback_scaled_loss", "test_scaled_loss", "metric_force"),
     *("curvature", "coupling", "smoothness", "step_time", "step_drift", "step_entropy", "step_energy"),
 ]
 
 
 def reference_run(config) -> dict[str, list[float]]:
     """Train one run; return each column's value at epochs 0..T, NaN where undefined."""
-    task = config.task.load()(stream(config.seed, "data"), **config.task.options)
+    data_seed = config.seed if config.data_seed is None else config.data_seed
+    task = config.task.load()(stream(data_seed, "data"), **config.task.options)
     splits = {"train": as_tensors(*task.train), "feedback": as_tensors(*task.feedback), "test": as_tensors(*task.test)}
     x, y = splits["train"]
     n, B = len(x), config.batch_size
@@ -36,47 +41,71 @@ def reference_run(config) -> dict[str, list[float]]:
     w = config.feedback.options["w"]
     utilities, critiques = [], []  # the truth that the annotator judges, by epoch
     columns = {name: [] for name in COLUMNS}
+    visited, S_before, gS_before, lam_before = [], NAN, None, NAN
 
     for t in range(config.epochs + 1):
+        start, moves = theta, [[torch.zeros_like(p) for p in theta] for _ in range(2)]  # of lam S, and of Omega and D
         if t > 0:
             for k in range(n // B):  # the last, incomplete batch is dropped
-                theta = step(config, optimizer, theta, x, y, law.lam, t, k)
+                theta, of_step = step(config, optimizer, theta, x, y, law.lam, t, k)
+                moves = [[D + d for D, d in zip(*pair, strict=True)] for pair in zip(moves, of_step, strict=True)]
+        visited.append(theta)
 
         row, gS, gL = measure(config, theta, splits)
+        if t > 0:
+            row |= balance(theta, start, moves, row["entropy"] - S_before, gS_before, gS, lam_before)
+        S_before, gS_before = row["entropy"], gS
+        row["noisy_injection"] = -dot(gS, noisy_gradient(config, theta, x, y, t))
 
         utilities.append(utility(row["feedback_accuracy"], row["feedback_confidence"], w))
         critiques.append(row["feedback_confidence"] - row["feedback_accuracy"])
         draws = stream(config.seed, "annotator", t)
         u, c = report(utilities, critiques, t, draws, **config.feedback.options)
         law.hear(t, u, c, stream(config.seed, "policy", t).standard_normal())
-        law.hold(t, row["entropy"])
+        held = row["logdet_rate"] if getattr(law, "holds", "entropy") == "logdet_rate" else row["entropy"]
+        law.hold(t, held)
 
+        row["feedback_utility"] = utilities[t]
+        lam_before = law.lam
         row["lam"], row["setpoint"], row["feedback"] = law.lam, law.S_ref, law.feedback
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         F, G, inner = math.sqrt(dot(gS, gS)), math.sqrt(dot(gL, gL)), dot(gS, gL)
         row["force"], row["loss_force"] = F, G
         row["force_ratio"] = law.lam * F / G if G > 0 else NAN
-        row["alignment"] = inner / (F * G) if F * G > 0 else NAN
+        G_encoder = math.sqrt(dot(gL[:-2], gL[:-2]))  # all but the head's weights and bias
+        row["alignment"] = inner / (F * G_encoder) if F * G_encoder > 0 else NAN
         row["injection"], row["dissipation"] = -inner, law.lam * F**2
         due = t % config.measure_every == 0 or t == config.epochs
         row["metric_force"] = metric_force(config, theta, x, y, gS) if due and config.metric_force else NAN
         if due and config.premises:
-            moved = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, t + 1, 0)
+            moved, _ = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, t + 1, 0)
             row.update(premises(config, theta, moved, x, y, law.lam))
-        row["critical_lam"] = -inner / F**2 if F > 0 else NAN
+        row["critical_lam"] = row["noisy_injection"] / F**2 if F > 0 else NAN
         for name in COLUMNS:
             columns[name].append(row.get(name, NAN))
+
+    if task.classes:
+        chosen = min(range(1, config.epochs + 1), key=columns["feedback_loss"].__getitem__)
+        for t in {chosen, config.epochs}:
+            for name, value in scaled(visited[t], splits).items():
+                columns[name][t] = value
     return columns
 
 
 def step(config, optimizer, theta, x, y, lam, t, k):
-    """Take the k-th step of epoch t."""
+    """Take the k-th step of epoch t; return theta, and the moves of lam S and of what is neither L nor S."""
     n, B = len(x), config.batch_size
     batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
     noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, theta[-2].shape[1])))
-    E = energy(config, theta, x[batch], y[batch], noise[k], lam)
-    return optimizer.step(theta, gradient(E, theta))
+    L, S, rest = terms(config, theta, x[batch], y[batch], noise[k])
+    gS = gradient(S, theta)
+    if config.clamp is not None:
+        norm = math.sqrt(dot(gS, gS))
+        gS = [config.clamp / norm * g for g in gS]
+    gL, pull = gradient(L, theta), [lam * g for g in gS]
+    g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
+    return optimizer.step(theta, gL, pull, g_rest)
 
 
 # --- data, weights, random numbers ----------------------------------------------------------------------------------
@@ -111,18 +140,23 @@ def gradient(value, theta):
 # --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) ---------------------------------------------------------
 
 
-def energy(config, theta, x, y, xi, lam):
-    """Of a batch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
+def terms(config, theta, x, y, xi):
+    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
     for p in theta:
         p.requires_grad_()
     Z = encode(theta, x)
     output = read(theta, Z + config.sigma * xi)
-    E = loss(output, y) + lam * entropy(config, Z)
+    rest = 0.0
     if config.omega > 0:
-        E = E + config.omega * group_sparsity(theta)
+        rest = rest + config.omega * group_sparsity(theta)
     if config.rho > 0:
-        E = E + config.rho * asymmetric_cost(output, y, **config.risk.options)
-    return E
+        rest = rest + config.rho * asymmetric_cost(output, y, **config.risk.options)
+    return loss(output, y), entropy(config, Z), rest
+
+
+def energy(config, theta, x, y, xi, lam):
+    L, S, rest = terms(config, theta, x, y, xi)
+    return L + lam * S + rest
 
 
 def encode(theta, x):
@@ -187,39 +221,100 @@ def asymmetric_cost(logits, y, critical_class, miss_cost):
     return D / len(y)
 
 
-# --- optimisers -----------------------------------------------------------------------------------------------------
+# --- optimisers: each part of the gradient has a velocity of its own, and the step is the sum of what they do -----------
+
+
+LOSS, ENTROPY, REST = range(3)
 
 
 class SGD:
     def __init__(self, theta, lr, momentum, weight_decay):
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.v = [torch.zeros_like(p) for p in theta]
+        self.v = [[torch.zeros_like(p) for p in theta] for _ in range(3)]
 
-    def step(self, theta, g):
-        moved = []
+    def step(self, theta, *parts):
+        moves = [[], [], []]
         for j, p in enumerate(theta):
-            self.v[j] = self.momentum * self.v[j] + (g[j] + self.weight_decay * p.detach())
-            moved.append(p.detach() - self.lr * self.v[j])
-        return moved
+            for k, g in enumerate(parts):
+                pull = g[j] + self.weight_decay * p.detach() if k == REST else g[j]
+                self.v[k][j] = self.momentum * self.v[k][j] + pull
+                moves[k].append(-self.lr * self.v[k][j])
+        return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
 
 
 class Adam:
     def __init__(self, theta, lr, beta1, beta2, eps):
         self.lr, self.beta1, self.beta2, self.eps, self.t = lr, beta1, beta2, eps, 0
-        self.m, self.v = ([torch.zeros_like(p) for p in theta] for _ in range(2))
+        self.m = [[torch.zeros_like(p) for p in theta] for _ in range(3)]
+        self.v = [torch.zeros_like(p) for p in theta]
 
-    def step(self, theta, g):
+    def step(self, theta, *parts):
         self.t += 1
-        moved = []
-        for j, p in enumerate(theta):
-            self.m[j] = self.beta1 * self.m[j] + (1 - self.beta1) * g[j]
-            self.v[j] = self.beta2 * self.v[j] + (1 - self.beta2) * g[j] ** 2
-            m_hat, v_hat = self.m[j] / (1 - self.beta1**self.t), self.v[j] / (1 - self.beta2**self.t)
-            moved.append(p.detach() - self.lr * m_hat / (torch.sqrt(v_hat) + self.eps))
-        return moved
+        moves = [[], [], []]
+        for j in range(len(theta)):
+            self.v[j] = self.beta2 * self.v[j] + (1 - self.beta2) * sum(g[j] for g in parts) ** 2
+            v_hat = self.v[j] / (1 - self.beta2**self.t)
+            for k, g in enumerate(parts):
+                self.m[k][j] = self.beta1 * self.m[k][j] + (1 - self.beta1) * g[j]
+                m_hat = self.m[k][j] / (1 - self.beta1**self.t)
+                moves[k].append(-self.lr * m_hat / (torch.sqrt(v_hat) + self.eps))
+        return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
 
 
 # --- what is measured: whole splits, no noise -----------------------------------------------------------------------
+
+
+def balance(theta, start, moves, dS, gS_before, gS, lam):
+    """What an epoch did to S: the mean of grad S at its ends, along the moves that L, lam S and the rest made."""
+    D_S, D_O = moves
+    D_L = [(p - q - s - o).detach() for p, q, s, o in zip(theta, start, D_S, D_O, strict=True)]
+    g = [(a + b) / 2 for a, b in zip(gS_before, gS, strict=True)]
+    injected, dissipated, other = dot(g, D_L), -dot(g, D_S), dot(g, D_O)
+    length_S, length_L = (math.sqrt(dot(D[:-2], D[:-2])) for D in (D_S, D_L))
+    return {
+        "injected": injected,
+        "dissipated": dissipated,
+        "other": other,
+        "closure": dS - injected + dissipated - other,
+        "balancing_lam": lam * injected / dissipated if dissipated else NAN,
+        "share": length_S / length_L if length_L else NAN,
+    }
+
+
+def noisy_gradient(config, theta, x, y, t):
+    """Mean of grad L over eight draws of the channel's noise, four and their opposites."""
+    d = theta[-2].shape[1]
+    total = [torch.zeros_like(p) for p in theta]
+    for xi in torch.tensor(stream(config.seed, "balance", t).standard_normal((4, len(x), d))):
+        for sign in (1, -1):
+            L, _, _ = terms(config, theta, x, y, sign * xi)
+            total = [a + g / 8 for a, g in zip(total, gradient(L, theta), strict=True)]
+    return total
+
+
+def scaled(theta, splits):
+    """The temperature of least feedback loss, by bisection of the slope in its logarithm, and each split's loss there."""
+    logits = {name: (read(theta, encode(theta, x)).detach(), y) for name, (x, y) in splits.items()}
+
+    def loss_at(log_T, name="feedback"):
+        output, y = logits[name]
+        return float(loss(output / math.exp(log_T), y))
+
+    def falls(T):
+        """Whether a higher temperature lowers the feedback loss: -d loss / d(1/T), the mean of z_y - sum_k p_k z_k."""
+        output, y = logits["feedback"]
+        rise = 0.0
+        for z, label in zip(output, y, strict=True):
+            p = torch.exp(log_probabilities(z / T))
+            rise += float((p * z).sum() - z[label]) / len(y)
+        return rise > 0
+
+    low, high = math.log(1e-3), math.log(1e3)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falls(math.exp(middle)) else (low, middle)
+    found = {f"{name}_scaled_loss": loss_at(low, name) for name in splits}
+    return {"temperature": math.exp(low)} | found
 
 
 def measure(config, theta, splits):
@@ -233,7 +328,7 @@ def measure(config, theta, splits):
         output = read(theta, Z)
         L = loss(output, y)
         row[f"{name}_loss"] = float(L.detach())
-        row[f"{name}_accuracy"], row[f"{name}_confidence"] = decisions(output.detach(), y)
+        row |= {f"{name}_{key}": value for key, value in decisions(output.detach(), y).items()}
         if name == "train":
             S = entropy(config, Z)
             row["entropy"] = float(S.detach())
@@ -244,14 +339,29 @@ def measure(config, theta, splits):
 
 
 def decisions(output, y):
+    names = ("accuracy", "confidence", "ece", "brier", "worst_class_accuracy")
     if y.dtype != torch.int64:
-        return NAN, NAN
-    accuracy = confidence = 0.0
+        return dict.fromkeys(names, NAN)
+    accuracy = confidence = brier = 0.0
+    n, seen, by_class = len(y), [], {}
     for logits, label in zip(output.tolist(), y.tolist(), strict=True):
         top = max(logits)
-        accuracy += (logits.index(top) == label) / len(y)
-        confidence += 1 / sum(math.exp(logit - top) for logit in logits) / len(y)
-    return accuracy, confidence
+        right = logits.index(top) == label
+        p = [math.exp(logit - top) / sum(math.exp(each - top) for each in logits) for logit in logits]
+        accuracy += right / n
+        confidence += max(p) / n
+        brier += sum((p[k] - (k == label)) ** 2 for k in range(len(p))) / n
+        seen.append((max(p), right))
+        by_class.setdefault(label, []).append(right)
+    seen.sort(key=lambda pair: pair[0])
+    ece = 0.0
+    for j in range(15):
+        members = seen[j * n // 15 : (j + 1) * n // 15]
+        if members:
+            sure, right = (sum(values) / len(members) for values in zip(*members, strict=True))
+            ece += len(members) / n * abs(right - sure)
+    worst = min(sum(rights) / len(rights) for rights in by_class.values())
+    return dict(zip(names, (accuracy, confidence, ece, brier, worst), strict=True))
 
 
 def effective_rank(Z):
@@ -357,7 +467,8 @@ class Fixed:
 
 
 class Thermostat(Fixed):
-    def __init__(self, lam0, R, setpoint, kappa, lam_min, lam_max, warmup, smoothing, kp, ki, anti_windup):
+    def __init__(self, lam0, R, holds, setpoint, kappa, lam_min, lam_max, warmup, smoothing, kp, ki, anti_windup):
+        self.holds = holds
         self.low, self.high = math.log(lam_min), math.log(lam_max)
         self.log_lam0 = clip(math.log(lam0) if lam0 > 0 else -math.inf, self.low, self.high)
         self.S_ref0 = kappa * (R if setpoint is None else setpoint)

@@ -41,8 +41,7 @@ def check_gradient(f: Callable[[Tensor], Tensor], x: Tensor, h: float = 1e-6) ->
 
 
 def test_total_is_the_weighted_sum():
-    extras = [(scalar(0.25), scalar(8.0)), (scalar(0.5), scalar(-3.0))]
-    assert total(scalar(1.0), scalar(4.0), scalar(0.125), extras).item() == 1 + 0.5 + 2 - 1.5
+    assert total(scalar(1.0), scalar(4.0), scalar(0.125), scalar(2.0)).item() == 1 + 0.5 + 2
     assert total(scalar(1.0), scalar(4.0), scalar(0.125)).item() == 1.5
 
 
@@ -59,7 +58,7 @@ def test_total_at_zero_lam_is_the_loss_bit_for_bit_and_has_its_gradient():
 def test_total_gradient_is_the_weighted_sum_of_gradients():
     theta = normal(0, 6).requires_grad_()
     parts = [(theta**k).sum() for k in (2, 3, 4, 5)]
-    E = total(parts[0], parts[1], scalar(0.3), [(scalar(0.7), parts[2]), (scalar(1.1), parts[3])])
+    E = total(parts[0], parts[1], scalar(0.3), 0.7 * parts[2] + 1.1 * parts[3])
     (g,) = torch.autograd.grad(E, theta)
     t = theta.detach().numpy()
     np.testing.assert_allclose(g.numpy(), 2 * t + 0.3 * 3 * t**2 + 0.7 * 4 * t**3 + 1.1 * 5 * t**4, rtol=1e-13)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.physics.energy import squared_error
-from hclm_runner.physics.observables import accuracy, confidence, forces, geometry
+from hclm_runner.physics import observables
+from hclm_runner.physics.energy import cross_entropy, squared_error
+from hclm_runner.physics.observables import balance, decisions, geometry, temperature
 from hclm_runner.surrogates import logdet, softmax, variance
 
 pytestmark = pytest.mark.kernels
@@ -32,6 +33,13 @@ def scalar(value: float) -> Tensor:
 
 
 # --- forces ---------------------------------------------------------------------------------------------------------
+
+
+def forces(gS: Tensor, gL: Tensor, lam: Tensor) -> dict[str, Tensor]:
+    """Without noise, and with nothing but an encoder."""
+    row = observables.forces(gS, gL, gL, lam, torch.ones_like(gS))
+    torch.testing.assert_close(row.pop("noisy_injection"), row["injection"], rtol=0, atol=0)
+    return row
 
 
 def test_forces_of_two_vectors_by_hand():
@@ -179,6 +187,76 @@ def test_entropy_stands_still_at_critical_lam_and_moves_to_either_side_of_it(sur
 
 
 # --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    return decisions(logits, y)["accuracy"]
+
+
+def confidence(logits: Tensor) -> Tensor:
+    return decisions(logits, torch.zeros(len(logits), dtype=torch.int64))["confidence"]
+
+
+def test_decisions_by_hand():
+    p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]], dtype=torch.float64)
+    row = decisions(p.log(), torch.tensor([0, 1, 1, 0]))
+    assert row["brier"].item() == pytest.approx(2 * (0.1**2 + 0.6**2 + 0.3**2 + 0.8**2) / 4, rel=1e-12)
+    assert row["worst_class_accuracy"].item() == 0.5
+    # With four samples each bin has one at most, so the error is the mean |right - confidence|.
+    assert row["ece"].item() == pytest.approx((0.1 + 0.6 + 0.3 + 0.8) / 4, rel=1e-12)
+
+
+def test_calibration_error_of_a_calibrated_predictor_is_that_of_chance_and_of_a_sure_one_is_its_error():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.5, 1, 60_000)
+    y = torch.from_numpy((rng.random(60_000) > p).astype(np.int64))
+    logits = torch.from_numpy(np.log(np.stack([p, 1 - p], 1)))
+    assert decisions(logits, y)["ece"] < 0.01  # 4000 a bin: |error| of 0.006 on average
+    sure = decisions(100 * logits, y)
+    assert sure["ece"].item() == pytest.approx(1 - sure["accuracy"].item(), abs=1e-6)
+
+
+def test_a_class_that_does_not_occur_is_not_the_worst():
+    logits = torch.eye(3, dtype=torch.float64)
+    assert decisions(logits[:2], torch.tensor([0, 1]))["worst_class_accuracy"] == 1
+    assert decisions(logits[:2], torch.tensor([0, 2]))["worst_class_accuracy"] == 0
+
+
+@given(seed=st.integers(0, 2**31), scale=st.floats(0.05, 20))
+@settings(max_examples=20, deadline=None)
+def test_temperature_minimises_the_loss_and_scales_with_the_logits(seed, scale):
+    y = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, 40))
+    logits = normal(seed, 40, 3) + 2 * torch.nn.functional.one_hot(y, 3)
+    T = temperature(logits, y)
+    least = cross_entropy(logits / T, y)
+    assert least <= cross_entropy(logits, y)
+    assert all(least < cross_entropy(logits / (T * off), y) for off in (0.9, 1.1))
+    assert temperature(scale * logits, y).item() == pytest.approx(scale * T.item(), rel=1e-9)
+
+
+def test_temperature_of_labels_that_are_all_predicted_or_all_missed_is_at_a_bound():
+    logits = torch.tensor([[3.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    assert temperature(logits, torch.tensor([0, 1])).item() == pytest.approx(1e-3)
+    assert temperature(logits, torch.tensor([1, 0])).item() == pytest.approx(1e3)
+
+
+# --- the balance of an epoch ----------------------------------------------------------------------------------------
+
+
+def test_balance_of_a_quadratic_closes_exactly():
+    """The trapezoidal rule is exact for a quadratic S, however long and crooked the way."""
+    A, start = normal(0, 5, 5), normal(1, 5)
+    A = A @ A.T
+    D_L, D_S, D_O = (normal(seed, 5) for seed in (2, 3, 4))
+    end = start + D_L + D_S + D_O
+    S = [(theta @ A @ theta).item() / 2 for theta in (start, end)]
+    encoder = vector(1, 1, 1, 0, 0)
+    row = balance(scalar(S[1] - S[0]), (A @ start, A @ end), (D_L, D_S, D_O), scalar(0.3), encoder)
+    assert abs(row["closure"].item()) < 1e-12 * abs(S[1])
+    assert row["injected"].item() == pytest.approx((A @ (start + end) / 2 @ D_L).item(), rel=1e-12)
+    assert row["share"].item() == pytest.approx((D_S[:3].norm() / D_L[:3].norm()).item(), rel=1e-12)
+    expected = 0.3 * row["injected"].item() / row["dissipated"].item()
+    assert row["balancing_lam"].item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_accuracy_and_confidence_by_hand():

@@ -96,6 +96,9 @@ CASES = {
     "lam_zero": ["lam=0"],
     "adam": ["optimizer=adam", "optimizer.lr=0.01", *THERMOSTAT],
     "weight_decay": ["optimizer.weight_decay=0.05"],
+    "clamp": ["clamp=0.4", "lam=0.3", "optimizer=adam", "omega=0.01"],
+    "data_seed": ["data_seed=3", "seed=1"],
+    "rate_held": [*THERMOSTAT, "regime.holds=logdet_rate", "surrogate=softmax", "regime.kappa=0.5"],
     "omega": ["omega=0.01"],
     "rho": ["rho=0.5", "risk.critical_class=2", "risk.miss_cost=3.0"],
     "omega_and_rho": ["omega=0.02", "rho=0.3", "surrogate=variance", *THERMOSTAT],
@@ -212,6 +215,18 @@ def tardy_report(utilities, critiques, t, draws, **faults):
 reports = reference.report
 
 
+def silent_gradient(config, theta, x, y, t):
+    xi = torch.zeros(len(x), theta[-2].shape[1], dtype=torch.float64)
+    return reference.gradient(reference.terms(config, theta, x, y, xi)[0], theta)
+
+
+def balance_of_one_end(theta, start, moves, dS, gS_before, gS, lam):
+    return balances(theta, start, moves, dS, gS, gS, lam)
+
+
+balances = reference.balance
+
+
 @pytest.fixture(scope="module")
 def measured():
     """A run with every part of the energy, and its true columns."""
@@ -226,6 +241,8 @@ def measured():
         ("control_error", reversed_error),
         ("group_sparsity", unweighted_sparsity),
         ("report", tardy_report),
+        ("noisy_gradient", silent_gradient),
+        ("balance", balance_of_one_end),
     ],
 )
 def test_a_wrong_reference_disagrees(monkeypatch, measured, name, wrong):

@@ -38,7 +38,7 @@ from hclm_runner.config import RunConfig, configure
 from hclm_runner.surrogates import logdet
 from hclm_runner.sweeps.engine import ENVIRONMENT
 from hclm_runner.training.batch import Shared, distinct, gradients
-from hclm_runner.training.problem import Problem, draw_task, flatten
+from hclm_runner.training.problem import DRAWS, Problem, draw_task, flatten
 from hclm_runner.training.trainer import train
 
 BATCHES = (1, 8, 80, 240)
@@ -59,11 +59,11 @@ def runs_of(number: int, *overrides: str) -> list[RunConfig]:
 def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
     """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them."""
     runs = [*runs, *runs] if len(runs) == 1 else runs  # as `train` has it
-    problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, "task")
-    shared = Shared([draw_task(run) for run in drawn], [run.seed for run in drawn], of_task, torch.float32, "cpu")
-    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, lambda run: [run.drawn_from, run.task.options])
+    shared = Shared([draw_task(run) for run in drawn], of_task, runs, torch.float32, "cpu")
+    written: list[Callable[..., Any]] = [problem.terms, problem.update, problem.measure, problem.audit]
     parts = [vmap(part) for part in written]
-    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    terms, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
     numbers = problem.numbers(runs, torch.float32, "cpu")
     lam = torch.full((len(runs),), 0.1)
     start = flatten(problem.model).repeat(len(runs), 1)
@@ -74,13 +74,15 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
         theta, v = start, memory
         for batch in shared.batches(1, B, d):
             theta = theta.detach().requires_grad_()
-            (g,) = gradients(theta, energy(theta, *batch, lam, numbers))
-            theta, v = update(theta.detach(), g, v, numbers)
+            along = gradients(theta, *terms(theta, *batch, numbers))
+            theta, v, _ = update(theta.detach(), along, lam, v, numbers)
 
     def measurement() -> None:
         theta = start.detach().requires_grad_()
-        row = measure(theta, *shared.split("train"), numbers)
-        gradients(theta, row["train_loss"], row["entropy"])
+        x, y = shared.split("train")
+        xi = shared.draw("balance", 1, lambda rng: rng.standard_normal((DRAWS // 2, x.shape[1], d))).float()
+        row = measure(theta, x, y, xi, numbers)
+        gradients(theta, row["train_loss"], row["entropy"], row["noisy_loss"])
         with torch.no_grad():
             audit(start, {name: shared.split(name) for name in ("feedback", "test")})
 

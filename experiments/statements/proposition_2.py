@@ -25,7 +25,8 @@ def critical(*multiples: float) -> list[list[float]]:
     rates = []
     for surrogate in SURROGATES:
         system = System(f"surrogate={surrogate}")
-        row = forces(grad(system.entropy, system.theta), grad(system.loss, system.theta), number(0.0))
+        gL = grad(system.loss, system.theta)  # of full batches without noise, as the flow has it
+        row = forces(grad(system.entropy, system.theta), gL, gL, number(0.0), system.problem.encoder)
         free = entropy_rate(system, 0.0)
         rates.append([entropy_rate(system, m * float(row["critical_lam"])) / free for m in multiples])
     return rates

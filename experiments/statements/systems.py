@@ -88,7 +88,10 @@ class System:
     def step(self, theta: Tensor, g: Tensor, eta: float) -> Tensor:
         """Return theta after one step of the project's optimiser."""
         numbers = self.numbers | {"optimizer": self.numbers["optimizer"] | {"lr": number(eta)}}
-        return self.problem.update(theta, g, self.problem.start(theta, numbers), numbers)[0]
+        still = torch.zeros_like(g)
+        return self.problem.update(theta, (g, still, still), number(0.0), self.problem.start(theta, numbers), numbers)[
+            0
+        ]
 
     def at(self, lam: float | Tensor) -> Scalar:
         """Return theta -> E at this lam."""

@@ -30,7 +30,7 @@ def euler_error(surrogate: str, signs: tuple[int, ...] = SIGNS) -> tuple[Array, 
     system = System(f"surrogate={surrogate}", "lam=0.5", "omega=0.1", "rho=0.5")
     weights, theta, S = system.config, system.theta, system.entropy(system.theta)
     gS, gL, gOmega, gD = (grad(part, theta) for part in (system.entropy, system.loss, system.structure, system.risk))
-    row = forces(gS, gL, number(weights.lam))
+    row = forces(gS, gL, gL, number(weights.lam), system.problem.encoder)
     terms = (row["injection"], row["dissipation"], weights.omega * gS @ gOmega, weights.rho * gS @ gD)
     rate = sum(sign * float(term) for sign, term in zip(signs, terms, strict=True))
     eta = np.array([2.0**-k for k in range(6, 13)])

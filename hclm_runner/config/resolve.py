@@ -35,6 +35,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
     has_eps = isinstance(surrogate, DictConfig) and "eps" in surrogate
     follows_sigma = has_eps and OmegaConf.is_interpolation(surrogate, "eps")
     _check_eps(cast("dict[str, Any]", values), follows_sigma)
+    _check_rate(cast("dict[str, Any]", values))
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -135,6 +136,13 @@ def _check_eps(values: Mapping[str, Any], follows_sigma: bool) -> None:
     if 0 < eps < math.inf:
         wanted = f"a number between {limit:g} and {1 / limit:g}, for dtype={values['dtype']}"
         raise ConfigError("surrogate.eps", eps, wanted)
+
+
+def _check_rate(values: Mapping[str, Any]) -> None:
+    """Refuse to hold the rate of a channel without noise, which is infinite."""
+    regime = values.get("regime")
+    if isinstance(regime, dict) and regime.get("holds") == "logdet_rate" and values.get("sigma") == 0:
+        raise ConfigError("regime.holds", "logdet_rate", "entropy where sigma=0: a channel without noise has no rate")
 
 
 def _square(value: object) -> object:

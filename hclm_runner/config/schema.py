@@ -12,12 +12,14 @@ from hclm_runner.config.choices import STRICT, Choice, Group
 from hclm_runner.parts import ROOMS
 from hclm_runner.ranges import Count, NonNegative, Positive, Whole
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
 EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 STORE_NAME = "a name of letters, digits and _ . -, which starts with a letter, a digit or _"
 
@@ -45,7 +47,9 @@ class RunConfig(BaseModel):
     model_config = STRICT
 
     lam: Annotated[NonNegative, AfterValidator(abs)]  # -0.0 is 0.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
+    data_seed: Seed | None
+    clamp: Positive | None
     sigma: NonNegative
     epochs: Count
     batch_size: Count
@@ -75,7 +79,13 @@ class RunConfig(BaseModel):
     @property
     def title(self) -> str:
         """What a person would call the run."""
-        return f"{self.label}, lam0 {self.lam:g}, seed {self.seed}"
+        data = "" if self.drawn_from == self.seed else f", data_seed {self.drawn_from}"
+        return f"{self.label}, lam0 {self.lam:g}{data}, seed {self.seed}"
+
+    @property
+    def drawn_from(self) -> int:
+        """The seed of the data: that of the run, unless it has another for them."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def label(self) -> str:
@@ -89,7 +99,7 @@ class RunConfig(BaseModel):
         rest = {
             key: self.label_of(key) if key in ROOMS else labels.text(getattr(self, key))
             for key in self._used()
-            if key not in ("lam", "seed", "surrogate", "regime", "task")
+            if key not in ("lam", "seed", "data_seed", "surrogate", "regime", "task")
         }
         differ = [f"{key}={value}" for key, value in rest.items() if value != labels.text(usual[key])]
         return ", ".join([self.label_of("task"), *differ])
@@ -114,7 +124,8 @@ class RunConfig(BaseModel):
         """
         used = {key: getattr(self, key) for key in self._used()}
         config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
-        text = json.dumps(config | {"schema": SCHEMA_VERSION}, sort_keys=True)
+        config |= {"data_seed": self.drawn_from, "schema": SCHEMA_VERSION}
+        text = json.dumps(config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _used(self) -> list[str]:
@@ -135,7 +146,8 @@ class RunConfig(BaseModel):
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
         measured = ("metric_force", "premises", "measure_every")
         rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
-        return json.dumps(groups | rest | {"omega": self.omega > 0, "rho": self.rho > 0}, sort_keys=True)
+        terms = {"omega": self.omega > 0, "rho": self.rho > 0, "clamp": self.clamp is not None}
+        return json.dumps(groups | rest | terms, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as plain data, of the form the YAML has."""

@@ -1,7 +1,7 @@
 """Optimisers, one file a family; `base` says what an optimiser is."""
 
 from hclm_runner.optimizers.adam import Adam
-from hclm_runner.optimizers.base import Memory, Optimizer
+from hclm_runner.optimizers.base import Memory, Optimizer, Splitting
 from hclm_runner.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Memory", "Optimizer"]
+__all__ = ["SGD", "Adam", "Memory", "Optimizer", "Splitting"]

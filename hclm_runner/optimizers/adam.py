@@ -35,3 +35,9 @@ class Adam:
         v = self.beta2 * memory["v"] + (1 - self.beta2) * g.square()
         mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
         return theta - self.lr * mhat / (vhat.sqrt() + self.eps), {"m": m, "v": v, "t": t}
+
+    def split(self, theta: Tensor, parts: Tensor, velocities: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the moves and the first moments of parts of the gradient, under the second moment that they share."""
+        moments = self.beta1 * velocities + (1 - self.beta1) * parts
+        mhat, vhat = moments / (1 - self.beta1 ** memory["t"]), memory["v"] / (1 - self.beta2 ** memory["t"])
+        return -self.lr * mhat / (vhat.sqrt() + self.eps), moments

@@ -31,6 +31,12 @@ class SGD:
         v = _axpy(_axpy(g, self.weight_decay, theta), self.momentum, memory["v"])
         return _axpy(theta, -self.lr, v), {"v": v}
 
+    def split(self, theta: Tensor, parts: Tensor, velocities: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the moves and the velocities of parts of the gradient; the last has the weight decay."""
+        decay = torch.cat([torch.zeros_like(parts[:-1]), (self.weight_decay * theta)[None]])
+        velocities = _axpy(parts + decay, self.momentum, velocities)
+        return -self.lr * velocities, velocities
+
 
 def _axpy(y: Tensor, a: float | Tensor, x: Tensor) -> Tensor:
     """Return y + a x in one pass over memory: written out, the update would be a third of a step's time."""

@@ -1,6 +1,6 @@
 """The energy E = L + lam S + omega Omega + rho D (Eq 2) and its parts other than S, for one run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -9,19 +9,16 @@ from hclm_runner.parts import part
 from hclm_runner.ranges import NonNegative, Whole
 
 
-def total(L: Tensor, S: Tensor, lam: Tensor, extras: Iterable[tuple[Tensor, Tensor]] = ()) -> Tensor:
-    """Return E = L + lam S + sum of weight * term (Eq 2), a scalar in nats.
+def total(L: Tensor, S: Tensor, lam: Tensor, rest: Tensor | float = 0.0) -> Tensor:
+    """Return E = L + lam S + omega Omega + rho D (Eq 2), a scalar in nats.
 
     Args:
         L: Predictive loss, scalar.
         S: Entropy surrogate, scalar.
         lam: Entropy coefficient >= 0; positive removes entropy.
-        extras: The terms in use of omega Omega and rho D, as (weight, term).
+        rest: omega Omega + rho D, scalar.
     """
-    E = L + lam * S
-    for weight, term in extras:
-        E = E + weight * term
-    return E
+    return L + lam * S + rest
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -1,43 +1,139 @@
 """What is measured of one run at the end of an epoch (section 3 of the paper), in the paper's symbols."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def forces(gS: Tensor, gL: Tensor, lam: Tensor) -> dict[str, Tensor]:
-    """Return the force columns from gS = grad S, gL = grad L and the coefficient in force, [p], [p] and scalar.
+def forces(gS: Tensor, gL: Tensor, noisy_gL: Tensor, lam: Tensor, encoder: Tensor) -> dict[str, Tensor]:
+    """Return the force columns from gradients [p] and the coefficient in force.
 
     - force: F = ||gS||_2, the Euclidean information force; loss_force: ||gL||_2.
-    - force_ratio: lam F / ||gL||, scale-free; alignment: cos(gS, gL).
+    - force_ratio: lam F / ||gL||, scale-free; alignment: cos(gS, gL) on the encoder's parameters, the ones S reaches.
     - injection: -<gS, gL>, and dissipation: lam F^2: the two sides of dS/dt under gradient flow (Theorem 2).
-    - critical_lam: -<gS, gL> / F^2, where the two balance (Proposition 2); negative when the loss itself lowers
-      entropy.
+    - noisy_injection: -<gS, E_xi gL>, of the loss that training descends, with the channel's noise.
+    - critical_lam: noisy_injection / F^2, where it and dissipation balance (Proposition 2); negative when the loss
+      itself lowers entropy.
 
     Inner products are taken in float64: F^2 underflows in float32 long before F does. A ratio whose denominator is
     exactly 0 is undefined and comes back NaN, a null in the records.
+
+    Args:
+        gS: grad S, [p].
+        gL: grad L, [p], without noise.
+        noisy_gL: E_xi grad L, [p].
+        lam: Scalar.
+        encoder: Which parameters are the encoder's, [p]: 1 or 0.
     """
-    gS, gL, lam = gS.double(), gL.double(), lam.double()
-    SS, LL, SL = (gS * gS).sum(), (gL * gL).sum(), (gS * gL).sum()
-    F, loss_force = SS.sqrt(), LL.sqrt()
+    gS, gL, noisy_gL, lam = gS.double(), gL.double(), noisy_gL.double(), lam.double()
+    SS, LL, SL, injected = (gS * gS).sum(), (gL * gL).sum(), (gS * gL).sum(), -(gS * noisy_gL).sum()
+    F, loss_force, at_encoder = SS.sqrt(), LL.sqrt(), (encoder * gL).norm()
     return {
         "force": F,
         "loss_force": loss_force,
         "force_ratio": ratio(lam * F, loss_force),
-        "alignment": ratio(SL, F * loss_force),
+        "alignment": ratio(SL, F * at_encoder),
         "injection": -SL,
         "dissipation": lam * SS,
-        "critical_lam": ratio(-SL, SS),
+        "noisy_injection": injected,
+        "critical_lam": ratio(injected, SS),
     }
 
 
-def accuracy(logits: Tensor, y: Tensor) -> Tensor:
-    """Share of samples whose largest logit is the label's; logits [B, K], y [B]."""
-    return (logits.argmax(-1) == y).to(logits.dtype).mean()
+def balance(
+    dS: Tensor, gS: tuple[Tensor, Tensor], moves: tuple[Tensor, Tensor, Tensor], lam: Tensor, encoder: Tensor
+) -> dict[str, Tensor]:
+    """Return what an epoch did to S, nats: the two sides of Theorem 2 as they act in training.
+
+    With D_L, D_S and D_O the moves of theta that the loss, the entropy term and all else made in the epoch, and g the
+    mean of grad S at its two ends: injected = <g, D_L>, dissipated = -<g, D_S>, other = <g, D_O>, and
+
+        S_t - S_{t-1} = injected - dissipated + other + closure,
+
+    closure the error of the trapezoidal rule. (The columns injection and dissipation do not add up to a change of S:
+    they see neither the noise, nor the minibatches, nor the optimiser's memory.)
+
+    - balancing_lam: lam injected / dissipated, where the two would balance.
+    - share: ||D_S|| / ||D_L|| on the encoder's parameters, by which Definition 1 is judged; S reaches no other.
+
+    Args:
+        dS: S_t - S_{t-1}.
+        gS: grad S at both ends of the epoch, [p] each.
+        moves: D_L, D_S and D_O, [p] each.
+        lam: The coefficient in force during the epoch.
+        encoder: Which parameters are the encoder's, [p]: 1 or 0.
+    """
+    g = (gS[0].double() + gS[1].double()) / 2
+    D_L, D_S, D_O = (move.double() for move in moves)
+    injected, dissipated, other = (g * D_L).sum(), -(g * D_S).sum(), (g * D_O).sum()
+    return {
+        "injected": injected,
+        "dissipated": dissipated,
+        "other": other,
+        "closure": dS - (injected - dissipated + other),
+        "balancing_lam": ratio(lam * injected, dissipated),
+        "share": ratio((encoder * D_S).norm(), (encoder * D_L).norm()),
+    }
 
 
-def confidence(logits: Tensor) -> Tensor:
-    """Mean over the batch of the largest predicted probability; logits [B, K]."""
-    return (logits - logits.amax(-1, keepdim=True)).exp().sum(-1).reciprocal().mean()
+DECISIONS = ("accuracy", "confidence", "ece", "brier", "worst_class_accuracy")
+
+BINS = 15
+"""Of the expected calibration error."""
+
+
+def decisions(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Return what the predictions of a batch are worth, each a scalar; p = softmax(logits).
+
+    - accuracy: share of samples whose largest logit is the label's.
+    - confidence: mean of the largest p.
+    - ece: expected calibration error, sum over bins of (size / B) |accuracy - confidence|. Of the samples in order of
+      confidence, bin j of 15 takes the ranks from j B / 15 to (j + 1) B / 15: bins of equal mass (Nguyen & O'Connor
+      2015, arXiv:1508.05154). With fewer than 15 samples some bins are empty.
+    - brier: mean of sum_k (p_k - [k = y])^2, in [0, 2] (Brier 1950).
+    - worst_class_accuracy: least accuracy on the samples of one class, over the classes that occur.
+
+    Args:
+        logits: [B, K].
+        y: Class labels, [B], int64.
+    """
+    B, K = logits.shape
+    weights = (logits - logits.amax(-1, keepdim=True)).exp()
+    p = weights / weights.sum(-1, keepdim=True)
+    top, right = p.amax(-1), (logits.argmax(-1) == y).to(logits.dtype)
+    excess = (right - top)[top.argsort(stable=True)].cumsum(0)
+    edges = torch.arange(BINS + 1, device=y.device) * B // BINS
+    excess = torch.cat([excess.new_zeros(1), excess])[edges].diff()
+    own = (y[:, None] == torch.arange(K, device=y.device)).to(logits.dtype)
+    size = own.sum(0)
+    return {
+        "accuracy": right.mean(),
+        "confidence": top.mean(),
+        "ece": excess.abs().sum() / B,
+        "brier": (p - own).square().sum(-1).mean(),
+        "worst_class_accuracy": torch.where(size > 0, right @ own / size.clamp(min=1), 1.0).amin(),
+    }
+
+
+COLDEST, HOTTEST = 1e-3, 1e3
+"""Bounds of a temperature: labels that are all predicted have no best one, nor has chance."""
+
+
+def temperature(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the T > 0 with the least mean cross-entropy of logits / T (Guo et al. 2017, arXiv:1706.04599).
+
+    That is convex in b = 1 / T, so its derivative, mean_i(sum_k p_ik z_ik - z_iy), has one zero: found by bisection of
+    log b, to the last bits of a float64. logits [B, K], float64; y [B].
+    """
+    true = logits.gather(-1, y[:, None]).squeeze(-1)
+    low = torch.full_like(true[0], -np.log(HOTTEST))
+    high = torch.full_like(true[0], -np.log(COLDEST))
+    for _ in range(60):
+        middle = (low + high) / 2
+        p = (middle.exp() * logits).softmax(-1)
+        rising = ((p * logits).sum(-1) - true).mean() > 0
+        low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
+    return (-(low + high) / 2).exp()
 
 
 def geometry(Z: Tensor, sigma: Tensor) -> dict[str, Tensor]:

@@ -30,6 +30,8 @@ class Seen(NamedTuple):
     """The annotator's critique confidence - accuracy, NaN where missing."""
     xi: Tensor
     """A standard normal draw, for policies that explore."""
+    logdet_rate: Tensor
+    """The rate of the channel Z + sigma xi on the training set, nats: one unit for all surrogates; NaN at sigma = 0."""
 
 
 class Law(ABC):

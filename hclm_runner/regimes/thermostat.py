@@ -1,7 +1,7 @@
 """A coefficient that holds the entropy at a set point."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NotRequired
+from typing import Any, ClassVar, Literal, NotRequired
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ class ThermostatState(State):
 class Thermostat(Law):
     """Holds S at a set point: a proportional-integral law on the logarithms of S and lam.
 
+    With holds="logdet_rate" it holds the rate of the channel Z + sigma xi instead, below S, which is in the same unit
+    whatever the surrogate: then surrogates are compared at equal information.
+
     With lam0' = clip(lam0, lam_min, lam_max), at the end of each epoch t >= warmup::
 
         S_ref = kappa R                              R = log K for K classes, or `setpoint`
@@ -51,6 +54,7 @@ class Thermostat(Law):
     uses_feedback: ClassVar[bool] = False
 
     kappa: Positive
+    holds: Literal["entropy", "logdet_rate"]
     setpoint: Positive | None
     lam_min: Positive
     lam_max: Positive
@@ -98,8 +102,9 @@ class Thermostat(Law):
         return self._hold(state, seen, state["base"])
 
     def _hold(self, state: ThermostatState, seen: Seen, S_ref: Tensor) -> ThermostatState:
-        y = state["y"] + self.smoothing * (seen.entropy - state["y"])
-        y = torch.where(state["y"].isnan(), seen.entropy, y)
+        S = seen.entropy if self.holds == "entropy" else seen.logdet_rate
+        y = state["y"] + self.smoothing * (S - state["y"])
+        y = torch.where(state["y"].isnan(), S, y)
         # A surrogate at or below 0 is as far under the set point as e can say.
         e = (y / S_ref).clamp(min=1e-30).log().clamp(-1, 1)
         active = self._active(seen)

@@ -52,9 +52,9 @@ def build(choice: Choice, numbers: Mapping[str, Tensor]) -> Any:
     return choice.load()(**{**choice.options, **numbers})
 
 
-def distinct(runs: Sequence[RunConfig], group: str) -> tuple[list[RunConfig], Tensor]:
-    """Return a run for each seed and options of the group, and each run's place among these, [R]."""
-    keys = [json.dumps([run.seed, getattr(run, group).options]) for run in runs]
+def distinct(runs: Sequence[RunConfig], of: Callable[[RunConfig], Any]) -> tuple[list[RunConfig], Tensor]:
+    """Return the first run of each value that `of` takes, and each run's place among these, [R]."""
+    keys = [json.dumps(of(run)) for run in runs]
     first: dict[str, RunConfig] = {}
     for key, run in zip(keys, runs, strict=True):
         first.setdefault(key, run)
@@ -84,27 +84,31 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, T
 
 
 class Shared:
-    """What the runs of a seed share, data, minibatches and random numbers: kept once, copied to each when read."""
+    """What runs share, data, minibatches and random numbers: kept once, copied to each run when read."""
 
     def __init__(
-        self, tasks: Sequence[Task], seeds: Sequence[int], of_run: Tensor, dtype: torch.dtype, device: str
+        self, tasks: Sequence[Task], task: Tensor, runs: Sequence[RunConfig], dtype: torch.dtype, device: str
     ) -> None:
-        """Keep the data of T tasks, each with its seed; `of_run` [R] is the place of each run's among them."""
-        self.data, self.seeds = stack(tasks, dtype, device), seeds
-        self.of_run, self.dtype, self.device = of_run.to(device), dtype, device
+        """Keep the data of the tasks; `task` [R] is the place of each run's among them."""
+        self.data, self.dtype, self.device = stack(tasks, dtype, device), dtype, device
+        first, of_run = distinct(runs, lambda run: [run.seed, run.drawn_from, run.task.options])
+        self.seeds = [run.seed for run in first]
+        self.task = torch.stack([task[of_run == pair][0] for pair in range(len(first))]).to(device)
+        self.of_run = of_run.to(device)
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
         """Return x and y of a split, [R, n, ...]."""
-        return self._copy(self.data[f"x_{name}"]), self._copy(self.data[f"y_{name}"])
+        x, y = (self.data[f"{part}_{name}"].index_select(0, self.task[self.of_run]) for part in "xy")
+        return x, y
 
     def batches(self, epoch: int, size: int, d: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order."""
         x, y = self.data["x_train"], self.data["y_train"]
-        T, n = x.shape[:2]
+        n = x.shape[1]
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
         xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
-        task = torch.arange(T, device=x.device)[:, None]
+        task = self.task[:, None]
         for k in range(steps):
             yield self._copy(x[task, order[:, k]]), self._copy(y[task, order[:, k]]), self._copy(xi[:, k])
 
@@ -118,7 +122,7 @@ class Shared:
         return torch.from_numpy(np.stack([drawn[seed] for seed in self.seeds])).to(self.device)
 
     def _copy(self, values: Tensor) -> Tensor:
-        """Return what is there for each task, [T, ...], for each run, [R, ...]."""
+        """Return what is there for each pair of a seed and a task, for each run, [R, ...]."""
         return values.index_select(0, self.of_run)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from hclm_runner.config import RunConfig
+from hclm_runner.physics.energy import total
 from hclm_runner.training.batch import Shared, gradients
 from hclm_runner.training.problem import Numbers, Problem
 
@@ -25,7 +26,7 @@ WORDS = {
 }
 """What is said of each quantity, in the order in which they follow from each other."""
 
-Step = Callable[..., tuple[Tensor, object]]
+Step = Callable[..., tuple[Tensor, object, Tensor]]
 
 
 class Causes:
@@ -61,10 +62,10 @@ class Causes:
         lam = state["lam"]
         if epoch > 0:
             for x, y, xi in batches(epoch):
-                moved, memory = step(theta, memory, lam, x, y, xi)
+                moved, memory, _ = step(theta, memory, lam, x, y, xi)
                 theta = theta.detach().requires_grad_()
-                E, L, S = vmap(self.problem.energy_parts)(theta, x, y, xi, lam.to(theta.dtype), self.numbers)
-                gL, gS = gradients(theta, L, S)
+                L, S, rest = vmap(self.problem.terms)(theta, x, y, xi, self.numbers)
+                E, (gL, gS) = total(L, S, lam.to(theta.dtype), rest), gradients(theta, L, S)
                 self._look(broken, epoch, theta, x, {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
                 theta = moved
         lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)

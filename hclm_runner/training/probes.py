@@ -61,9 +61,9 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
     Z = _probe(problem, "model", f"Z [{B}, d] of encoder(x)", (B, None), run(lambda p, x, *_: problem.encode(p, x)))
     _probe(problem, "model", f"[{B}, {outputs}] of head(Z)", (B, outputs), run(lambda p, x, *_: read(p, x)))
     _probe(problem, "surrogate", "a scalar", (), run(lambda p, x, _, n: problem.entropy(problem.encode(p, x), n)))
-    if "structure" in problem.terms:
+    if "structure" in problem.weighted:
         _probe(problem, "structure", "a scalar", (), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
-    if "risk" in problem.terms:
+    if "risk" in problem.weighted:
         _probe(problem, "risk", "a scalar", (), run(lambda p, x, y, n: problem.apply("risk", n, read(p, x), y)))
     theta = theta.detach()
     _check_optimizer(problem, theta, numbers)
@@ -124,11 +124,16 @@ def _check_layout(problem: Problem) -> None:
 def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
     """Refuse an update rule that does not return parameters of the shape that it was given."""
     rule = problem.config.optimizer
-    with _naming(rule, "an optimiser with init(theta) and update(theta, g, memory) -> (theta, memory)"):
+    wanted = "an optimiser with init(theta) and update(theta, g, memory) -> (theta, memory)"
+    wanted += ", and a split, if any, that returns moves and velocities [2, p]"
+    with _naming(rule, wanted):
         memory = vmap(problem.start)(theta, numbers)
-        moved, _ = vmap(problem.update)(theta, torch.zeros_like(theta), memory, numbers)
+        still = torch.zeros_like(theta)
+        moved, trace, moves = vmap(problem.update)(theta, (still, still, still), theta.new_zeros(1), memory, numbers)
         if moved.shape != theta.shape:
             raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
+        if not moves.shape == trace[1].shape == memory[1].shape:
+            raise ValueError(f"moves of shape {list(moves.shape[1:])} and velocities {list(trace[1].shape[1:])}")
 
 
 def _check_control(problem: Problem) -> None:
@@ -143,7 +148,9 @@ def _check_control(problem: Problem) -> None:
     keys = ", ".join(State.__annotations__)
     with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):
         built = build(law, varying(runs, "regime", torch.float64, "cpu"))
-        state = built.update(built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one))
+        state = built.update(
+            built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one, one)
+        )
         shapes = {name: state[name].shape for name in (*State.__annotations__, *state)}
         if wrong := {name: list(shape) for name, shape in shapes.items() if shape[:1] != one.shape}:
             raise ValueError(f"shapes {wrong} for two runs")

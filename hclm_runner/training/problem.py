@@ -15,14 +15,21 @@ from hclm_runner.config import RunConfig
 from hclm_runner.optimizers import Memory
 from hclm_runner.physics import metric, observables
 from hclm_runner.physics.energy import cross_entropy, squared_error, total
+from hclm_runner.records import AT_ENDS, SPLITS
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 from hclm_runner.training.batch import build, column, varying
 
 Numbers = dict[str, Any]
-"""The floats that the physics reads: sigma, omega, rho, and a dictionary for each group; a leaf is [R], or one run's
-scalar."""
+"""The floats that the physics reads: sigma, omega, rho, clamp, and a dictionary for each group; a leaf is [R], or one
+run's scalar."""
+
+Trace = tuple[Memory, Tensor]
+"""What the optimiser remembers, and the velocities [2, p] that lam S and all but L and S have in it."""
+
+DRAWS = 8
+"""Of the channel's noise, in antithetic pairs, behind E_xi grad L."""
 
 
 class Problem:
@@ -33,8 +40,10 @@ class Problem:
         self.config, self.model, self.task, self.classes = config, model, task, task.classes
         self.loss = squared_error if task.classes is None else cross_entropy
         self.layout = [(name, p.shape, p.numel()) for name, p in model.named_parameters()]
-        self.terms = [name for name, weight in (("structure", config.omega), ("risk", config.rho)) if weight > 0]
-        self.targets = {group: getattr(config, group).load() for group in ("surrogate", *self.terms)}
+        self.weighted = [name for name, weight in (("structure", config.omega), ("risk", config.rho)) if weight > 0]
+        self.encoder = torch.cat([torch.full((p.numel(),), name.startswith("encoder.")) for name, p in
+                                  model.named_parameters()]).double()  # fmt: skip
+        self.targets = {group: getattr(config, group).load() for group in ("surrogate", *self.weighted)}
 
     @classmethod
     def of(cls, run: RunConfig) -> "Problem":
@@ -48,9 +57,10 @@ class Problem:
 
     def numbers(self, runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
         """Return the floats that the physics reads, each with a leading axis of runs."""
-        scalars = {key: column([getattr(run, key) for run in runs], dtype, device) for key in ("sigma", "omega", "rho")}
+        keys = ["sigma", "omega", "rho", *(["clamp"] if self.config.clamp is not None else [])]
+        scalars = {key: column([getattr(run, key) for run in runs], dtype, device) for key in keys}
         return scalars | {
-            group: varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.terms)
+            group: varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.weighted)
         }
 
     def parameters(self, theta: Tensor) -> dict[str, Tensor]:
@@ -90,33 +100,56 @@ class Problem:
         return self.apply("surrogate", numbers, Z)
 
     def energy(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers) -> Tensor:
-        """Return E (Eq 2) on a minibatch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
-        return self.energy_parts(theta, x, y, xi, lam, numbers)[0]
+        """Return E (Eq 2) on a minibatch."""
+        L, S, rest = self.terms(theta, x, y, xi, numbers)
+        return total(L, S, lam, rest)
 
-    def energy_parts(
-        self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return E, and of its terms L and S."""
+    def terms(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the terms of E on a minibatch: L, S, and omega Omega + rho D.
+
+        S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1).
+        """
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         output = self.read(parameters, Z + numbers["sigma"] * xi)
-        extras = []
-        if "structure" in self.terms:
-            extras.append((numbers["omega"], self.apply("structure", numbers, parameters)))
-        if "risk" in self.terms:
-            extras.append((numbers["rho"], self.apply("risk", numbers, output, y)))
-        L, S = self.loss(output, y), self.entropy(Z, numbers)
-        return total(L, S, lam, extras), L, S
+        rest = torch.zeros_like(output[0, 0])
+        if "structure" in self.weighted:
+            rest = rest + numbers["omega"] * self.apply("structure", numbers, parameters)
+        if "risk" in self.weighted:
+            rest = rest + numbers["rho"] * self.apply("risk", numbers, output, y)
+        return self.loss(output, y), self.entropy(Z, numbers), rest
 
-    def start(self, theta: Tensor, numbers: Numbers) -> Memory:
-        """Return the optimiser's memory before the first step."""
+    def start(self, theta: Tensor, numbers: Numbers) -> Trace:
+        """Return the optimiser's memory before the first step, and the velocities that lam S and the rest have."""
         memory: Memory = build(self.config.optimizer, numbers["optimizer"]).init(theta)
-        return memory
+        return memory, torch.zeros_like(theta).expand(2, -1)
 
-    def update(self, theta: Tensor, g: Tensor, memory: Memory, numbers: Numbers) -> tuple[Tensor, Memory]:
-        """Return theta and memory after one optimiser step along g = grad E."""
-        moved: tuple[Tensor, Memory] = build(self.config.optimizer, numbers["optimizer"]).update(theta, g, memory)
-        return moved
+    def update(
+        self, theta: Tensor, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, memory: Trace, numbers: Numbers
+    ) -> tuple[Tensor, Trace, Tensor]:
+        """Return theta and memory after one step of the optimiser, and the moves that lam S and the rest made of it.
+
+        Args:
+            theta: [p].
+            gradients: Of L, S, and the rest, [p] each; that of S is rescaled to the norm `clamp` where that is given.
+            lam: Scalar.
+            memory: What `start` or the last step returned.
+            numbers: The run's.
+
+        Returns:
+            theta [p], memory, and moves [2, p]: NaN where the optimiser does not split its steps.
+        """
+        gL, gS, rest = gradients
+        if "clamp" in numbers:
+            norm = gS.norm()
+            gS = numbers["clamp"] * gS / torch.where(norm > 0, norm, 1.0)
+        rule, (remembered, velocities) = build(self.config.optimizer, numbers["optimizer"]), memory
+        moved, remembered = rule.update(theta, gL + lam * gS + rest, remembered)
+        if hasattr(rule, "split"):
+            moves, velocities = rule.split(theta, torch.stack([lam * gS, rest]), velocities, remembered)
+        else:
+            moves = torch.full_like(velocities, torch.nan)
+        return moved, (remembered, velocities), moves
 
     def report(
         self, epoch: int, numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor
@@ -126,19 +159,38 @@ class Problem:
         reported: tuple[Tensor, Tensor] = annotator.report(utilities, critiques, epoch, draws)
         return reported
 
-    def measure(self, theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> dict[str, Tensor]:
-        """Return the scalars of a row that follow from theta and the training set, without noise."""
+    def measure(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
+        """Return the scalars of a row that follow from theta and the training set.
+
+        All without noise, but for `noisy_loss`: the mean loss over the antithetic draws +- xi [DRAWS / 2, n, d].
+        """
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
         row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
+        noise = numbers["sigma"] * torch.cat([xi, -xi])
+        noisy = self.read(parameters, (Z + noise).flatten(0, 1))
+        row["noisy_loss"] = self.loss(noisy, y.repeat(DRAWS, *[1] * (y.dim() - 1)))
         return row | observables.geometry(Z.detach(), numbers["sigma"])
 
     def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Return loss, accuracy and confidence on other splits (x, y), without noise."""
+        """Return the loss on other splits (x, y), and what the decisions there are worth, without noise."""
         parameters, row = self.parameters(theta), dict[str, Tensor]()
         for split, (x, y) in splits.items():
             row |= self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
         return row
+
+    def calibrate(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return the temperature that fits the feedback split, and the loss of each split at it; NaN without classes.
+
+        The logits are of float64, and without noise.
+        """
+        if self.classes is None:
+            return dict.fromkeys(AT_ENDS, theta.new_full((), torch.nan, dtype=torch.float64))
+        parameters = self.parameters(theta)
+        logits = {name: self.read(parameters, self.encode(parameters, x)).double() for name, (x, _) in splits.items()}
+        T = observables.temperature(logits["feedback"], splits["feedback"][1])
+        losses = {f"{name}_scaled_loss": cross_entropy(logits[name] / T, splits[name][1]) for name in SPLITS}
+        return {"temperature": T} | losses
 
     def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return G v, [p]: `metric_force=ggn` the Gauss-Newton matrix of the loss, `fisher` that of -log p(y | x).
@@ -167,13 +219,13 @@ class Problem:
         return result
 
     def _decisions(self, split: str, output: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Return a split's loss, accuracy and mean confidence, the last two undefined without classes."""
+        """Return a split's loss, and what its decisions are worth: undefined without classes."""
         loss, output = self.loss(output, y), output.detach()
         if self.classes is None:
-            accuracy = confidence = torch.full_like(loss.detach(), torch.nan)
+            found = dict.fromkeys(observables.DECISIONS, torch.full_like(loss.detach(), torch.nan))
         else:
-            accuracy, confidence = observables.accuracy(output, y), observables.confidence(output)
-        return {f"{split}_loss": loss, f"{split}_accuracy": accuracy, f"{split}_confidence": confidence}
+            found = observables.decisions(output, y)
+        return {f"{split}_loss": loss, **{f"{split}_{name}": value for name, value in found.items()}}
 
 
 def draw_task(run: RunConfig) -> Task:
@@ -184,7 +236,7 @@ def draw_task(run: RunConfig) -> Task:
     """
     key, target = "task._target_", run.task.target
     try:
-        task = run.task.load()(stream(run.seed, "data"), **run.task.options)
+        task = run.task.load()(stream(run.drawn_from, "data"), **run.task.options)
     except ConfigError as error:
         given = target if error.value is None else error.value
         raise ConfigError(error.key, given, error.expected) from error.__cause__

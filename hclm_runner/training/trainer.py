@@ -17,9 +17,8 @@ from torch.func import vmap
 
 from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
-from hclm_runner.optimizers import Memory
 from hclm_runner.physics import metric, observables, premises
-from hclm_runner.records import COLUMNS, ON_REQUEST, Records
+from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Records
 from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
 from hclm_runner.training import probes
@@ -35,7 +34,7 @@ from hclm_runner.training.batch import (
     varying,
 )
 from hclm_runner.training.divergence import Causes
-from hclm_runner.training.problem import Problem, build_model, draw_task, flatten
+from hclm_runner.training.problem import DRAWS, Problem, Trace, build_model, draw_task, flatten
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
@@ -76,20 +75,21 @@ def train(
     config, dtype = runs[0], getattr(torch, runs[0].dtype)
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
-    (drawn, of_task), (built, of_model) = distinct(runs, "task"), distinct(runs, "model")
+    drawn, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
+    built, of_model = distinct(runs, lambda run: [run.seed, run.model.options])
     tasks = [draw_task(run) for run in drawn]
     probes.check_drawn(drawn[0], tasks[0])
     models = [build_model(run, tasks[0]) for run in built]
-    shared = Shared(tasks, [run.seed for run in drawn], of_task, dtype, device)
+    shared = Shared(tasks, of_task, runs, dtype, device)
     n, B = len(tasks[0].train[0]), config.batch_size
     if n < B:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
     problem = Problem(config, models[0], tasks[0])
     d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    written: list[Callable[..., Any]] = [problem.energy, problem.update, problem.measure, problem.audit]
+    written: list[Callable[..., Any]] = [problem.terms, problem.update, problem.measure, problem.audit]
     parts = [vmap(part) for part in written]
-    energy, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    terms, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     batches = partial(shared.batches, size=B, d=d)
 
@@ -105,30 +105,39 @@ def train(
     state = law.init(lam0, log_classes(tasks[0].classes, lam0))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
-    def step(theta: Tensor, memory: Memory, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Memory]:
-        """Return theta and the optimiser's memory after one minibatch."""
+    def step(
+        theta: Tensor, memory: Trace, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor
+    ) -> tuple[Tensor, Trace, Tensor]:
+        """Return theta and memory after one minibatch, and the moves [R, 2, p] that lam S and the rest made of it."""
         theta = theta.detach().requires_grad_()
-        (g,) = gradients(theta, energy(theta, x, y, xi, lam.to(dtype), numbers))
-        moved: tuple[Tensor, Memory] = update(theta.detach(), g, memory, numbers)
+        along = gradients(theta, *terms(theta, x, y, xi, numbers))
+        moved: tuple[Tensor, Trace, Tensor] = update(theta.detach(), along, lam.to(dtype), memory, numbers)
         return moved
 
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
     causes = Causes(problem, runs, numbers, shared)
+    encoder = problem.encoder.to(device)
+    chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
+    stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
         before = theta, memory, state
+        gS_before = gS
 
         # --- step: one pass over the training set ---------------------------------------------------------------
+        moves = torch.zeros_like(theta)[:, None].expand(-1, 2, -1)
         if epoch > 0:
             for batch in batches(epoch):
-                theta, memory = step(theta, memory, state["lam"], *batch)
+                theta, memory, moved = step(theta, memory, state["lam"], *batch)
+                moves = moves + moved
 
         # --- measure: whole splits, without noise; forces on the training set, the others are only looked at ----
         theta = theta.detach().requires_grad_()
-        row = measure(theta, *shared.split("train"), numbers)
-        gL, gS = gradients(theta, row["train_loss"], row["entropy"])
+        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, n, d))).to(dtype)
+        row = measure(theta, *shared.split("train"), xi, numbers)
+        gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
         with torch.no_grad():
             row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
@@ -140,17 +149,21 @@ def train(
         luck = shared.draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
         report = vmap(partial(problem.report, epoch))(judgement, utilities, critiques, luck)
         exploration = shared.draw("policy", epoch, lambda rng: rng.standard_normal())
-        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration))
+        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration, row["logdet_rate"]))
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
         if epoch in due:
-            moved = step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
-            row |= _on_request(problem, runs, theta, moved, state["lam"], *shared.split("train"))
+            after = step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
+            row |= _on_request(problem, runs, theta, after, state["lam"], *shared.split("train"))
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
-        row |= vmap(observables.forces)(gS, gL, state["lam"])
+        row |= vmap(observables.forces, in_dims=(0, 0, 0, 0, None))(gS, gL, noisy_gL, state["lam"], encoder)
+        row |= _balance(epoch, before, theta, moves, (entropy, row["entropy"]), (gS_before, gS), encoder)
+        entropy = row["entropy"]
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}
+        row["feedback_utility"] = utilities[:, epoch]
+        row |= dict.fromkeys(AT_ENDS, torch.full_like(lam0, torch.nan))
         row["gap"] = row["test_loss"] - row["train_loss"]
         row["reward"] = utility(row["test_accuracy"], row["test_confidence"], w)
         sound = (
@@ -162,15 +175,45 @@ def train(
         causes.trace(broken, epoch, before, batches, step, end)
         diverged = torch.where(broken, epoch, diverged)
         theta, memory, state = choose(diverged < 0, (theta, memory, state), before)
+        better = (diverged < 0) & (row["feedback_loss"] < least) & (epoch > 0)
+        least, chosen, stopped = choose(
+            better, (row["feedback_loss"], torch.full_like(chosen, epoch), theta), (least, chosen, stopped)
+        )
         rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
         if progress is not None:
             progress(epoch, dict(zip(COLUMNS, rows[-1][:, :given].cpu().numpy(), strict=True)))
 
-    table = torch.stack(rows, dim=-1)[:, :given].cpu().numpy()
-    measured = dict(zip(COLUMNS, table, strict=True))
+    # --- judge: where training ended, and where the feedback split would have stopped it --------------------------
+    table, last = torch.stack(rows, dim=-1), torch.full_like(chosen, config.epochs)
+    splits = {name: shared.split(name) for name in SPLITS}
+    for there, at, those in ((stopped, chosen, chosen > 0), (theta, last, diverged < 0)):
+        with torch.no_grad():
+            calibrated = vmap(problem.calibrate)(there, splits)
+        for name, values in calibrated.items():
+            table[COLUMNS.index(name)][those, at[those]] = values[those]
+    measured = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
     return Records(
         runs[:given], measured, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
     )
+
+
+def _balance(
+    epoch: int,
+    before: tuple[Tensor, Trace, Mapping[str, Tensor]],
+    theta: Tensor,
+    moves: Tensor,
+    S: tuple[Tensor, Tensor],
+    gS: tuple[Tensor, Tensor],
+    encoder: Tensor,
+) -> dict[str, Tensor]:
+    """Return the columns `BALANCE` of an epoch, from S and gS at its ends and the moves of lam S and the rest in it."""
+    if epoch == 0:
+        return dict.fromkeys(BALANCE, torch.full_like(S[1], torch.nan))
+    D_S, D_O = moves.unbind(1)
+    D_L = theta - before[0] - D_S - D_O
+    balance = vmap(observables.balance, in_dims=(0, 0, 0, 0, None))
+    found: dict[str, Tensor] = balance(S[1] - S[0], gS, (D_L, D_S, D_O), before[2]["lam"], encoder)
+    return found
 
 
 def _on_request(
@@ -185,10 +228,14 @@ def _on_request(
     numbers = problem.numbers(runs, torch.float64, str(theta.device))
 
     def term(theta: Tensor, i: int) -> Tensor:
-        value: Tensor = vmap(problem.energy_parts)(theta, x, y, silence, lam, numbers)[i]
+        value: Tensor = vmap(problem.terms)(theta, x, y, silence, numbers)[i]
         return value
 
-    E, L, S = (partial(term, i=i) for i in range(3))
+    def energy(theta: Tensor) -> Tensor:
+        value: Tensor = vmap(problem.energy)(theta, x, y, silence, lam, numbers)
+        return value
+
+    E, L, S = energy, partial(term, i=0), partial(term, i=1)
     row = {}
     if problem.config.metric_force:
         damping = column([run.metric_damping for run in runs], torch.float64, str(theta.device))

@@ -207,9 +207,7 @@ def cases(claim: str, base: Callable[[Runs], object], *rows: tuple) -> list[Case
     def after_base(bend):
         return lambda g: (base(g), bend(g))
 
-    return [
-        Case(claim, verdict, why, after_base(bend), part, *reading) for verdict, why, part, bend, *reading in rows
-    ]
+    return [Case(claim, verdict, why, after_base(bend), part, *reading) for verdict, why, part, bend, *reading in rows]
 
 
 def nothing(g: Runs) -> None:

@@ -7,7 +7,13 @@ import cases_trajectories
 import cases_variance
 from made_up import Case
 
-CASES = [*cases_softmax.CASES, *cases_variance.CASES, *cases_logdet.CASES, *cases_trajectories.CASES, *cases_across.CASES]
+CASES = [
+    *cases_softmax.CASES,
+    *cases_variance.CASES,
+    *cases_logdet.CASES,
+    *cases_trajectories.CASES,
+    *cases_across.CASES,
+]
 
 
 def first(claim: str, verdict: str) -> Case:

@@ -164,20 +164,26 @@ OF_DIVERGED = [
 def test_runs_that_diverge_are_the_worst_whatever_was_claimed(claim, surrogates, regimes, start, verdict):
     runs = first(claim, SUPPORTED).runs()
     for values in runs.columns.values():
-        for surrogate, regime in itertools.product([surrogates] if isinstance(surrogates, str) else surrogates, regimes):
+        for surrogate, regime in itertools.product(
+            [surrogates] if isinstance(surrogates, str) else surrogates, regimes
+        ):
             values[grid.SURROGATES.index(surrogate), "ABC".index(regime), start:, :, 12:] = np.nan
     judged = judge(runs, claim)
     assert judged.verdict == verdict, [part.effect for part in judged.parts]
 
 
-@pytest.mark.parametrize(("claim", "column", "surrogate"), [("15", "reward", V), ("29", "test_loss", L), ("32", "reward", L)])
+@pytest.mark.parametrize(
+    ("claim", "column", "surrogate"), [("15", "reward", V), ("29", "test_loss", L), ("32", "reward", L)]
+)
 @pytest.mark.parametrize("draws", [1, 2])
 def test_how_hard_a_data_set_is_makes_no_regime_less_steady(claim, column, surrogate, draws):
     def judged(hard: float) -> list[float]:
         grids = []
         for draw in range(draws):
             runs = Runs(rng=draw)
-            runs.set(column, surrogate, "AB", 0.5, 0.2, shared=False).set(column, surrogate, "C", 0.7, 0.1, shared=False)
+            runs.set(column, surrogate, "AB", 0.5, 0.2, shared=False).set(
+                column, surrogate, "C", 0.7, 0.1, shared=False
+            )
             runs.columns[column][grid.SURROGATES.index(surrogate)] += hard * Z[:, None]
             grids.append(runs.grid().assign_coords(data_seed=("seed", range(SEEDS))))
         crossed = xr.concat(grids, "seed", combine_attrs="override").sortby("data_seed")

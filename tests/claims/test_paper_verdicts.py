@@ -124,7 +124,9 @@ def test_with_set_points_in_nats_log_k_is_that_of_the_task_and_without_it_the_st
 
 
 def test_a_law_that_holds_the_rate_is_near_its_set_point_by_the_rate():
-    runs = Runs().set("logdet_rate", L, "BC", LOG_K).set("entropy", L, "BC", 3).set("setpoint", L, "BC", LOG_K, 0).grid()
+    runs = (
+        Runs().set("logdet_rate", L, "BC", LOG_K).set("entropy", L, "BC", 3).set("setpoint", L, "BC", LOG_K, 0).grid()
+    )
     off = [part.estimate.value for part in judge(runs, "19").parts[2:]]
     runs.attrs["config"]["regime thermostat"]["holds"] = "logdet_rate"
     assert min(off) > 1 > 0.05 > max(part.estimate.value for part in judge(runs, "19").parts[2:])

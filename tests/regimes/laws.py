@@ -36,8 +36,8 @@ def number(value: float | Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64)
 
 
-def see(epoch: int, entropy, utility=np.nan, critique=np.nan, xi=0.0) -> Seen:
-    return Seen(epoch, number(entropy), number(utility), number(critique), number(xi))
+def see(epoch: int, entropy, utility=np.nan, critique=np.nan, xi=0.0, rate=np.nan) -> Seen:
+    return Seen(epoch, number(entropy), number(utility), number(critique), number(xi), number(rate))
 
 
 def start(law: Fixed | Thermostat, lam0) -> State:

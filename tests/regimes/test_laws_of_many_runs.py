@@ -37,14 +37,15 @@ def test_a_vector_of_runs_moves_exactly_as_each_run_alone(kind, policy, setpoint
     fixed = {"setpoint": setpoint} | ({"policy": policy} if kind is RLThermostat else {})
     lam0, S = rng.uniform(0, 12, runs), rng.exponential(2, (epochs, runs))
     told = np.where(rng.random((2, epochs, runs)) < 0.3, np.nan, rng.normal(0, 0.3, (2, epochs, runs)))
-    xi = rng.standard_normal((epochs, runs))
+    xi, rate = rng.standard_normal((epochs, runs)), rng.exponential(2, (epochs, runs))
 
     def alone(k: int | slice) -> list[State]:
         law = kind(**fixed, **{key: torch.as_tensor(value)[k] for key, value in options.items()})
         state = law.init(number(lam0)[k], torch.full((runs,), R, dtype=torch.float64)[k])
         states = []
         for t in range(epochs):
-            state = law.update(state, Seen(t, *(torch.as_tensor(x)[k] for x in (S[t], told[0, t], told[1, t], xi[t]))))
+            seen = (S[t], told[0, t], told[1, t], xi[t], rate[t])
+            state = law.update(state, Seen(t, *(torch.as_tensor(x)[k] for x in seen)))
             states.append(state)
         return states
 
