@@ -170,7 +170,7 @@ def test_the_mlp_with_relu_differs_in_the_activation_alone():
     W1, b1, W2, b2, W3, b3, *_ = model.parameters()
     hidden = ((x @ W1.T + b1).clamp(min=0) @ W2.T + b2).clamp(min=0)
     torch.testing.assert_close(model["encoder"](x), hidden @ W3.T + b3)
-    with pytest.raises(ConfigError, match="model.activation"):
+    with pytest.raises(ConfigError, match=r"model\.activation"):
         configure("model.activation=gelu")
 
 
