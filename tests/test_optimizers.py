@@ -145,3 +145,34 @@ def test_update_keeps_the_dtype_and_changes_nothing_in_place(rule, dtype):
     assert torch.equal(theta, torch.ones(3, dtype=dtype))
     assert all(torch.equal(memory[key], before[key]) for key in before)
     assert not torch.equal(moved, theta)
+
+
+# --- what each part of the gradient does ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [*((SGD, each) for each in SGD_OPTIONS), *((Adam, each) for each in ADAM_OPTIONS)]
+)
+def test_the_moves_of_all_parts_are_the_step(kind, options):
+    rule = kind(**options)
+    theta, gradients = given(0)
+    parts = torch.stack(
+        [0.3 * gradients, 0.5 * gradients.flip(0), gradients - 0.3 * gradients - 0.5 * gradients.flip(0)], 1
+    )
+    memory, velocities = rule.init(theta), torch.zeros(3, P, dtype=torch.float64)
+    for each in parts:
+        moved, memory = rule.update(theta, each.sum(0), memory)
+        moves, velocities = rule.split(theta, each, velocities, memory)
+        step = moved - theta
+        assert (moves.sum(0) - step).abs().max() <= TOLERANCE * max(moves.abs().max(), theta.abs().max())
+        theta = moved
+    assert moves[1].abs().max() > 0
+
+
+def test_weight_decay_is_what_the_rule_adds_to_the_last_part():
+    rule = SGD(lr=0.1, momentum=0.5, weight_decay=0.2)
+    theta, nothing = torch.ones(P, dtype=torch.float64), torch.zeros(2, P, dtype=torch.float64)
+    _, memory = rule.update(theta, nothing[0], rule.init(theta))
+    moves, velocities = rule.split(theta, nothing, nothing, memory)
+    assert torch.equal(velocities, torch.stack([nothing[0], 0.2 * theta]))
+    assert torch.equal(moves, -0.1 * velocities)

@@ -61,11 +61,11 @@ class Data(NamedTuple):
 
     def final(self, surrogate: str, regime: str, column: str) -> Array:
         """Return the final values of a column, [lam, runs], lam ascending."""
-        return array(worst_where_diverged(self.finals.sel(surrogate=surrogate, regime=regime), column))
+        return scored(self.finals[[*{column, "train_loss"}]].sel(surrogate=surrogate, regime=regime), column)
 
     def path(self, surrogate: str, regime: str, column: str) -> Array:
         """Return a column over epochs, [lam, runs, epoch]."""
-        return array(worst_where_diverged(self.grid.sel(surrogate=surrogate, regime=regime), column))
+        return scored(self.grid[[*{column, "train_loss"}]].sel(surrogate=surrogate, regime=regime), column)
 
     def criterion(self, surrogate: str, regime: str, column: str) -> Array:
         """Return what chooses the lam at which a column is validated, [lam, runs]; the least is chosen.
@@ -130,10 +130,11 @@ def draws(runs: xr.Dataset) -> int:
     return runs.sizes["seed"] // len(np.unique(runs["data_seed"])) if "data_seed" in runs.coords else 1
 
 
-def worst_where_diverged(runs: xr.Dataset, column: str) -> xr.DataArray:
-    """Return a column of complete runs with its worst value where a run diverged."""
-    better_high = column in ("reward", "feedback_utility") or column.endswith("accuracy")
-    return runs[column].where(runs["train_loss"].notnull(), -WORST if better_high else WORST)
+def scored(runs: xr.Dataset, column: str) -> Array:
+    """Return a column of the complete runs of a method, [lam, runs, ...]: its worst value where a run diverged."""
+    more_is_better = column in ("reward", "feedback_utility") or column.endswith("accuracy")
+    values, ended = (array(runs[name]) for name in (column, "train_loss"))
+    return np.where(np.isnan(ended), -WORST if more_is_better else WORST, values)
 
 
 def array(values: xr.DataArray) -> Array:

@@ -39,13 +39,12 @@ from experiments import grid
 from experiments.claims.claim import (
     CELL,
     MARGIN,
-    VIEWS,
     Claim,
     Data,
     array,
     collapsed,
     criterion,
-    worst_where_diverged,
+    scored,
 )
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import Part, mean_part
@@ -211,8 +210,11 @@ def _runs(d: Data, method: Method) -> xr.Dataset:
 
 
 def _tried(runs: xr.Dataset, method: Method, source: str) -> xr.Dataset:
-    """Return the runs of a method, at the base lam and seeds at which any of them was tried, whatever became of it."""
-    return grid.require(runs, source, surrogate=[method.surrogate], regime=[method.regime])
+    """Return the runs of a method, at the base lam and seeds at which any of them was tried, whatever became of it.
+
+    With the trajectories that these claims read: to narrow all columns takes long.
+    """
+    return grid.require(runs[["train_loss", "share"]], source, surrogate=[method.surrogate], regime=[method.regime])
 
 
 def _above_zero(d: Data, method: Method) -> xr.Dataset:
@@ -234,8 +236,8 @@ def _paired(ours: xr.Dataset, theirs: xr.Dataset) -> tuple[xr.Dataset, xr.Datase
 
 def _values(d: Data, runs: xr.Dataset, columns: tuple[str, ...]) -> Array:
     """Return columns of a method's runs as they are in the view, [column, lam, runs]."""
-    finals = VIEWS[d.view](runs)
-    return np.stack([array(worst_where_diverged(finals, column)) for column in columns])
+    finals = d.finals[[*columns]].sel({axis: runs[axis] for axis in grid.AXES})
+    return np.stack([scored(finals, column) for column in columns])
 
 
 def _chance(d: Data) -> tuple[float, str]:

@@ -37,18 +37,18 @@ CASES += cases(
 )  # fmt: skip
 
 
-def fig07(g, column="force", force=0.2, noise=0.2):
+def fig07(g, column="force", force=0.2, noise=0.2, theirs=0.05):
     g.set(column, S, "A", force, noise)
-    g.set(column, L, "A", 1.0, 0.05)
+    g.set(column, L, "A", 1.0, theirs)
 
 
 CASES += cases(
     "7", lambda g: (fig07(g, "force"), fig07(g, "force_ratio")),
     (SUPPORTED, "small and noisy", None, nothing),
     (REFUTED, "ratio larger", 0, lambda g: fig07(g, "force_ratio", force=2)),
-    (REFUTED, "ratio steadier", 1, lambda g: fig07(g, "force_ratio", noise=0.005)),
+    (REFUTED, "ratio steadier", 1, lambda g: fig07(g, "force_ratio", noise=0.005, theirs=0.2)),
     (REFUTED, "force larger", 2, lambda g: fig07(g, "force", force=2)),
-    (REFUTED, "force steadier", 3, lambda g: fig07(g, "force", noise=0.005)),
+    (REFUTED, "force steadier", 3, lambda g: fig07(g, "force", noise=0.005, theirs=0.2)),
     (INCONCLUSIVE, "as noisy", 3, lambda g: fig07(g, "force", noise=0.05)),
     (COLLAPSE, "smaller where nothing is learnt", 2, lambda g: (
         g.set("force", S, "A", [1, 2, 2, 0.001, 0.001], 0.2), g.set("train_loss", S, "A", [0.1] * 3 + [1.35] * 2))),
@@ -81,9 +81,9 @@ UNSTEADY = [0.02, 0.02, 0.02, 0.1, 0.1]
 CASES += cases(
     "10", lambda g: g.set("reward", S, "C", 0.6, UNSTEADY),
     (SUPPORTED, "higher, unsteady at the end", None, nothing),
-    (SUPPORTED, "unsteady at 0 too", None, lambda g: g.set("reward", S, "C", 0.6, [0.3, 0.02, 0.02, 0.1, 0.1])),
+    (SUPPORTED, "unsteady at 0 too", None, lambda g: g.set("reward", S, "C", 0.6, [0.1, 0.02, 0.02, 0.1, 0.1])),
     (REFUTED, "not higher", 0, lambda g: g.set("reward", S, "C", 0.5, UNSTEADY)),
-    (REFUTED, "steady at the end", 1, lambda g: g.set("reward", S, "C", 0.6, [0.1] * 3 + [0.01] * 2)),
+    (REFUTED, "steady at the end", 1, lambda g: g.set("reward", S, "C", 0.6, [0.01, 0.01, 0.3, 0.01, 0.01])),
     (INCONCLUSIVE, "higher by the margin", 0, lambda g: g.set("reward", S, "C", 0.525, UNSTEADY)),
     (INCONCLUSIVE, "as unsteady at the end as in the middle", 1, lambda g: g.set("reward", S, "C", 0.6, 0.05)),
     (SUPPORTED, "higher by less than the margin", None,

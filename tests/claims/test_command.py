@@ -1,5 +1,6 @@
 """The command: what it judges, prints, writes and refuses; and what reads its claims.json."""
 
+import itertools
 import json
 import os
 import re
@@ -14,9 +15,9 @@ import pytest
 from made_up import BY_ID, ORDINARY, L, Runs, S, V
 
 from experiments import grid
-from experiments.claims import command, generic, paper, record
-from experiments.claims.claim import Data
-from experiments.claims.judge import INCONCLUSIVE, REFUTED, SUPPORTED, effect
+from experiments.claims import command, generic, judge, paper, record
+from experiments.claims.claim import Claim, Data
+from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED, Verdict, effect, mean_part
 from experiments.compare import flips
 from experiments.estimate import Estimate
 from hclm_runner import store
@@ -26,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 SWEEP = ["-m", "experiment=quick", "seed=range(6)", "epochs=8", "name=small", "batch_size=16"]
 TINY = ["task.train=32", "task.feedback=32", "task.test=32"]
 ESTIMATE = ("value", "low", "high", "n")
+HEADLINE = ("verdict", *ESTIMATE, "p", "decided", "parts")
+"""What a claim has of its literal reading at the end."""
+PART = {"unit", "p", "holm", "method", "collapsed", "sense", "bound", "structural", "verdict", "ruling"}
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -74,14 +78,20 @@ def test_the_command_judges_a_store_as_the_functions_judge_its_grid(made_up, cap
     }
     for table, (claims, read) in tables.items():
         assert [one["id"] for one in found[table]] == [claim.id for claim in claims]
+        views = {view: read.at(view) for view in ("end", "chosen")}
         for claim, one in zip(claims, found[table], strict=True):
-            expected = claim.judged(read, 200)
-            assert (one["task"], one["says"], one["verdict"]) == ("made_up", claim.says, expected.verdict)
-            estimates = [expected.estimate, *(part.estimate for part in expected.parts)]
-            for plain, estimate in zip((one, *one["parts"]), estimates, strict=True):
-                numbers = np.array([plain[key] for key in ESTIMATE], float)
-                wanted = np.array([getattr(estimate, key) for key in ESTIMATE], float)
-                np.testing.assert_allclose(numbers, np.where(np.isfinite(wanted), wanted, np.nan), 1e-9, 1e-12)
+            assert (one["task"], one["says"]) == ("made_up", claim.says)
+            ways = [(reading["reading"], reading["view"]) for reading in one["readings"]]
+            assert ways == list(itertools.product(claim.readings, claim.views))
+            assert {key: one[key] for key in HEADLINE} == {key: one["readings"][0][key] for key in HEADLINE}
+            for (reading, view), plain in zip(ways, one["readings"], strict=True):
+                expected = claim.judged(views[view], 200, reading)
+                assert (plain["words"], plain["verdict"]) == (claim.readings[reading].words, expected.verdict)
+                estimates = [expected.estimate, *(part.estimate for part in expected.parts)]
+                for numbers, estimate in zip((plain, *plain["parts"]), estimates, strict=True):
+                    got = np.array([numbers[key] for key in ESTIMATE], float)
+                    wanted = np.array([getattr(estimate, key) for key in ESTIMATE], float)
+                    np.testing.assert_allclose(got, np.where(np.isfinite(wanted), wanted, np.nan), 1e-9, 1e-12)
     out = capsys.readouterr().out
     assert out.count("made_up, ") == 2, "a table of the paper's, and one of any surrogate and law"
     assert "not judged" not in out
@@ -105,14 +115,21 @@ def test_a_claim_is_one_line_of_a_terminal(made_up, monkeypatch, capsys, width):
         assert claim["says"][: (width - 60) // 2] in line
 
 
-def test_claims_parquet_has_a_row_for_each_part_and_infinity_is_null_in_the_json(tmp_path):
+def test_claims_parquet_has_a_row_for_each_part_of_each_reading_and_infinity_is_null_in_the_json(tmp_path):
     folder = Runs().set("force", L, "A", 0).store(tmp_path / "store")
     command.main([str(folder), "--resamples", "100"])
     found, rows = written(folder)
     both = [(table, claim) for table in ("claims", "generic") for claim in found[table]]
-    parts = [(table, claim["id"], part["text"], part["verdict"]) for table, claim in both for part in claim["parts"]]
-    assert list(rows[["table", "id", "text", "verdict"]].itertuples(index=False, name=None)) == parts
-    assert rows.groupby("id")["claim_verdict"].first().to_dict() == {c["id"]: c["verdict"] for _, c in both}
+    parts = [
+        (table, claim["id"], reading["reading"], reading["view"], part["text"], part["verdict"])
+        for table, claim in both
+        for reading in claim["readings"]
+        for part in reading["parts"]
+    ]
+    kept = ["table", "id", "reading", "view", "text", "verdict"]
+    assert list(rows[kept].itertuples(index=False, name=None)) == parts
+    headlines = rows.query("reading == 'literal' and view == 'end'").groupby("id")["claim_verdict"].first()
+    assert headlines.to_dict() == {c["id"]: c["verdict"] for _, c in both}
     undefined = next(claim for claim in found["claims"] if claim["id"] == "18")
     assert (undefined["verdict"], undefined["value"]) == (INCONCLUSIVE, None)
 
@@ -279,7 +296,8 @@ def test_the_command_on_a_store_that_the_runner_made(swept):
     assert done.returncode == 0, done.stderr
     found, rows = written(swept / "outputs/small")
     assert [claim["id"] for claim in found["claims"]] == list(BY_ID)
-    assert len(rows) == sum(len(claim["parts"]) for claim in (*found["claims"], *found["generic"]))
+    readings = [reading for claim in (*found["claims"], *found["generic"]) for reading in claim["readings"]]
+    assert len(rows) == sum(len(reading["parts"]) for reading in readings)
     assert "outputs/small/claims.json" in done.stdout
     before = (swept / "outputs/small/claims.json").read_bytes()
     python("-m", "experiments", "claims", "outputs/small", "--resamples", "200", cwd=swept)
@@ -289,25 +307,90 @@ def test_the_command_on_a_store_that_the_runner_made(swept):
     )
 
 
+# --- what claims.json says of a claim -------------------------------------------------------------------------------
+
+
+def in_views(end: str, chosen: str | None) -> dict[tuple[str, str], Verdict]:
+    """Verdicts of a literal reading at the end and at the chosen epoch, or at the end alone."""
+    views = {"end": end} | ({"chosen": chosen} if chosen else {})
+    mean = {SUPPORTED: 1.0, REFUTED: -1.0, INCONCLUSIVE: 0.0}
+    noise = np.array([-0.1, 0.1, -0.2, 0.2, -0.3, 0.3])
+    return {
+        ("literal", view): judge.judge([mean_part("it", mean[verdict] + noise, ">", 0)])
+        for view, verdict in views.items()
+    }
+
+
+CLAIM = Claim("it", None, "it is so", lambda _: [])
+
+
+@pytest.mark.parametrize(
+    ("end", "chosen", "says"),
+    [
+        (SUPPORTED, SUPPORTED, ""),
+        (SUPPORTED, None, ""),
+        (REFUTED, INCONCLUSIVE, ""),
+        (SUPPORTED, REFUTED, " This holds only at the last epochs. At the epoch that the feedback split chooses, the verdict is REFUTED."),
+        (REFUTED, SUPPORTED, " At the epoch that the feedback split chooses, the verdict is SUPPORTED."),
+    ],
+)  # fmt: skip
+def test_a_claim_that_holds_in_one_view_only_says_so_in_its_sentence(end, chosen, says):
+    judged = in_views(end, chosen)
+    one = record.row("t", CLAIM, judged)
+    assert one["verdict"] == end
+    assert one["sentence"] == judged["literal", "end"].sentence + says
+    assert [reading["verdict"] for reading in one["readings"]] == [each for each in (end, chosen) if each]
+    assert all("This holds only" not in reading["sentence"] for reading in one["readings"])
+
+
+def rows_of(*facts: tuple[str, float]) -> list[dict]:
+    return [{"task": "t", "verdict": verdict, "p": p, "structural": ""} for verdict, p in facts]
+
+
+def test_what_survives_is_counted_over_all_claims_and_shown_with_what_is_structural():
+    """Of five, the two smallest p-values survive: 0.03 is above 3/5 of 5%, and what is open counts, with p = 1."""
+    rows = rows_of((SUPPORTED, 0.002), (REFUTED, 0.004), (SUPPORTED, 0.031), (INCONCLUSIVE, 0.001), (COLLAPSE, 1.0))
+    record.mark_survivors(rows)
+    assert [one["survives_bh"] for one in rows] == [True, True, False, False, False]
+    rows[2]["structural"] = "it cannot fail"
+    wanted = "2 SUPPORTED (1 of them structural), 1 REFUTED, 1 INCONCLUSIVE, 1 COLLAPSE"
+    assert command.tally(rows) == f"{wanted}; 2 of 3 decided survive Benjamini-Hochberg at 5%"
+    fewer = rows_of((SUPPORTED, 0.002), (REFUTED, 0.004), (SUPPORTED, 0.031))
+    record.mark_survivors(fewer)
+    assert all(one["survives_bh"] for one in fewer), "alone they all do"
+
+
+def test_survivors_are_counted_task_by_task_and_table_by_table(made_up):
+    found = command.judge(str(made_up), 100)
+    for rows in (found.claims, found.generic):
+        kept = [one["survives_bh"] for one in rows]
+        record.mark_survivors(rows)
+        assert [one["survives_bh"] for one in rows] == kept
+
+
 # --- what reads claims.json -----------------------------------------------------------------------------------------
 
 
 def test_what_is_loaded_is_what_was_written_and_none_before_that(tmp_path):
     folder = Runs().store(tmp_path / "store")
     assert record.load(folder) is None
-    verdict = BY_ID["25"].judged(paper.read(Runs().grid(), "made up"), 100)
-    one = record.row("made_up", BY_ID["25"], verdict)
+    one = record.row("made_up", CLAIM, in_views(SUPPORTED, REFUTED))
+    record.mark_survivors([one])
     record.write(record.Record([one], [], ["a line"]), str(folder), 100)
     found = record.load(folder)
     assert found == {
         "store": str(folder), "resamples": 100, "confidence": 0.95, "against": None, "claims": [one], "generic": [],
         "lacking": ["a line"],
     }  # fmt: skip
-    assert one["figure"] == 25
-    assert set(one["parts"][0]) == {"text", *ESTIMATE, "unit", "p", "sense", "bound", "verdict", "ruling"}
+    assert set(one["parts"][0]) == {"text", *ESTIMATE, *PART}
+    assert set(one["readings"][0]) == {"reading", "view", "words", "sentence", *HEADLINE}
     decided = one["parts"][one["decided"]]
     assert [decided[key] for key in ESTIMATE] == [one[key] for key in ESTIMATE]
     assert decided["text"].lower() in one["sentence"].lower()
+    for gone in ("readings", "structural", "survives_bh"):
+        (folder / "claims.json").write_text(json.dumps(found | {"claims": [{k: one[k] for k in one if k != gone}]}))
+        with pytest.raises(ConfigError, match=gone):
+            record.load(folder)
 
 
 @pytest.mark.parametrize(

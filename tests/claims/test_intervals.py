@@ -99,8 +99,9 @@ def test_p_falls_with_the_distance_from_the_bound_and_is_near_students_for_many_
     np.testing.assert_allclose(ours[1:], theirs[1:], rtol=0.35, atol=0.01)
 
 
-def test_the_p_of_a_bootstrap_is_never_below_what_the_resamples_can_tell():
-    assert assess(Part("m", np.array([[9.0, 9.1, 9.2, 9.3, 9.4, 9.5]]), mean_of, ">", 0), 200).p == 2 / 201
+@pytest.mark.parametrize(("n", "least"), [(6, 2 / 2**6), (10, 2 / 201)])
+def test_the_p_of_a_bootstrap_is_never_below_what_the_resamples_and_the_units_can_tell(n, least):
+    assert assess(Part("m", np.linspace(9, 10, n)[None], mean_of, ">", 0), 200).p == least
 
 
 # --- coverage -------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ def test_an_interval_that_is_too_narrow_is_seen(monkeypatch):
 def test_the_coverage_that_a_part_states_is_what_is_measured(n):
     shares = {kind.__name__: [coverage(kind, noise, n, 300) for noise in (normal, skewed)] for kind in KINDS}
     drawn = [both for name, both in shares.items() if name not in ("mean", "ratio")]
-    np.testing.assert_allclose(np.min(drawn, 0), COVERAGE[n], atol=0.03, err_msg=str(shares))
+    assert np.min(drawn) == pytest.approx(COVERAGE[n], abs=0.03), shares
     assert min(share for share, _ in shares.values()) >= 0.92, shares
 
 

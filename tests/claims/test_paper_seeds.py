@@ -139,7 +139,7 @@ OF_DIVERGED = [
     ("14", V, "C", 0, REFUTED),
     ("15", V, "C", 0, REFUTED),
     ("16", L, "A", 4, SUPPORTED),  # fixed fails there
-    ("17", L, "ABC", 1, REFUTED),  # lam = 0 is left
+    ("17", L, "ABC", 0, REFUTED),
     ("18", L, "B", 0, COLLAPSE),
     ("19", L, "B", 0, REFUTED),
     ("20", L, "B", 0, REFUTED),

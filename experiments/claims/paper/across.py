@@ -24,19 +24,23 @@ def _stronger(d: Data, column: str) -> list[Part]:
     return parts
 
 
-def _rank_correlation(v: Array) -> Array:
-    """Return Spearman's correlation over cells and runs of v[0] and v[1]; v [2, cells, ..., runs]."""
-    flat = np.moveaxis(v, 1, -1).reshape(2, *v.shape[2:-1], -1)
-    x, y = stats.rankdata(flat, axis=-1) - (flat.shape[-1] + 1) / 2
-    return np.asarray((x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
+def _ranks(values: Array) -> Array:
+    """Return the ranks of values among all of them, about 0 and within 1."""
+    return np.asarray((2 * stats.rankdata(values) - values.size - 1) / max(values.size, 1)).reshape(values.shape)
+
+
+def _correlation(v: Array) -> Array:
+    """Return the correlation of x and y over cells and runs; v [5, ..., runs], each run's mean x, y, xx, yy and xy."""
+    x, y, xx, yy, xy = v.mean(-1)
+    return np.asarray((xy - x * y) / np.sqrt((xx - x * x) * (yy - y * y)))
 
 
 def _goes_with(d: Data, column: str, sense: str) -> list[Part]:
     """Over runs of a surrogate, a deeper collapse of the force goes with a lower gap (or a higher reward).
 
     The rank correlation of log(F_max / F_final) with the column, over base lam and regimes, without the cells that
-    collapsed. Lam moves both: it is the treatment, and not partialled out. A correlation is of no unit, so there is
-    nothing to take a margin of: its bound is 0.
+    collapsed. Ranks are those among all runs, in the resamples too. Lam moves both: it is the treatment, and not
+    partialled out. A correlation is of no unit, so there is nothing to take a margin of: its bound is 0.
     """
     parts = []
     for surrogate in (LOGDET, VARIANCE):
@@ -46,8 +50,10 @@ def _goes_with(d: Data, column: str, sense: str) -> list[Part]:
             fallen = np.log(peak / np.maximum(end, 1e-300))
             v = np.stack([fallen, d.final(surrogate, regime, column)])
             cells.append(v[:, standing(d, surrogate, regime)])
+        x, y = (_ranks(each) for each in np.concatenate(cells, 1))
+        sample = np.stack([each.mean(0) for each in (x, y, x * x, y * y, x * y)])
         text = f"rank correlation of the fall of force with {column}, {surrogate}"
-        parts.append(Part(text, np.concatenate(cells, 1), _rank_correlation, sense, 0))
+        parts.append(Part(text, sample, _correlation, sense, 0))
     return parts
 
 

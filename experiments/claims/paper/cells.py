@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from experiments import grid
 from experiments.claims.claim import Data
+from experiments.claims.judge import Part
 from experiments.claims.statistics import Array
 
 Arm = tuple[str, str]
@@ -41,14 +42,18 @@ def measured(
     return v
 
 
+CHOICE = slice(2)
+"""The rows of what was `measured` that a choice needs; the others are read where a collapse is judged."""
+
+
 def means(v: Array) -> tuple[Array, Array]:
-    """Return the means over runs of what was `measured`: [5, ...] at lam = 0, and [5, cells, ...] of the others."""
+    """Return the means over runs of rows that were `measured`: [rows, ...] at lam = 0, and [rows, cells, ...]."""
     m = v.mean(-1)
     return m[:, 0], m[:, 1:]
 
 
 def validated(m: Array) -> Array:
-    """Return the means of the cell whose criterion is the least, [5, ...]; m [5, cells, ...]."""
+    """Return the means of the cell whose criterion is the least, [rows, ...]; m [rows, cells, ...]."""
     return np.take_along_axis(m, m[1].argmin(0)[None, None], 1)[:, 0]
 
 
@@ -62,6 +67,17 @@ def standing(d: Data, surrogate: str, regime: str) -> NDArray[np.int64]:
     """Return the base lam whose cell has not collapsed, as indices; judged once, by the means over all runs."""
     zero = d.cells(surrogate, grid.REGIMES[0]).mean(-1)[:, :1]
     return np.flatnonzero(~d.collapsed(d.cells(surrogate, regime).mean(-1), zero))
+
+
+def over_standing(
+    d: Data, *, parts: Callable[[Data, Any], list[Part]], surrogate: str, regime: str = grid.REGIMES[0]
+) -> list[Part]:
+    """Return parts over the base lam whose cell has not collapsed; not settled if there is none."""
+    lams = standing(d, surrogate, regime)
+    if lams.size:
+        return parts(d, lams)
+    why = f"{surrogate} under {regime} collapses at every lam"
+    return [part._replace(unsettled=why) for part in parts(d, slice(None))]
 
 
 def guard(

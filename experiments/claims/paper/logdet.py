@@ -10,7 +10,7 @@ from experiments import grid
 from experiments.claims.claim import MARGIN, Data, claim
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import Part, mean_part, quotient_part
-from experiments.claims.paper.cells import guard, means, measured, standing, validated, validated_collapsed
+from experiments.claims.paper.cells import CHOICE, guard, means, measured, standing, validated, validated_collapsed
 from experiments.claims.paper.parts import (
     FORGETS,
     LOGDET,
@@ -32,7 +32,7 @@ def _fails_at_both_ends(d: Data, *columns: str) -> list[Part]:
     """Return the parts that A falls short at both ends of lam, and B and C at neither; by the worst of some columns."""
     better = [-1.0 if column == "test_loss" else 1.0 for column in columns]
 
-    def short(v: Array, *, at: int) -> Array:  # v [columns, 5, 1 + lam, ..., runs]
+    def short(v: Array, *, at: int) -> Array:  # v [columns, rows, 1 + lam, ..., runs]
         each = []
         for sign, column in zip(better, v, strict=True):
             zero, m = means(column)
@@ -51,8 +51,8 @@ def _fails_at_both_ends(d: Data, *columns: str) -> list[Part]:
         sense, structural = (">", "") if regime == A else ("<", FORGETS)
         for at, end in ((0, "lam = 0"), (-1, "the largest lam")):
             text = f"{' or '.join(map(words, columns))} of {regime} at {end}, short of that at its validated lam"
-            decides = partial(collapse, at=at)
-            parts.append(Part(text, v, partial(short, at=at), sense, MARGIN, decides, unit="%", structural=structural))
+            judged_by = partial(short, at=at), sense, MARGIN, partial(collapse, at=at), v
+            parts.append(Part(text, v[:, CHOICE], *judged_by, unit="%", structural=structural))
     return parts
 
 
@@ -89,22 +89,12 @@ def _gaps_in_order(d: Data, margin: float) -> list[Part]:
         below = lower(v) < -margin
         return np.where(below, validated_collapsed(d, v[0]), validated_collapsed(d, v[1]))
 
-    reduced = Part("gap at the validated lam, relative to lam = 0", best[LOGDET], contraction, "<", SHARPLY, bought)
-    return [
-        reduced,
-        *(
-            Part(
-                f"gap of {a} relative to {b}, each validated",
-                np.stack([best[a], best[b]]),
-                lower,
-                "<",
-                -margin,
-                bought_by_one,
-                unit="%",
-            )
-            for a, b in ((LOGDET, VARIANCE), (VARIANCE, SOFTMAX))
-        ),
-    ]
+    own, text = best[LOGDET], "gap at the validated lam, relative to lam = 0"
+    parts = [Part(text, own[CHOICE], contraction, "<", SHARPLY, bought, own)]
+    for a, b in ((LOGDET, VARIANCE), (VARIANCE, SOFTMAX)):
+        v, text = np.stack([best[a], best[b]]), f"gap of {a} relative to {b}, each validated"
+        parts.append(Part(text, v[:, CHOICE], lower, "<", -margin, bought_by_one, v, unit="%"))
+    return parts
 
 
 @claim(
@@ -203,7 +193,7 @@ def fig20(d: Data) -> list[Part]:
 
 
 def _lead(v: Array) -> Array:
-    """Return by how much the first of some arms leads the others in reward; v [arms, 5, 1 + lam, ..., runs]."""
+    """Return by how much the first of some arms leads the others in reward; v [arms, rows, 1 + lam, ..., runs]."""
     rewards = np.stack([validated(means(arm)[1])[0] for arm in v])
     return rewards[0] - rewards[1:].max(0)
 
@@ -218,6 +208,6 @@ def fig21(d: Data) -> list[Part]:
         (LOGDET, C),
         *((s, r) for s in grid.SURROGATES for r in grid.REGIMES if (s, r) != (LOGDET, C)),
     ]
-    v = np.stack([measured(d, s, [r], "reward") for s, r in nine])
+    v = np.stack([measured(d, s, [r], "reward")[CHOICE] for s, r in nine])
     text = "probability that logdet under rl_thermostat ranks first of nine in reward"
     return [Part(text, v, _lead, ">", 1 - ALPHA, chance=True)]

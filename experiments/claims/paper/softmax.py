@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from experiments.claims.claim import MARGIN, NEAR_CHANCE, Data, claim
 from experiments.claims.judge import Part, mean_part
-from experiments.claims.paper.cells import guard, means, measured, standing, validated
+from experiments.claims.paper.cells import CHOICE, guard, means, measured, over_standing, standing, validated
 from experiments.claims.paper.parts import LOGDET, MOVES, SOFTMAX, A, B, C, adaptive, changed, compared, middle, words
 from experiments.claims.statistics import (
     Array,
@@ -27,7 +27,7 @@ def _no_improvement(d: Data, lams: Any) -> list[Part]:
         zero, m = means(v)
         return relative(validated(m)[0], zero[0])
 
-    v = measured(d, SOFTMAX, [A], "test_loss", lams=lams)
+    v = measured(d, SOFTMAX, [A], "test_loss", lams=lams)[CHOICE]
     return [Part("test loss at the validated lam, relative to lam = 0", v, gain, ">", -MARGIN)]
 
 
@@ -35,7 +35,7 @@ def _no_improvement(d: Data, lams: Any) -> list[Part]:
     "5",
     5,
     "softmax: no stable improvement in test loss as lam grows",
-    ("over the lam that do not collapse", lambda d: _no_improvement(d, standing(d, SOFTMAX, A))),
+    ("over the lam that do not collapse", partial(over_standing, parts=_no_improvement, surrogate=SOFTMAX)),
 )
 def fig05(d: Data) -> list[Part]:
     """Test loss at the validated lam is not lower than at lam = 0."""
@@ -133,7 +133,8 @@ def _where_entropy_falls(d: Data) -> list[Part]:
         return np.where(entropy < FALL, np.minimum(rate, rank), np.nan)  # undefined where no entropy falls so far
 
     if v.shape[1] < 2:
-        return [Part("entropy", v[0], median_of_seeds, "<", FALL, unsettled="softmax collapses at every lam above 0")]
+        falls, *_ = fig08.parts(d)
+        return [falls._replace(unsettled="softmax collapses at every lam above 0")]
     text = "the lesser change of log-det rate and effective rank, at the best lam where entropy falls by a fifth"
     return [
         Part("largest fall of entropy over lam, relative to lam = 0", v, deepest, "<", FALL),

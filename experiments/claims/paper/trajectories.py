@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims.claim import MARGIN, Data, claim
 from experiments.claims.judge import Part, mean_part, quotient_part
-from experiments.claims.paper.cells import guard, means, measured, standing, validated, validated_collapsed
+from experiments.claims.paper.cells import CHOICE, guard, means, measured, over_standing, validated, validated_collapsed
 from experiments.claims.paper.parts import (
     LOGDET,
     MOVES,
@@ -55,17 +55,12 @@ def _stabilises(d: Data, lams: Any) -> list[Part]:
     def size(v: Array) -> Array:
         return np.abs(validated(means(v)[1])[0])
 
+    v = measured(d, LOGDET, [A], "test_loss", change[lams], lams)
     text = "late change of test loss, as a share of its late mean"
+    decides = partial(validated_collapsed, d)
     return [
         mean_part(f"{text}, at lam = 0", change[0], ">", MARGIN),
-        Part(
-            f"size of the {text}, at the validated lam",
-            measured(d, LOGDET, [A], "test_loss", change[lams], lams),
-            size,
-            "<",
-            MARGIN,
-            partial(validated_collapsed, d),
-        ),
+        Part(f"size of the {text}, at the validated lam", v[CHOICE], size, "<", MARGIN, decides, v),
     ]
 
 
@@ -73,7 +68,7 @@ def _stabilises(d: Data, lams: Any) -> list[Part]:
     "22",
     22,
     "logdet under fixed: lam = 0 fails, an intermediate lam stabilises",
-    ("at the lam chosen among those that do not collapse", lambda d: _stabilises(d, standing(d, LOGDET, A))),
+    ("at the lam chosen among those that do not collapse", partial(over_standing, parts=_stabilises, surrogate=LOGDET)),
     of_path=True,
 )
 def fig22(d: Data) -> list[Part]:
@@ -177,7 +172,7 @@ def _falls_fast(d: Data, lams: Any) -> list[Part]:
     "26",
     26,
     "logdet: under thermostat the force collapses fast and stays bounded",
-    ("over the lam at which fixed does not collapse", lambda d: _falls_fast(d, standing(d, LOGDET, A))),
+    ("over the lam at which fixed does not collapse", partial(over_standing, parts=_falls_fast, surrogate=LOGDET)),
     of_path=True,
 )
 def fig26(d: Data) -> list[Part]:
