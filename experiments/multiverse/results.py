@@ -3,7 +3,7 @@
 Its keys: `resamples`; `kinds`, choice -> setting or question; `universes`, each with id, title, reference_question,
 levels and failed (why it was not judged, or empty); and `claims`, each with
 
-- id, figure, says; `structural`, why it cannot fail as worded, or empty;
+- id, figure, says; `structural`, why it cannot fail as worded in the reference, or empty;
 - `reading` and `view`, of which all that follows but `readings` is;
 - `reconstructions` and `questions`: verdict -> in how many universes, of those that ask the reference's question and
   of those that ask another;
@@ -111,7 +111,7 @@ def together(
     ]
     return (
         {"id": claim.id, "figure": claim.figure, "says": claim.says}
-        | {"structural": next((row["structural"] for row in rows if row.get("structural")), "")}
+        | {"structural": next((row["structural"] for row in rows if "structural" in row), "")}
         | {"reading": how, "view": view, **headline, "robust": analysis.robust(headline["reconstructions"])}
         | {"readings": readings, "failed": dict(Counter(row["failed"] for row in rows if "failed" in row))}
         | _effects([_of(row, (how, view)) for row in rows], universes)

@@ -17,7 +17,8 @@ NOTE = (
     f" experiments. A verdict is robust if {ROBUST:.0%} of the reconstructions have it. “Depends on” is the share of"
     " the variance of the effect's rank over universes that a choice explains by itself. “Together” is a test of the"
     " effect in all reconstructions at once: in how many of them it is on the claimed side of its bound, and in how"
-    " many on the other, corrected for how many they are."
+    " many on the other, corrected for how many they are. “Structural” is a claim that cannot fail as worded in the"
+    " reference, and so is no evidence; where a universe refutes it, a setting took away what made it so."
 )
 
 
@@ -62,7 +63,7 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
 
 def verdicts(claim: Mapping[str, Any]) -> str:
     """Return the share of each verdict in the reconstructions, whether one is robust, and whether it is evidence."""
-    marks = [*(["robust"] if claim["robust"] else []), *(["cannot fail as worded"] if claim["structural"] else [])]
+    marks = [*(["robust"] if claim["robust"] else []), *(["structural in the reference"] if claim["structural"] else [])]
     return counted(claim["reconstructions"]) + (f" ({', '.join(marks)})" if marks else "")
 
 
