@@ -193,7 +193,7 @@ def _matrix(
     axes.set_ylim(max(ticks, default=0) + 0.8, -1.2)
     axes.set_xlim(-1, len(universes))
     axes.set_xticks([])
-    axes.set_xlabel("universes, the effect ascending; those without an effect last")
+    axes.set_xlabel("universes, the effect ascending; triangle: out of range, as runs diverged; last: no effect")
     axes.grid(visible=False)
 
 

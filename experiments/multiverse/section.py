@@ -63,7 +63,10 @@ def section(source: str | os.PathLike[str] = "multiverse") -> Section | None:
 
 def verdicts(claim: Mapping[str, Any]) -> str:
     """Return the share of each verdict in the reconstructions, whether one is robust, and whether it is evidence."""
-    marks = [*(["robust"] if claim["robust"] else []), *(["structural in the reference"] if claim["structural"] else [])]
+    marks = [
+        *(["robust"] if claim["robust"] else []),
+        *(["structural in the reference"] if claim["structural"] else []),
+    ]
     return counted(claim["reconstructions"]) + (f" ({', '.join(marks)})" if marks else "")
 
 
