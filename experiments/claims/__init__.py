@@ -3,8 +3,9 @@
     python -m experiments claims outputs/paper
 
 - `paper` is the one table of the paper's claims, `generic` states claims of any surrogate and law.
-- `claim` is what both are: an id, a sentence, and a function that turns the runs of a task into parts.
-- `statistics` is what parts measure, `judge` turns parts into verdicts, `record` keeps them in the store.
+- `claim` is what both are: an id, a sentence, and functions that turn the runs of a task into parts, one a reading.
+- `statistics` is what parts measure, `intervals` says how sure that is, `judge` turns parts into verdicts, `record`
+  keeps them in the store.
 
 Imports neither torch nor hydra.
 """

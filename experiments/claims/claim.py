@@ -56,8 +56,8 @@ class Data(NamedTuple):
 
     @property
     def draws(self) -> int:
-        """Training seeds of each data set."""
-        return draws(self.grid)
+        """Training seeds of each data set; 1 where each seed has data of its own."""
+        return self.grid.sizes["seed"] // len(np.unique(self.grid["data_seed"]))
 
     def final(self, surrogate: str, regime: str, column: str) -> Array:
         """Return the final values of a column, [lam, runs], lam ascending."""
@@ -123,11 +123,6 @@ def collapsed(cells: Array, zero: Array, chance_loss: float) -> NDArray[np.bool_
 def criterion(column: str) -> tuple[str, int]:
     """Return by which column the lam of a column is chosen, and the sign that makes its least value the best."""
     return ("feedback_utility", -1) if column == "reward" else ("feedback_loss", 1)
-
-
-def draws(runs: xr.Dataset) -> int:
-    """Return how many training seeds each data set of a grid has; 1 where each seed has data of its own."""
-    return runs.sizes["seed"] // len(np.unique(runs["data_seed"])) if "data_seed" in runs.coords else 1
 
 
 def scored(runs: xr.Dataset, column: str) -> Array:

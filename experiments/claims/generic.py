@@ -204,8 +204,8 @@ def _runs(d: Data, method: Method) -> xr.Dataset:
     if not lams:
         raise ConfigError("store", d.source, f"runs of {method}")
     runs = grid.complete(grid.require(runs, d.source, lam0=lams)).squeeze(("surrogate", "regime"))
-    if "data_seed" in runs.coords and set(Counter(runs["data_seed"].to_numpy().tolist()).values()) != {d.draws}:
-        raise ConfigError("store", d.source, f"{d.draws} seeds of each data set under {method}")
+    if set(Counter(runs["data_seed"].to_numpy().tolist()).values()) != {d.draws}:
+        raise ConfigError("store", d.source, f"{d.draws} seeds of each data set of {method}")
     return runs
 
 

@@ -65,8 +65,6 @@ def bootstrap(drawn: Array, n: int, bound: float) -> tuple[float, float, float]:
     correction for bias harms a range over lam. The studentised bootstrap covers more still, but it breaks where a
     denominator is all noise, as the range of a law that depends on no lam.
 
-    The p-value is no less than what sign flips of as many units can give.
-
     Args:
         drawn: The statistic of each resample, [resamples].
         n: Units.
@@ -78,9 +76,14 @@ def bootstrap(drawn: Array, n: int, bound: float) -> tuple[float, float, float]:
     slack = SLACK * abs(bound)
     ends = np.searchsorted(drawn, bound - slack), np.searchsorted(drawn, bound + slack, side="right")
     below = float(special.stdtr(n - 1, special.ndtri(sum(ends) / (2 * len(drawn))) / wider))
-    p = max(2 * min(below, 1 - below), 2 / min(len(drawn) + 1, 2**n))
+    p = max(2 * min(below, 1 - below), least_p(len(drawn), n))
     inside = low - slack <= bound <= high + slack
     return low, high, max(p, math.nextafter(ALPHA, 1)) if inside else min(p, ALPHA)
+
+
+def least_p(resamples: int, n: int) -> float:
+    """Return the least p-value of a bootstrap: what so many resamples can tell, and no less than n sign flips can."""
+    return 2 / min(resamples + 1, 2**n)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

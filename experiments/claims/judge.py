@@ -99,7 +99,7 @@ class Judged(NamedTuple):
     estimate: Estimate
     """Of n data sets that are defined in every arm."""
     p: float
-    """Two-sided, uncorrected; NaN of a chance."""
+    """Two-sided, uncorrected; of a chance, the share of resamples that are not on the side of most."""
     sense: str
     bound: float
     collapsed: float = 0.0
@@ -200,7 +200,8 @@ def assess(part: Part, resamples: int = RESAMPLES) -> Judged:
             collapsed = float(of(part.collapse, cells, resampled).mean())
         if part.chance:
             positive = float((of(part.statistic, part.sample, resampled) > 0).mean())
-            return judged(positive, math.nan, math.nan, min(1 - positive, positive), "bootstrap", collapsed)
+            p = max(min(1 - positive, positive), intervals.least_p(resamples, n))
+            return judged(positive, math.nan, math.nan, p, "bootstrap", collapsed)
         if part.contrast is not None:
             over, under = (each.reshape(-1, part.draws)[kept].mean(-1) for each in part.contrast)
             if (under > 0).all() or (under < 0).all():

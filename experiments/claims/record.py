@@ -87,12 +87,12 @@ def _number(value: float) -> float | None:
 
 
 def _at_the_chosen_epoch(judged: Mapping[tuple[str, str], Verdict]) -> str:
-    """Return the sentence that the literal reading holds in one view only; nothing if that is not so."""
+    """Return the sentence that the literal reading is supported in one view only; nothing if that is not so."""
     end, chosen = (judged.get(("literal", view)) for view in VIEWS)
     if end is None or chosen is None or (end.verdict == SUPPORTED) == (chosen.verdict == SUPPORTED):
         return ""
-    only = " This holds only at the last epochs." if end.verdict == SUPPORTED else ""
-    return f"{only} At the epoch that the feedback split chooses, the verdict is {chosen.verdict}."
+    where = " This is shown only at the last epochs: at" if end.verdict == SUPPORTED else " At"
+    return f"{where} the epoch that the feedback split chooses, the verdict is {chosen.verdict}."
 
 
 def mark_survivors(claims: Sequence[ClaimRow]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -79,30 +78,9 @@ def mean(v: Array) -> Array:
     return v.mean(-1).mean(0)
 
 
-def difference(v: Array) -> Array:
-    """Return the mean of v[0] - v[1] over lam and seeds, as a share of |v[1]| at lam = 0; v [2, lam, ..., seeds]."""
-    m = v.mean(-1)
-    return (m[0] - m[1]).mean(0) / np.abs(m[1, 0])
-
-
-def change(v: Array, at: int = -1) -> Array:
-    """Return the mean at one lam relative to that at lam = 0; v [lam, ..., seeds]."""
-    m = v.mean(-1)
-    return relative(m[at], m[0])
-
-
 def relative(m: Array, zero: Array) -> Array:
     """Return the change from `zero` to m as a share of the size of `zero`: of its sign too where that is negative."""
     return (m - zero) / np.abs(zero)
-
-
-def relative_to_fixed(v: Array, *, at: int) -> Array:
-    """Return the mean over lam and seeds of v[1] less that of v[0] at one lam, as a share of v[0] at lam = 0.
-
-    v [2, lam, ..., seeds].
-    """
-    m = v.mean(-1)
-    return (m[1].mean(0) - m[0, at]) / m[0, 0]
 
 
 def at_validated(m: Array, criterion: Array) -> Array:
@@ -176,15 +154,3 @@ def median_of_seeds(v: Array) -> Array:
 def variation_of_seeds(v: Array) -> Array:
     """Return the coefficient of variation over seeds."""
     return v.std(-1, ddof=1) / v.mean(-1)
-
-
-def partial_spearman(v: Array) -> Array:
-    """Return the rank correlation of v[0] and v[1] given v[2]; v [3, runs, ..., seeds], over runs and seeds."""
-    flat = np.moveaxis(v, 1, -1).reshape(*v.shape[:1], *v.shape[2:-1], -1)
-    x, y, z = stats.rankdata(flat, axis=-1) - (flat.shape[-1] + 1) / 2
-
-    def correlation(a: Array, b: Array) -> Array:
-        return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
-
-    xy, xz, yz = correlation(x, y), correlation(x, z), correlation(y, z)
-    return (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))

@@ -58,8 +58,8 @@ QUESTIONS = {
     ),
     "collapses": (
         "Collapses?",
-        "whether nothing is learnt at one lam > 0 or more; at the worst of them, the training loss over 90% of log K"
-        " (chance level), or the test loss over 105% of that at lam = 0",
+        "whether nothing is learnt, or less than at lam = 0, at one lam > 0 or more; the share of resamples in which"
+        " that is so",
     ),
     "test loss": (
         "Lowers the test loss?",

@@ -110,13 +110,17 @@ class Runs:
         named = (list(map(self.name, names)) for names in (grid.SURROGATES, grid.REGIMES))
         coordinates = dict(zip(AXES, (*named, LAMS, range(SEEDS), T), strict=True))
         facts = {"missing": [], "unfinished": [], "diverged": [], "config": self.config()}
-        return xr.Dataset({name: (AXES, values) for name, values in self.columns.items()}, coordinates, facts)
+        return xr.Dataset(
+            {name: (AXES, values) for name, values in self.columns.items()},
+            coordinates | {"data_seed": ("seed", range(SEEDS))},
+            facts,
+        )
 
     def store(self, folder: Path) -> Path:
         """Write the runs as a sweep would have."""
-        labels = [*AXES[:-1], "task"]
+        labels = [*AXES[:-1], "data_seed", "task"]
         frame = self.grid().to_dataframe().reset_index().assign(task="made_up").dropna(subset=["train_loss"])
-        frame["run_id"] = frame[labels].astype(str).agg("-".join, axis=1)
+        frame["run_id"] = frame[[*AXES[:-1], "task"]].astype(str).agg("-".join, axis=1)
         runs = frame.drop_duplicates("run_id")[["run_id", *labels]].reset_index(drop=True)
         shared = self.config()
         runs["config"] = [

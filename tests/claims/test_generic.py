@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from made_up import EPOCHS, LAMS, SEEDS, L, Runs, S, T, V, Z, each_seed
 
 from experiments import grid
@@ -221,6 +222,39 @@ def test_a_comparator_that_diverged_is_the_worst_there_is():
     judged = judge(diverge(users_own(), SEEDS, slice(0, 1), regime=0), lowers_test_loss(OWN, ZERO))
     assert judged.verdict == SUPPORTED
     assert judged.estimate.value == pytest.approx(-1)
+
+
+# --- crossed seeds --------------------------------------------------------------------------------------------------
+
+
+def crossed() -> xr.Dataset:
+    """Eight data sets with three training seeds each, which are copies."""
+    found = users_own().set("test_loss", S, "B", LOWER, 0.2).grid()
+    thrice = found.isel(seed=np.repeat(range(8), 3))
+    return thrice.assign_coords(seed=range(24), data_seed=("seed", np.repeat(range(8), 3))).assign_attrs(found.attrs)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [effective(OWN), collapses(OWN, ZERO), lowers_test_loss(OWN, ZERO), steadier(OWN, FIXED)],
+    ids=lambda claim: claim.id,
+)
+def test_training_seeds_of_a_data_set_add_no_data_set(claim):
+    data = Data.of(crossed(), "made up")
+    assert data.draws == 3
+    eight = Data.of(data.grid.isel(seed=slice(None, None, 3)), "made up")
+    ours, theirs = claim.judged(data, 400), claim.judged(eight, 400)
+    assert (ours.verdict, ours.p) == (theirs.verdict, pytest.approx(theirs.p))
+    numbers = ([each.value, each.low, each.high, each.n] for each in (ours.estimate, theirs.estimate))
+    np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-9)
+
+
+def test_a_method_that_lacks_some_seeds_of_a_data_set_is_refused():
+    found = crossed()
+    never = found.attrs["missing"] = [f"renyi / my_law, lam0 {lam:g}, seed 5" for lam in LAMS]
+    assert len(never) == 5
+    with pytest.raises(ConfigError, match="3 seeds of each data set of renyi under my_law"):
+        effective(OWN).judged(Data.of(found, "made up"), 100)
 
 
 # --- log K ----------------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_a_chance_is_the_share_of_resamples_above_zero():
         found = assess(x[None] + shift, sense=">", bound=0.95, chance=True)
         assert decided(found) == verdict
         assert 0 <= found.estimate.value <= 1
-        assert found.p == min(found.estimate.value, 1 - found.estimate.value)
+        assert found.p == max(min(found.estimate.value, 1 - found.estimate.value), 2 / 2**8)
 
 
 # --- runs that diverged ---------------------------------------------------------------------------------------------

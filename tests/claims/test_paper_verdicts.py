@@ -158,11 +158,12 @@ def test_what_a_user_ran_as_well_as_the_papers_grid_changes_no_claim(tmp_path):
         surrogate="renyi",
         lam0=0.5,
         seed=own["seed"] + 1,
+        data_seed=own["data_seed"] + 1,
         run_id="own-" + own["run_id"],
         label="renyi / fixed / made_up",
         train_loss=9.0,
     )
-    labels = ["run_id", "label", "surrogate", "regime", "lam0", "seed", "task"]
+    labels = ["run_id", "label", "surrogate", "regime", "lam0", "seed", "data_seed", "task"]
     described = own.drop_duplicates("run_id")[labels].reset_index(drop=True)
     config = json.loads(store.load(folder)[1]["config"].iloc[0]) | {"surrogate": {"name": "renyi"}}
     config["regime"]["name"] = "fixed"

@@ -5,17 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from experiments.claims.statistics import (
     at_same_lam,
-    difference,
     fall,
     half_time,
     late,
     mean_of_seeds,
     median_of_seeds,
-    partial_spearman,
     quotient,
     roughness,
     sd_ratio,
@@ -117,11 +114,6 @@ def test_a_quotient_is_of_means_and_keeps_the_sign_of_the_numerator():
     assert quotient(v) == 2 / 4
 
 
-def test_a_difference_is_a_share_of_what_it_is_compared_with_at_lam_0():
-    v = np.array([[[2.0, 4], [3, 5]], [[-4, -6], [1, 3]]])  # [arm, lam, seed]
-    assert difference(v) == pytest.approx(((3 + 4) / 2 - (-5 + 2) / 2) / 5)
-
-
 def test_a_range_over_lam_is_that_of_means_over_seeds():
     v = np.array([[[1.0, 3], [2, 2], [2, 4]], [[0, 0], [10, 0], [4, 4]]])
     assert spread(v) == pytest.approx(1 / 5)
@@ -131,32 +123,3 @@ def test_at_the_same_lam_is_a_geometric_mean_of_ratios():
     v = np.array([[[1.0, 3], [8, 8]], [[1, 1], [2, 2]]])
     assert at_same_lam(mean_of_seeds, v) == pytest.approx(math.sqrt(2 * 4))
     assert at_same_lam(median_of_seeds, v) == pytest.approx(math.sqrt(2 * 4))
-
-
-def residual_correlation(x, y, z) -> float:
-    """Partial Spearman the long way: correlate what a line through the ranks of z leaves of those of x and y."""
-    rx, ry, rz = (pd.Series(v).rank().to_numpy() for v in (x, y, z))
-    design = np.column_stack([np.ones_like(rz), rz])
-    left = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in (rx, ry)]
-    return float(np.corrcoef(*left)[0, 1])
-
-
-def test_partial_rank_correlation_is_that_of_what_the_ranks_of_lam_leave():
-    rng = np.random.default_rng(12)
-    z = np.repeat([0, 0.1, 1, 3], 6).reshape(4, 6)  # with ties, as lam has
-    x = z + rng.normal(size=z.shape)
-    y = -x + 2 * z + rng.normal(size=z.shape)
-    v = np.stack([x, y, z])
-    assert partial_spearman(v) == pytest.approx(residual_correlation(x.ravel(), y.ravel(), z.ravel()))
-    chosen = rng.integers(0, 6, size=(5, 6))
-    resampled = partial_spearman(v[..., chosen])
-    by_one = [residual_correlation(*(each[:, row].ravel() for each in (x, y, z))) for row in chosen]
-    np.testing.assert_allclose(resampled, by_one)
-
-
-def test_partialling_removes_what_lam_alone_explains():
-    rng = np.random.default_rng(13)
-    z = rng.normal(size=(30, 20))
-    v = np.stack([z + 0.1 * rng.normal(size=z.shape), z + 0.1 * rng.normal(size=z.shape), z])
-    assert stats.spearmanr(v[0].ravel(), v[1].ravel()).statistic > 0.95
-    assert abs(partial_spearman(v)) < 0.15

@@ -51,9 +51,10 @@ def _goes_with(d: Data, column: str, sense: str) -> list[Part]:
             v = np.stack([fallen, d.final(surrogate, regime, column)])
             cells.append(v[:, standing(d, surrogate, regime)])
         x, y = (_ranks(each) for each in np.concatenate(cells, 1))
-        sample = np.stack([each.mean(0) for each in (x, y, x * x, y * y, x * y)])
+        sample = np.stack([each.sum(0) / max(len(each), 1) for each in (x, y, x * x, y * y, x * y)])
         text = f"rank correlation of the fall of force with {column}, {surrogate}"
-        parts.append(Part(text, sample, _correlation, sense, 0))
+        unsettled = "" if x.size else f"{surrogate} collapses in every cell"
+        parts.append(Part(text, sample, _correlation, sense, 0, unsettled=unsettled))
     return parts
 
 
