@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ figure: .venv  ## one figure: make figure N=18 (from the runs of make figures th
 tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the matrix claims x tasks
 	$(BIN)/python -m hclm_runner -m experiment=tasks || test $$? -eq 1
 	$(BIN)/python -m experiments claims tasks
+
+multiverse: .venv  ## every claim in 85 plausible reconstructions of the experiment: trains what is missing, judges, draws
+	$(BIN)/python -m experiments multiverse
 
 compare: .venv  ## two stores, paired: make compare A=paper B=other
 	$(BIN)/python -m experiments compare $(A) $(B)

@@ -36,7 +36,7 @@ def test_the_defaults_are_the_reference_experiment():
     config = configure("surrogate=logdet", "regime=thermostat")
     task = {"classes": 4, "clusters": 2, "separation": 1.2, "signal": 20, "nuisance": 20, "label_noise": 0.15}
     assert config.task.options == task | {"train": 256, "feedback": 512, "test": 1024}
-    assert config.model.options == {"hidden": [64], "representation": 16}
+    assert config.model.options == {"hidden": [64], "representation": 16, "activation": "tanh"}
     assert config.optimizer.options == {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0}
     law = config.regime.options
     assert (law["kp"], law["ki"], law["kappa"], law["smoothing"], law["warmup"]) == (0.5, 0.1, 1.0, 0.5, 5)

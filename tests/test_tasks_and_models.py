@@ -163,6 +163,17 @@ def test_the_mlp_is_the_reference_network():
     torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ W3.T + b3)
 
 
+def test_the_mlp_with_relu_differs_in_the_activation_alone():
+    config = configure("model.activation=relu", "model.hidden=[8,6]")
+    model = config.model.load()(40, 4, **config.model.options)
+    x = torch.randn(5, 40)
+    W1, b1, W2, b2, W3, b3, *_ = model.parameters()
+    hidden = ((x @ W1.T + b1).clamp(min=0) @ W2.T + b2).clamp(min=0)
+    torch.testing.assert_close(model["encoder"](x), hidden @ W3.T + b3)
+    with pytest.raises(ConfigError, match=r"model\.activation"):
+        configure("model.activation=gelu")
+
+
 @pytest.mark.kernels
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-7), (torch.float64, 4e-16)])
 def test_tanh_without_a_gradient_is_as_exact_as_it_says_wherever_an_entry_stands(dtype, error):

@@ -1,6 +1,7 @@
-"""A tanh network with a linear representation."""
+"""A network with a linear representation."""
 
 import itertools
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,23 @@ class Tanh(nn.Module):
 
 
 @part("model", "mlp", version=1)
-def mlp(in_features: int, out_features: int, *, hidden: list[Count], representation: Count) -> nn.Module:
-    """Tanh network into a linear representation, read by a ReLU and a linear head.
+def mlp(
+    in_features: int,
+    out_features: int,
+    *,
+    hidden: list[Count],
+    representation: Count,
+    activation: Literal["tanh", "relu"],
+) -> nn.Module:
+    """Network into a linear representation, read by a ReLU and a linear head.
 
-    Encoder: in_features -> hidden... (tanh after each) -> representation (linear). Head: ReLU -> out_features.
+    Encoder: in_features -> hidden... (each activated) -> representation (linear). Head: ReLU -> out_features.
         Weights and biases start as torch's `nn.Linear` has them, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
     """
     widths = [in_features, *hidden]
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(widths):
-        layers += [Linear(fan_in, fan_out), Tanh()]
+        layers += [Linear(fan_in, fan_out), Tanh() if activation == "tanh" else nn.ReLU()]
     encoder = nn.Sequential(*layers, Linear(widths[-1], representation))
     head = nn.Sequential(nn.ReLU(), Linear(representation, out_features))
     return nn.ModuleDict({"encoder": encoder, "head": head})
