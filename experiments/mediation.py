@@ -97,7 +97,7 @@ class Runs(NamedTuple):
 
     def kept(self, chance_loss: float) -> "Runs":
         """Return the runs below the least dose at which any run of any arm collapsed; all of them if none did."""
-        limit = min((self.dose[arm][self.collapsed(arm, chance_loss)].min(initial=math.inf) for arm in ARMS))
+        limit = min(self.dose[arm][self.collapsed(arm, chance_loss)].min(initial=math.inf) for arm in ARMS)
         below = {arm: self.dose[arm] < limit for arm in ARMS}
         together = below["natural"] & below["dosed"]  # the same seeds in each arm: comparisons are paired
         return Runs(
@@ -115,7 +115,7 @@ class Runs(NamedTuple):
 
 
 def drawn(seeds: int) -> tuple[Array, Array]:
-    """Return what randomises lam and c, quantiles [seeds] each: more seeds leave those of the first ones as they are."""
+    """Return what randomises lam and c, quantiles [seeds] each; more seeds leave the first ones as they are."""
     lam, c = (np.random.default_rng(stream).random(seeds) for stream in (0, 1))
     return lam, c
 
@@ -182,14 +182,14 @@ def slope(v: Array) -> Array:
     return (x * v[1]).sum(-1) / (x**2).sum(-1) / v[2].mean(-1)
 
 
-def effect(text: str, x: Array, y: Array, over: Array, sense: str, bound: float, **facts: Any) -> Part:
+def effect(text: str, x: Array, y: Array, over: Array, sense: str, bound: float, unit: str = "%") -> Part:
     """Return the part about the slope of y on x over the mean of `over`, [runs] each.
 
     Sign flips judge it: it is mean(x' y') / mean(x'^2 over), primes for deviations from the mean.
     """
     deviations = x - x.mean()
     contrast = deviations * (y - y.mean()), deviations**2 * over.mean()
-    return Part(text, np.stack([x, y, over]), slope, sense, bound, contrast=contrast, unit="%", **facts)
+    return Part(text, np.stack([x, y, over]), slope, sense, bound, contrast=contrast, unit=unit)
 
 
 def share(v: Array) -> Array:
@@ -213,27 +213,29 @@ def of_outcome(runs: Runs, view: str, outcome: str) -> dict[str, Part]:
     of = {arm: partial(effect, x=x[arm], y=y[arm], over=y["natural"], sense=sense, bound=bound) for arm in ARMS}
     both = np.stack([x["natural"], y["natural"], y["held"]])
     same = np.stack([x["held"], y["held"], x["dosed"], y["dosed"], y["natural"]])
+    through = f"share of lam's effect on the {words} through the response of the force"
     why = "in a step only the product of lam and the force enters"
+    equal = Part(f"{words}: effect of force less that of lam", same, disagreement, "=", 0.0, unit="%", structural=why)
     return {
         "total": of["natural"](f"change of the {words} by a decade of lam"),
         "held": of["held"](f"change of the {words} by a decade of lam, the force held"),
         "dosed": of["dosed"](f"change of the {words} by a decade of force, lam held"),
-        "share": Part(f"share of lam's effect on the {words} through the response of the force", both, share, ">", 0.5),
-        "product": Part(f"{words}: effect of force less that of lam", same, disagreement, "=", 0.0, unit="%", structural=why),
-    }  # fmt: skip
+        "share": Part(through, both, share, ">", 0.5),
+        "product": equal,
+    }
 
 
 def of_force(runs: Runs) -> dict[str, Part]:
     """Return what is asked of the force in the natural arm: whether it responds to lam at all. Name -> part."""
     force = runs.measured["natural"]["force"].transpose("seed", "epoch").to_numpy()[:, 1:]
     x = np.log10(runs.dose["natural"])
-    one = np.ones_like(x)
     fallen = np.log10(force.max(1) / np.maximum(force[:, -LATE:].mean(1), 1e-300))
     level = np.log10(np.maximum(force.mean(1), 1e-300))
+    exponent = partial(effect, x=x, over=np.ones_like(x), unit="")
     return {
-        "response": effect("exponent of lam in the mean force", x, level, one, "<", -MARGIN)._replace(unit=""),
-        "collapse": effect("exponent of lam in the fall of force from its peak", x, fallen, one, ">", MARGIN)._replace(unit=""),
-    }  # fmt: skip
+        "response": exponent("exponent of lam in the mean force", y=level, sense="<", bound=-MARGIN),
+        "collapse": exponent("exponent of lam in the fall of force from its peak", y=fallen, sense=">", bound=MARGIN),
+    }
 
 
 def judged(runs: Runs, surrogate: str) -> Iterable[dict[str, Any]]:

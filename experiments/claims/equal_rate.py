@@ -56,25 +56,27 @@ def holds(surrogate: str, law: str) -> Claim:
 
 def better(ours: str, theirs: str, law: str, column: str) -> Claim:
     """Return the claim that a surrogate has a better value of a column than another at the same rate."""
-    sense = OUTCOMES[column]
+    sense, words = OUTCOMES[column], column.replace("_", " ")
 
     def parts(d: Data) -> list[Part]:
-        a, b = (_final(d, surrogate, law, column).mean(0) for surrogate in (ours, theirs))
-        cells = np.stack([[_final(d, each, law, name).mean(0) for name in CELL] for each in (ours, theirs)])
-        rates = [float(_final(d, surrogate, law, HELD).mean()) for surrogate in (ours, theirs)]
+        values = np.stack([
+            [_final(d, each, law, name).mean(0) for name in (column, *CELL)] for each in (ours, theirs)
+        ])  # fmt: skip
+        rates = [float(_final(d, each, law, HELD).mean()) for each in (ours, theirs)]
 
-        def by_collapse(cells: Array) -> NDArray[np.bool_]:
-            mine, other = cells.mean(-1)
-            return collapsed(mine, other, d.chance_loss)
+        def by_collapse(values: Array) -> NDArray[np.bool_]:
+            mine, other = values.mean(-1)
+            return collapsed(mine[1:], other[1:], d.chance_loss) & (mine[0] < other[0])
 
         unequal = abs(rates[0] - rates[1]) > WITHIN * rates[1]
         why = f"the rates differ, {rates[0]:.2f} nats against {rates[1]:.2f}" if unequal else ""
-        facts = {"collapse": by_collapse, "cells": cells} if sense == "<" else {}  # nothing learnt raises no reward
-        text = f"{_words(column)} of {ours} relative to {theirs}, at equal rate"
+        (a, *_), (b, *_) = values
+        facts = {"collapse": by_collapse, "cells": values} if sense == "<" else {}  # nothing learnt raises no reward
+        text = f"{words} of {ours} relative to {theirs}, at equal rate"
         return [quotient_part(text, a - b, b, sense, MARGIN if sense == ">" else -MARGIN, unsettled=why, **facts)]
 
-    says = f"at equal rate {ours} has a {'higher' if sense == '>' else 'lower'} {_words(column)} than {theirs}"
-    return Claim(f"{ours} / {law}: {_words(column)} at the rate of {theirs}", None, f"{says} under {law}", parts)
+    says = f"at equal rate {ours} has a {'higher' if sense == '>' else 'lower'} {words} than {theirs} under {law}"
+    return Claim(f"{ours} / {law}: {words} against {theirs} at equal rate", None, says, parts)
 
 
 def _final(d: Data, surrogate: str, law: str, column: str) -> Array:
@@ -85,7 +87,3 @@ def _final(d: Data, surrogate: str, law: str, column: str) -> Array:
     """
     grid.complete(d.grid)
     return d.final(surrogate, law, column)
-
-
-def _words(column: str) -> str:
-    return column.replace("_", " ")
