@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments import grid
-from experiments.claims import generic, paper, record
+from experiments.claims import equal_rate, generic, paper, record
 from experiments.claims.claim import VIEWS, Claim, Data
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import REFUTED, RESAMPLES, SUPPORTED, effect
@@ -71,7 +71,8 @@ def judge(source: str, resamples: int = RESAMPLES, against: generic.Method | Non
         else:
             _judge(paper.CLAIMS, data, task, resamples, found.claims, found.lacking)
         data = Data.of(runs, source)
-        _judge(generic.of_grid(runs, against), data, task, resamples, found.generic, found.lacking)
+        general = [*generic.of_grid(runs, against), *equal_rate.of_grid(runs)]
+        _judge(general, data, task, resamples, found.generic, found.lacking)
     if not found.claims and not found.generic:
         raise ConfigError("store", source, f"runs that a claim can be judged on; {terminal.first(found.lacking, 3)}")
     return found
