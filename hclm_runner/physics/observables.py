@@ -141,7 +141,7 @@ def temperature(logits: Tensor, y: Tensor) -> Tensor:
         slope, curvature = (mean - true).mean(), ((weighted * z).sum(0) / total - mean.square()).mean()
         low, high = torch.where(slope > 0, low, at), torch.where(slope > 0, at, high)
         newton = at - slope / (at.exp() * curvature)
-        inside = (newton > low) & (newton < high)
+        inside = (newton >= low) & (newton <= high)
         at = low if step == 0 else torch.where(inside & (step > 1), newton, (low + high) / 2)
     return (-at).exp()
 
