@@ -1,12 +1,13 @@
 """What a store shows before any claim: what early stopping does at lam = 0, what it leaves to others, Definition 1."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from experiments import grid
 from experiments.claims.claim import CELL, Data
-from experiments.claims.intervals import ALPHA, holm, sign_flips
+from experiments.claims.intervals import holm, sign_flips
 from experiments.claims.statistics import Array
 from experiments.estimate import Estimate
 from hclm_runner.analysis import SHARE
@@ -14,6 +15,8 @@ from hclm_runner.analysis import SHARE
 FIXED = grid.REGIMES[0]
 SHOWN = ("test_loss", "test_scaled_loss", "test_accuracy", "test_ece")
 """Columns that are shown of a cell, as means over runs."""
+CHOOSE = ("feedback_loss", "feedback_scaled_loss")
+"""Columns that cells are chosen by."""
 CANDIDATES = np.round(np.arange(0.05, 2, 0.05), 2)
 """Values of f_min that are tried."""
 
@@ -25,8 +28,7 @@ class Cell(NamedTuple):
     regime: str
     lam: float
     shown: dict[str, float]
-    """Column of `SHOWN` -> mean over runs."""
-    feedback_loss: float
+    """Column of `SHOWN` and `CHOOSE` -> mean over runs."""
     collapsed: bool
     loss: Estimate
     """Test loss less that of lam = 0 stopped early, nats, paired over data sets."""
@@ -49,46 +51,54 @@ def cell(d: Data, surrogate: str, regime: str, lam: int) -> Cell:
     def mean(column: str, at: int = lam, law: str = regime) -> float:
         return float(d.final(surrogate, law, column)[at].mean())
 
-    loss, p = difference(d, _runs(d, surrogate, regime, lam, "test_loss"), _stopped(d, "test_loss"))
-    accuracy, _ = difference(d, _runs(d, surrogate, regime, lam, "test_accuracy"), _stopped(d, "test_accuracy"))
+    (loss, p), (accuracy, _) = (
+        difference(d, d.final(surrogate, regime, column)[lam], _stopped(d, column))
+        for column in ("test_loss", "test_accuracy")
+    )
     zero = np.array([mean(column, 0, FIXED) for column in CELL])
     collapsed = bool(d.collapsed(np.array([mean(column) for column in CELL]), zero))
-    shown = {column: mean(column) for column in SHOWN}
+    shown = {column: mean(column) for column in (*SHOWN, *CHOOSE)}
     base = float(d.grid["lam0"][lam])
-    return Cell(surrogate, regime, base, shown, mean("feedback_loss"), collapsed, loss, accuracy, p)
+    return Cell(surrogate, regime, base, shown, collapsed, loss, accuracy, p)
 
 
-def best(d: Data) -> list[Cell]:
-    """Return each surrogate and law at the base lam of least mean feedback loss in a view."""
+def best(d: Data, by: str = "feedback_loss") -> list[Cell]:
+    """Return each surrogate and law at the base lam where a column of the feedback split is least, in a view.
+
+    Args:
+        d: The runs, in the view.
+        by: The column; its mean over runs.
+    """
     return [
-        cell(d, surrogate, regime, int(d.final(surrogate, regime, "feedback_loss").mean(-1).argmin()))
+        cell(d, surrogate, regime, int(d.final(surrogate, regime, by).mean(-1).argmin()))
         for surrogate in grid.SURROGATES
         for regime in grid.REGIMES
     ]
 
 
-def remains(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
-    """Return the cells whose test loss is lower than that of lam = 0 stopped early, and those of which it is not shown.
+def first(cells: Sequence[Cell], by: str = "feedback_loss") -> Cell:
+    """Return the cell with the least mean of a column."""
+    return min(cells, key=lambda one: one.shown[by])
 
-    At 5% after Holm's correction over all of them.
+
+def of_each_surrogate(cells: Sequence[Cell]) -> dict[str, tuple[Cell, float]]:
+    """Return surrogate -> its cell of least feedback loss, and the p-value that its `loss` is 0.
+
+    Corrected for the other surrogates by Holm's method.
     """
-    corrected = holm([one.p for one in cells])
-    lower = [one.loss.value < 0 and p <= ALPHA for one, p in zip(cells, corrected, strict=True)]
-    return (
-        [one for one, is_lower in zip(cells, lower, strict=True) if is_lower],
-        [one for one, is_lower in zip(cells, lower, strict=True) if not is_lower],
-    )
+    chosen = [first([one for one in cells if one.surrogate == name]) for name in grid.SURROGATES]
+    return {one.surrogate: (one, p) for one, p in zip(chosen, holm([one.p for one in chosen]), strict=True)}
 
 
-def beyond_temperature(d: Data, one: Cell) -> Estimate:
-    """Return a cell's test loss at the end less that of lam = 0 with one fitted temperature, nats."""
+def beyond_temperature(d: Data, one: Cell, column: str) -> Estimate:
+    """Return a column of a cell at the end less the loss of lam = 0 with a fitted temperature, nats."""
     end, lam = d.at("end"), int(np.flatnonzero(d.grid["lam0"] == one.lam)[0])
-    scaled = _runs(end, grid.SURROGATES[0], FIXED, 0, "test_scaled_loss")
-    return difference(d, _runs(end, one.surrogate, one.regime, lam, "test_loss"), scaled)[0]
+    scaled = end.final(grid.SURROGATES[0], FIXED, "test_scaled_loss")[0]
+    return difference(d, end.final(one.surrogate, one.regime, column)[lam], scaled)[0]
 
 
 def difference(d: Data, ours: Array, theirs: Array) -> tuple[Estimate, float]:
-    """Return the mean of ours less theirs, [runs] each, by sign flips of data sets; and the p-value of no difference."""
+    """Return the mean of ours less theirs, [runs] each, by sign flips of data sets; and the p-value of 0."""
     each = (ours - theirs).reshape(-1, d.draws).mean(-1)
     low, high, p = sign_flips(each, np.ones_like(each), 0.0)
     return Estimate(float(each.mean()), low, high, len(each)), p
@@ -115,11 +125,6 @@ def separating(d: Data) -> float:
     return float(max(CANDIDATES, key=apart))
 
 
-def _runs(d: Data, surrogate: str, regime: str, lam: int, column: str) -> Array:
-    """Return the final values of a cell's runs, [runs]."""
-    return d.final(surrogate, regime, column)[lam]
-
-
 def _stopped(d: Data, column: str) -> Array:
     """Return the values of lam = 0 at the chosen epoch, [runs]; there all surrogates are one."""
-    return _runs(d.at("chosen"), grid.SURROGATES[0], FIXED, 0, column)
+    return d.at("chosen").final(grid.SURROGATES[0], FIXED, column)[0]

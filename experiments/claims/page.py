@@ -1,8 +1,11 @@
 """Write VERDICTS.md, what the paper claims and what a store shows: python -m experiments verdicts [store]."""
 
 import argparse
+import math
+import re
+import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,57 +83,73 @@ def unfit(claims: Sequence[ClaimRow], remarks: Mapping[str, Remark]) -> list[str
 def head(d: Data) -> str:
     """Return what the page is, and of which runs."""
     sizes = [d.grid.sizes[axis] for axis in grid.AXES]
-    count, sets = sizes[0] * sizes[1] * sizes[2] * sizes[3], sizes[3] // d.draws
+    sets = sizes[-1] // d.draws
     seeds = f", {d.draws} training seeds of each" if d.draws > 1 else ""
-    return f"""# What the paper claims, and what its experiment shows
-
-{count} runs of the reference task (`make figures`: {sets} data sets{seeds}; {sizes[2]} base lam).
-`python -m experiments verdicts` writes this page from the store's records and verdicts: change
-`experiments/claims/page.py` and `experiments/claims/remarks.py`, not the page.
-
-**One reconstruction cannot refute a paper**, whose settings are known to us only as prose. REFUTED means that this
-experiment does not show what is claimed. [The multiverse](../docs/multiverse.md) asks in how many plausible
-reconstructions each claim holds."""
+    made = _prose(
+        f"{math.prod(sizes)} runs of the reference task (`make figures`): {sets} data sets{seeds}, {sizes[2]} base lam.",
+        "`python -m experiments verdicts` writes this page from the store's records and verdicts: change",
+        "`experiments/claims/page.py` and `experiments/claims/remarks.py`, not the page.",
+    )
+    limits = _prose(
+        "**One reconstruction cannot refute a paper** whose settings are known to us only as prose. REFUTED means that",
+        "this experiment does not show what is claimed. [The multiverse](../docs/multiverse.md) asks in how many",
+        "plausible reconstructions each claim holds.",
+    )
+    return f"# What the paper claims, and what its experiment shows\n\n{made}\n\n{limits}"
 
 
 def found(d: Data) -> str:
     """Return what early stopping does at lam = 0, and what it leaves to each surrogate and law."""
     end, chosen = (findings.cell(d.at(view), grid.SURROGATES[0], findings.FIXED, 0) for view in VIEWS)
     late, stopped = (findings.best(d.at(view)) for view in VIEWS)
-    champion = min(late, key=lambda one: one.feedback_loss)
-    lower, rest = findings.remains(stopped)
-    return f"""## What was found
+    scaled = findings.best(d.at("end"), "feedback_scaled_loss")
+    plain, calibrated = findings.first(late), findings.first(scaled, "feedback_scaled_loss")
+    over = findings.beyond_temperature(d, plain, "test_loss")
+    over_scaled = findings.beyond_temperature(d, calibrated, "test_scaled_loss")
+    repaired = _prose(
+        "**What looks like entropy control is mostly late over-confidence repaired.** Without an entropy term (lam = 0)",
+        f"the test loss is {end.shown['test_loss']:.2f} nats at the end of training, {_accuracy(end)}. One temperature,",
+        f"fitted on the feedback split, takes that loss to {end.shown['test_scaled_loss']:.3f}. To stop at the epoch of",
+        f"least feedback loss takes it to {chosen.shown['test_loss']:.3f}, {_accuracy(chosen)}.",
+    )
+    against = _prose(
+        f"The best at the end is {_named(plain)}: {plain.shown['test_loss']:.3f}, {_accuracy(plain)}. Its difference",
+        f"from the fitted temperature is {_signed(over)}, and from early stopping {_signed(plain.loss)}. With a",
+        f"temperature fitted to every run, the best at the end is {_named(calibrated)}:",
+        f"{calibrated.shown['test_scaled_loss']:.3f}, {_accuracy(calibrated)}; from lam = 0 with a temperature it differs",
+        f"by {_signed(over_scaled)}.",
+    )
+    left = [
+        f"- {name}, {one.regime}, lam = {one.lam:g}: {_signed(one.loss)} nats, {_remains(one, p, chosen)}."
+        for name, (one, p) in findings.of_each_surrogate(stopped).items()
+    ]
+    remains = _prose(
+        "**Once lam = 0 is stopped early too**, this remains of each surrogate. Law, lam and epoch are those of least",
+        f"feedback loss, and p-values are corrected for the {len(left)} surrogates.",
+    )
+    legend = _prose(
+        "In the tables, base lam is that of least mean feedback loss, and Δ the difference from lam = 0 stopped early, "
+        "with its 95% interval by sign flips of data sets, uncorrected; ⊘ marks a collapsed cell.",
+    )
+    tables = [f"### {title}\n\n{_cells(*cells)}" for title, *cells in _views((end, late), (chosen, stopped))]
+    return "\n\n".join(["## What was found", repaired, against, remains, "\n".join(left), legend, *tables])
 
-**What looks like entropy control is late over-confidence repaired.** Without an entropy term (lam = 0) the test loss is
-{end.shown["test_loss"]:.2f} nats at the end of training, with an accuracy of {end.shown["test_accuracy"]:.3f}. One temperature, fitted on the feedback split,
-takes that loss to {end.shown["test_scaled_loss"]:.3f}. To stop at the epoch of least feedback loss takes it to {chosen.shown["test_loss"]:.3f}, with an accuracy of
-{chosen.shown["test_accuracy"]:.3f}. The best of all surrogates and laws at the end is {_named(champion)}: {champion.shown["test_loss"]:.3f}, with an accuracy of
-{champion.shown["test_accuracy"]:.3f}. That is {_nats(findings.beyond_temperature(d, champion))} from the fitted temperature, and {_nats(champion.loss)} from early
-stopping.
 
-**Once lam = 0 is stopped early too**, {_left(lower)} Not shown to be lower: {_listed(rest) or "none"}.
-
-In the tables, base lam is that of least mean feedback loss; Δ is the difference from lam = 0 stopped early, paired over
-data sets, with its 95% interval by sign flips given that lam; ⊘ marks a collapsed cell. What is lower is so at 5% after
-Holm's correction over the {len(stopped)} rows.
-
-### At the end of training
-
-{_cells(end, late)}
-
-### At the chosen epoch
-
-{_cells(chosen, stopped)}"""
+def _views(*cells: tuple[Cell, Sequence[Cell]]) -> Iterator[tuple[str, Cell, Sequence[Cell]]]:
+    return ((when.capitalize(), *each) for when, each in zip(WHEN.values(), cells, strict=True))
 
 
-def _left(lower: Sequence[Cell]) -> str:
-    if not lower:
-        return "no surrogate and law is shown to have a lower test loss."
-    return f"a lower test loss is left to {_listed(lower)} (nats)."
+def _remains(one: Cell, p: float, zero: Cell) -> str:
+    """Return whether a cell's test loss is lower than that of lam = 0 stopped early."""
+    if p > ALPHA:
+        return "no difference is shown"
+    share = abs(one.loss.value) / zero.shown["test_loss"]
+    counts = "" if share >= MARGIN else f", less than the {MARGIN:.0%} that counts below as an effect"
+    return f"{'lower' if one.loss.value < 0 else 'higher'} by {share:.1%}{counts}"
 
 
-def _listed(cells: Sequence[Cell]) -> str:
-    return "; ".join(f"{_named(one)}, {_signed(one.loss)}" for one in cells)
+def _accuracy(one: Cell) -> str:
+    return f"with an accuracy of {one.shown['test_accuracy']:.3f}"
 
 
 def _named(one: Cell) -> str:
@@ -138,11 +157,8 @@ def _named(one: Cell) -> str:
 
 
 def _signed(estimate: Estimate) -> str:
-    return f"{estimate:+.3f}".replace("-", "−")
-
-
-def _nats(estimate: Estimate) -> str:
-    return f"{_signed(estimate)} nats"
+    """Return a difference with its interval, to three decimals; what rounds to zero has no sign."""
+    return re.sub(r"[+-](0\.000)", r"\1", f"{estimate:+.3f}").replace("-", "−")
 
 
 def _cells(zero: Cell, cells: Sequence[Cell]) -> str:
@@ -161,42 +177,44 @@ def _cells(zero: Cell, cells: Sequence[Cell]) -> str:
 def definition_1(d: Data) -> str:
     """Return which surrogates are effective by Definition 1, for several f_min."""
     best = findings.separating(d)
-    rows = [
-        [f"{f_min:g}", *(f"{share:.0%}" for share in findings.effective(d, f_min).values())]
-        for f_min in sorted({*F_MINS, best})
-    ]
-    return f"""## Definition 1
-
-The share of fixed runs at lam > 0 in which the surrogate is effective: its update of the encoder is f_min of the loss's,
-or more, in a quarter of the epochs.
-
-{_table(["f_min", *grid.SURROGATES], rows)}
-
-The paper names no f_min; {F_MIN:g} is ours. The softmax entropy and the surrogates of geometry are furthest apart at {best:g}."""
+    shares = {f_min: findings.effective(d, f_min) for f_min in sorted({*F_MINS, best})}
+    says = _prose(
+        "The share of the fixed runs at lam > 0 in which the surrogate is effective: its update of the encoder is f_min",
+        "of the loss's, or more, in a quarter of the epochs.",
+    )
+    rows = [[f"{f_min:g}", *(f"{share:.0%}" for share in each.values())] for f_min, each in shares.items()]
+    softmax = {f_min: f"{shares[f_min]['softmax']:.0%}" for f_min in (F_MIN, best)}
+    ends = _prose(
+        f"The paper names no f_min. At {F_MIN:g}, which is ours, softmax too is effective in {softmax[F_MIN]} of its",
+        f"runs. It is furthest from variance and log-det at {best:g}, with {softmax[best]}; but an f_min that is chosen",
+        "from this table tests nothing.",
+    )
+    return f"## Definition 1\n\n{says}\n\n{_table(['f_min', *grid.SURROGATES], rows)}\n\n{ends}"
 
 
 def rules(d: Data) -> str:
     """Return how a verdict is reached."""
     sets = d.grid.sizes["seed"] // d.draws
-    measured = max((size for size in COVERAGE if size <= sets), default=min(COVERAGE))
+    size = max((size for size in COVERAGE if size <= sets), default=min(COVERAGE))
     return f"""## How a verdict is reached
 
 A claim has one or several parts. A part is a number and the side of a bound on which the paper's words put it; "lower"
 and "higher" mean by {MARGIN:.0%}. Runs are paired, and a data set is kept whole.
 
-- The interval of a mean or a ratio of means is of sign flips, exact where differences are symmetric. Another statistic
-  has the bootstrap; its 95% interval was measured to cover in {COVERAGE[measured]:.0%} of cases at {measured} data sets.
+- The interval of a mean or a ratio of means is of sign flips, exact where differences are symmetric. Other statistics
+  have the bootstrap, whose 95% interval was measured to cover {COVERAGE[size]:.0%} or more at {size} data sets.
 - ✓ SUPPORTED: every part is on the claimed side at 5% (intersection-union). ✗ REFUTED: one is on the other side, at 5%
   after Holm's correction over the parts. ? INCONCLUSIVE: neither.
-- ⊘ COLLAPSE: in {1 - ALPHA:.0%} of the resamples a collapsed cell decides: its training loss is within 10% of that of guessing,
-  or its test loss 5% above that at lam = 0, or its accuracy 5 points lower. From {ALPHA:.0%} to {1 - ALPHA:.0%} it is open.
+- ⊘ COLLAPSE: in {1 - ALPHA:.0%} of the resamples a collapsed cell decides. Its training loss is within 10% of that of
+  guessing, or its test loss 5% above that at lam = 0, or its accuracy 5 points lower. From {ALPHA:.0%} to {1 - ALPHA:.0%}
+  the part is INCONCLUSIVE.
 - A run that diverged counts as the worst there is.
-- The verdict is that of the literal reading at the end of training. The others are at the epoch of least feedback loss,
-  and of a charitable reading where the words allow one. What is about trajectories has one view.
+- The verdict is that of the literal reading at the end of training. It is followed by that at the epoch of least
+  feedback loss, and by a charitable reading where the words allow one. What is about trajectories has one view.
 - A structural part cannot fail as worded. A claim of nothing else is no evidence.
 - BH: whether the verdict survives Benjamini-Hochberg at 5% over all claims.
 
-[figures.md](../docs/figures.md#how-a-verdict-is-reached) and the head of [claims/judge.py](claims/judge.py) say more."""
+[figures.md](../docs/figures.md#how-a-verdict-is-reached) says more, and so does [claims/judge.py](claims/judge.py)."""
 
 
 # --- claim by claim -------------------------------------------------------------------------------------------------
@@ -211,12 +229,11 @@ def overview(claims: Sequence[ClaimRow]) -> str:
             rows.append([reading, when, *(str(counts[verdict]) for verdict in SYMBOLS)])
     alike = sum(len({each["verdict"] for each in claim["readings"]}) == 1 for claim in claims)
     heads = ["reading", "view", *(f"{sign} {verdict}" for verdict, sign in SYMBOLS.items())]
-    return f"""## The {len(claims)} claims
-
-{tally(claims)}. {alike} claims have one verdict in all their readings and views. Where a claim has no
-charitable reading or one view only, the table counts that which it has.
-
-{_table(heads, rows)}"""
+    says = _prose(
+        f"{tally(claims)}. {alike} claims have one verdict in all their readings and views. Where a claim has no",
+        "charitable reading, or one view only, the table counts that which it has.",
+    )
+    return f"## The {len(claims)} claims\n\n{says}\n\n{_table(heads, rows)}"
 
 
 def _read(claim: ClaimRow, reading: str, view: str) -> dict[str, Any]:
@@ -245,15 +262,15 @@ def _section(claim: ClaimRow, remark: Remark | None) -> str:
         + [_verdict(_read(claim, reading, view)) for view in views]
         for reading, meant in words.items()
     ]
-    blocks = [
+    remarked = remark.text if remark else ""
+    if remark and remark.verdict != claim["verdict"]:
+        remarked += f" (Written when the verdict was {remark.verdict}.)"
+    survives = f"BH: {'yes' if claim['survives_bh'] else 'no'}."
+    return "\n\n".join([
         f"### {claim['id']} · {claim['says']}",
         _table(["reading", *(WHEN[view] for view in views)], rows),
-        f"BH: {'yes' if claim['survives_bh'] else 'no'}. {_structural(claim)}",
-    ]
-    if remark is not None:
-        stale = f" (Written when the verdict was {remark.verdict}.)" if remark.verdict != claim["verdict"] else ""
-        blocks.append(f"{remark.text}{stale}")
-    return "\n\n".join(blocks)
+        _prose(remarked, _structural(claim), survives),
+    ])  # fmt: skip
 
 
 def _verdict(reading: Mapping[str, Any]) -> str:
@@ -277,6 +294,11 @@ def _structural(claim: ClaimRow) -> str:
     return f"Structural: {extent}, {'; '.join(dict.fromkeys(cannot))}."
 
 
+def _prose(*sentences: str) -> str:
+    """Return a paragraph, in lines of 120 characters at most."""
+    return textwrap.fill(" ".join(filter(None, sentences)), 120, break_long_words=False, break_on_hyphens=False)
+
+
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in (heads, *rows)]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
