@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import grid
 from experiments.claims.claim import CELL, Data
-from experiments.claims.intervals import holm, sign_flips
+from experiments.claims.intervals import ALPHA, holm, sign_flips
 from experiments.claims.statistics import Array
 from experiments.estimate import Estimate
 from hclm_runner.analysis import SHARE
@@ -81,13 +81,10 @@ def first(cells: Sequence[Cell], by: str = "feedback_loss") -> Cell:
     return min(cells, key=lambda one: one.shown[by])
 
 
-def of_each_surrogate(cells: Sequence[Cell]) -> dict[str, tuple[Cell, float]]:
-    """Return surrogate -> its cell of least feedback loss, and the p-value that its `loss` is 0.
-
-    Corrected for the other surrogates by Holm's method.
-    """
-    chosen = [first([one for one in cells if one.surrogate == name]) for name in grid.SURROGATES]
-    return {one.surrogate: (one, p) for one, p in zip(chosen, holm([one.p for one in chosen]), strict=True)}
+def lower(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells whose test loss is below that of lam = 0 stopped early, at 5% after Holm's correction."""
+    corrected = holm([one.p for one in cells])
+    return [one for one, p in zip(cells, corrected, strict=True) if one.loss.value < 0 and p <= ALPHA]
 
 
 def beyond_temperature(d: Data, one: Cell, column: str) -> Estimate:

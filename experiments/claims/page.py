@@ -5,7 +5,7 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def head(d: Data) -> str:
     sets = sizes[-1] // d.draws
     seeds = f", {d.draws} training seeds of each" if d.draws > 1 else ""
     made = _prose(
-        f"{math.prod(sizes)} runs of the reference task (`make figures`): {sets} data sets{seeds}, {sizes[2]} base lam.",
+        f"{math.prod(sizes)} runs of the reference task (`make figures`): {sets} data sets{seeds}, {sizes[2]} lam.",
         "`python -m experiments verdicts` writes this page from the store's records and verdicts: change",
         "`experiments/claims/page.py` and `experiments/claims/remarks.py`, not the page.",
     )
@@ -107,45 +107,48 @@ def found(d: Data) -> str:
     over = findings.beyond_temperature(d, plain, "test_loss")
     over_scaled = findings.beyond_temperature(d, calibrated, "test_scaled_loss")
     repaired = _prose(
-        "**What looks like entropy control is mostly late over-confidence repaired.** Without an entropy term (lam = 0)",
-        f"the test loss is {end.shown['test_loss']:.2f} nats at the end of training, {_accuracy(end)}. One temperature,",
-        f"fitted on the feedback split, takes that loss to {end.shown['test_scaled_loss']:.3f}. To stop at the epoch of",
-        f"least feedback loss takes it to {chosen.shown['test_loss']:.3f}, {_accuracy(chosen)}.",
+        "**What looks like entropy control is mostly late over-confidence repaired.** Without an entropy term",
+        f"(lam = 0) the test loss is {end.shown['test_loss']:.2f} nats at the end of training, {_accuracy(end)}. One",
+        "temperature, fitted on the feedback split, takes that loss to",
+        f"{end.shown['test_scaled_loss']:.3f}. To stop at the epoch of least feedback loss takes it to",
+        f"{chosen.shown['test_loss']:.3f}, {_accuracy(chosen)}.",
     )
     against = _prose(
         f"The best at the end is {_named(plain)}: {plain.shown['test_loss']:.3f}, {_accuracy(plain)}. Its difference",
         f"from the fitted temperature is {_signed(over)}, and from early stopping {_signed(plain.loss)}. With a",
         f"temperature fitted to every run, the best at the end is {_named(calibrated)}:",
-        f"{calibrated.shown['test_scaled_loss']:.3f}, {_accuracy(calibrated)}; from lam = 0 with a temperature it differs",
-        f"by {_signed(over_scaled)}.",
+        f"{calibrated.shown['test_scaled_loss']:.3f}, {_accuracy(calibrated)}; from lam = 0 with a temperature it",
+        f"differs by {_signed(over_scaled)}.",
     )
     left = [
-        f"- {name}, {one.regime}, lam = {one.lam:g}: {_signed(one.loss)} nats, {_remains(one, p, chosen)}."
-        for name, (one, p) in findings.of_each_surrogate(stopped).items()
+        f"- {name}: " + "; ".join(f"{one.regime}, {_signed(one.loss)}" for one in stopped if one.surrogate == name)
+        for name in grid.SURROGATES
     ]
     remains = _prose(
-        "**Once lam = 0 is stopped early too**, this remains of each surrogate. Law, lam and epoch are those of least",
-        f"feedback loss, and p-values are corrected for the {len(left)} surrogates.",
+        "**Once lam = 0 is stopped early too**, little remains of each surrogate. Under each law, at the lam and epoch of",
+        f"least feedback loss, the test loss differs from {chosen.shown['test_loss']:.3f} by so many nats:",
     )
     legend = _prose(
-        "In the tables, base lam is that of least mean feedback loss, and Δ the difference from lam = 0 stopped early, "
+        "In the tables, base lam is that of least mean feedback loss, and Δ the difference from lam = 0 stopped early,",
         "with its 95% interval by sign flips of data sets, uncorrected; ⊘ marks a collapsed cell.",
     )
-    tables = [f"### {title}\n\n{_cells(*cells)}" for title, *cells in _views((end, late), (chosen, stopped))]
-    return "\n\n".join(["## What was found", repaired, against, remains, "\n".join(left), legend, *tables])
+    tables = (
+        f"### At the end of training\n\n{_cells(end, late)}\n\n### At the chosen epoch\n\n{_cells(chosen, stopped)}"
+    )
+    blocks = ["## What was found", repaired, against, remains, "\n".join(left), _shown(stopped, chosen), legend, tables]
+    return "\n\n".join(blocks)
 
 
-def _views(*cells: tuple[Cell, Sequence[Cell]]) -> Iterator[tuple[str, Cell, Sequence[Cell]]]:
-    return ((when.capitalize(), *each) for when, each in zip(WHEN.values(), cells, strict=True))
-
-
-def _remains(one: Cell, p: float, zero: Cell) -> str:
-    """Return whether a cell's test loss is lower than that of lam = 0 stopped early."""
-    if p > ALPHA:
-        return "no difference is shown"
-    share = abs(one.loss.value) / zero.shown["test_loss"]
-    counts = "" if share >= MARGIN else f", less than the {MARGIN:.0%} that counts below as an effect"
-    return f"{'lower' if one.loss.value < 0 else 'higher'} by {share:.1%}{counts}"
+def _shown(cells: Sequence[Cell], zero: Cell) -> str:
+    """Return which cells are shown to have a lower test loss than lam = 0 stopped early, and how much that is."""
+    apart = [_named(one) for one in cells if one.loss.high < 0]
+    corrected = [_named(one) for one in findings.lower(cells)]
+    most = -min(one.loss.value for one in cells) / zero.shown["test_loss"]
+    return _prose(
+        f"Of these {len(cells)} intervals, those below 0: {', '.join(apart) or 'none'}. After Holm's correction:",
+        f"{', '.join(corrected) or 'none'}. The largest reduction is {most:.1%}; the claims below count effects from",
+        f"{MARGIN:.0%}.",
+    )
 
 
 def _accuracy(one: Cell) -> str:
@@ -179,15 +182,15 @@ def definition_1(d: Data) -> str:
     best = findings.separating(d)
     shares = {f_min: findings.effective(d, f_min) for f_min in sorted({*F_MINS, best})}
     says = _prose(
-        "The share of the fixed runs at lam > 0 in which the surrogate is effective: its update of the encoder is f_min",
-        "of the loss's, or more, in a quarter of the epochs.",
+        "The share of the fixed runs at lam > 0 in which the surrogate is effective: its update of the encoder is",
+        "f_min of the loss's, or more, in a quarter of the epochs.",
     )
     rows = [[f"{f_min:g}", *(f"{share:.0%}" for share in each.values())] for f_min, each in shares.items()]
-    softmax = {f_min: f"{shares[f_min]['softmax']:.0%}" for f_min in (F_MIN, best)}
+    softmax = {f_min: f"{shares[f_min][grid.SURROGATES[0]]:.0%}" for f_min in (F_MIN, best)}
     ends = _prose(
         f"The paper names no f_min. At {F_MIN:g}, which is ours, softmax too is effective in {softmax[F_MIN]} of its",
-        f"runs. It is furthest from variance and log-det at {best:g}, with {softmax[best]}; but an f_min that is chosen",
-        "from this table tests nothing.",
+        f"runs. It is furthest from variance and log-det at {best:g}, with {softmax[best]}; but an f_min that is",
+        "chosen from this table tests nothing.",
     )
     return f"## Definition 1\n\n{says}\n\n{_table(['f_min', *grid.SURROGATES], rows)}\n\n{ends}"
 
@@ -206,8 +209,8 @@ and "higher" mean by {MARGIN:.0%}. Runs are paired, and a data set is kept whole
 - ✓ SUPPORTED: every part is on the claimed side at 5% (intersection-union). ✗ REFUTED: one is on the other side, at 5%
   after Holm's correction over the parts. ? INCONCLUSIVE: neither.
 - ⊘ COLLAPSE: in {1 - ALPHA:.0%} of the resamples a collapsed cell decides. Its training loss is within 10% of that of
-  guessing, or its test loss 5% above that at lam = 0, or its accuracy 5 points lower. From {ALPHA:.0%} to {1 - ALPHA:.0%}
-  the part is INCONCLUSIVE.
+  guessing, or its test loss 5% above that at lam = 0, or its accuracy 5 points lower. Between {ALPHA:.0%} and
+  {1 - ALPHA:.0%} the part is INCONCLUSIVE.
 - A run that diverged counts as the worst there is.
 - The verdict is that of the literal reading at the end of training. It is followed by that at the epoch of least
   feedback loss, and by a charitable reading where the words allow one. What is about trajectories has one view.
@@ -295,8 +298,8 @@ def _structural(claim: ClaimRow) -> str:
 
 
 def _prose(*sentences: str) -> str:
-    """Return a paragraph, in lines of 120 characters at most."""
-    return textwrap.fill(" ".join(filter(None, sentences)), 120, break_long_words=False, break_on_hyphens=False)
+    """Return a paragraph, in lines of 130 characters at most."""
+    return textwrap.fill(" ".join(filter(None, sentences)), 130, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

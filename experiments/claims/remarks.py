@@ -30,8 +30,8 @@ REMARKS = {
     ),
     "7": Remark(
         INCONCLUSIVE,
-        "Small it is, by every measure. Whether it is also noisier is open, because log-det, with which it is "
-        "compared, collapses within the grid.",
+        "Small it is, by every measure. Whether it is also noisier is open: log-det's force, with which it is "
+        "compared, varies most near the lam at which log-det collapses.",
     ),
     "8": Remark(
         REFUTED,
