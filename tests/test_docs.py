@@ -21,6 +21,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import hclm_runner
+from experiments.claims import page as verdicts_page
+from experiments.claims.judge import COLLAPSE, INCONCLUSIVE, REFUTED, SUPPORTED
 from experiments.claims.paper import CLAIMS
 from experiments.figures import FIGURES
 from experiments.statements import page as statements_page
@@ -217,7 +219,7 @@ def test_the_numbers_of_runs_gates_and_claims_are_those_of_the_code():
     known = {
         r"the paper's (\d+) runs": runs_of("paper"),
         r"(\d+) runs of the reference task \(": runs_of("paper"),
-        r"(\d+) runs; seven minutes|, wine; (\d+) runs|on four tasks \((\d+) runs": runs_of("tasks"),
+        r"(\d+) runs; seven minutes|on four tasks \((\d+) runs": runs_of("tasks"),
         r"trains (\d+) runs|(\d+) runs of the reference task, 10|Proposition 4 \((\d+) runs": theory,
         r"(\d+) gates": sum(not gate.slow for *_, gate in verify.gates("")),
         r"(\d+) claims|(\d+) in all": len(CLAIMS),
@@ -233,14 +235,11 @@ def test_the_numbers_of_runs_gates_and_claims_are_those_of_the_code():
 
 def test_the_page_of_verdicts_has_each_claim_once_and_the_readme_its_totals():
     sections = dict(re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", VERDICTS.read_text(), flags=re.MULTILINE))
-    supported = sections.pop("Supported, with a remark").partition("(raw and scale-free)")[0]
-    named = [[*re.findall(r"X?\d+", supported), "X1"]]  # X1 is two claims
-    for head in ("Refuted", "Not settled by ten seeds", "Collapse"):
-        cells = re.findall(r"^\| ([X\d][\d, ]*) \|", sections[head], flags=re.MULTILINE)
-        named.append(", ".join(cells).split(", "))
-    assert sorted(itertools.chain(*named)) == sorted(str(claim.figure or claim.id.split()[0]) for claim in CLAIMS)
+    heads = [verdicts_page.SECTIONS[verdict] for verdict in (SUPPORTED, REFUTED, INCONCLUSIVE, COLLAPSE)]
+    named = [re.findall(r"^### (.*?) · ", sections[head], flags=re.MULTILINE) for head in heads]
+    assert sorted(itertools.chain(*named)) == sorted(claim.id for claim in CLAIMS)
     readme = " ".join((ROOT / "README.md").read_text().split())
-    totals = re.search(r"support (\d+) of them and refute (\d+); (\d+) stay open; and (\d+) is a collapse", readme)
+    totals = re.search(r"support (\d+) of them and refute (\d+); (\d+) stay open; and (\d+) are a collapse", readme)
     assert [int(total) for total in totals.groups()] == [len(each) for each in named]
 
 

@@ -6,6 +6,7 @@
 - `claim` is what both are: an id, a sentence, and functions that turn the runs of a task into parts, one a reading.
 - `statistics` is what parts measure, `intervals` says how sure that is, `judge` turns parts into verdicts, `record`
   keeps them in the store.
+- `page` writes VERDICTS.md from that: `findings` before any claim, and our `remarks` on each.
 
 Imports neither torch nor hydra.
 """

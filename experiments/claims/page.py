@@ -125,8 +125,8 @@ def found(d: Data) -> str:
         for name in grid.SURROGATES
     ]
     remains = _prose(
-        "**Once lam = 0 is stopped early too**, little remains of each surrogate. Under each law, at the lam and epoch of",
-        f"least feedback loss, the test loss differs from {chosen.shown['test_loss']:.3f} by so many nats:",
+        "**Once lam = 0 is stopped early too**, this remains of each surrogate. Under each law, at the lam and epoch",
+        f"of least feedback loss, the test loss differs from {chosen.shown['test_loss']:.3f} by so many nats:",
     )
     legend = _prose(
         "In the tables, base lam is that of least mean feedback loss, and Δ the difference from lam = 0 stopped early,",
@@ -272,7 +272,7 @@ def _section(claim: ClaimRow, remark: Remark | None) -> str:
     return "\n\n".join([
         f"### {claim['id']} · {claim['says']}",
         _table(["reading", *(WHEN[view] for view in views)], rows),
-        _prose(remarked, _structural(claim), survives),
+        " ".join(filter(None, (remarked, _structural(claim), survives))),
     ])  # fmt: skip
 
 
@@ -281,11 +281,11 @@ def _verdict(reading: Mapping[str, Any]) -> str:
     parts = reading["parts"]
     part = parts[reading["decided"]]
     which = f" (part {reading['decided'] + 1} of {len(parts)})" if len(parts) > 1 else ""
-    # Between these ends the sentence itself has the share.
-    known = ALPHA < part["collapsed"] < 1 - ALPHA
-    collapse = f" A collapse decides it in {part['collapsed']:.1%} of the resamples." if part["collapsed"] else ""
-    sentence = reading["sentence"] + ("" if known else collapse)
-    return f"{SYMBOLS[reading['verdict']]} **{reading['verdict']}**{which}: {sentence}"
+    known = (
+        ALPHA < part["collapsed"] < 1 - ALPHA or part["collapsed"] < 0.0005
+    )  # the sentence has it, or it rounds to 0
+    collapse = "" if known else f" A collapse decides it in {part['collapsed']:.1%} of the resamples."
+    return f"{SYMBOLS[reading['verdict']]} **{reading['verdict']}**{which}: {reading['sentence']}{collapse}"
 
 
 def _structural(claim: ClaimRow) -> str:

@@ -1,6 +1,7 @@
 """VERDICTS.md: each claim once under its verdict, with the numbers of claims.json; and what stands before the claims."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from experiments.claims.remarks import REMARKS, Remark
 from experiments.estimate import Estimate
 from hclm_runner.refusal import ConfigError
 
-NOISE = np.array([-0.1, 0.1, -0.2, 0.2, -0.3, 0.3])
+NOISE = np.array([-0.1, 0.1, -0.2, 0.2, -0.3, 0.3, -0.4, 0.4])
 EFFECT = {SUPPORTED: 1.25, REFUTED: -1.5, INCONCLUSIVE: 0.001, COLLAPSE: 2.5}
 
 
@@ -27,21 +28,24 @@ def verdict(name: str, shift: float = 0.0, structural: str = "") -> judge.Verdic
     return found
 
 
-def row(id: str, end: str, chosen: str | None = None, charitable: str | None = None) -> record.ClaimRow:
-    """A judged claim; of a trajectory, where it has no verdict at the chosen epoch."""
+def row(id: str, literal: Sequence[str], charitable: Sequence[str] = ()) -> record.ClaimRow:
+    """A judged claim; its verdicts in each reading, at the end and at the chosen epoch. A trajectory has one view."""
     claim = Claim(id, None, f"{id} is so", lambda _: [], ("in another way", lambda _: []) if charitable else None)
-    judged = {("literal", "end"): verdict(end, structural="it cannot fail")}
-    judged |= {("literal", "chosen"): verdict(chosen, 0.25)} if chosen else {}
-    judged |= {("charitable", "end"): verdict(charitable, 0.5)} if charitable else {}
+    readings = (("literal", literal, 0.0), ("charitable", charitable, 0.5))
+    judged = {
+        (reading, view): verdict(name, shift + 0.25 * (view == "chosen"), "it cannot fail")
+        for reading, verdicts, shift in readings
+        for view, name in zip(("end", "chosen"), verdicts, strict=False)
+    }
     return record.row("made_up", claim, judged)
 
 
 ROWS = [
-    row("a", SUPPORTED, REFUTED, SUPPORTED),
-    row("b", REFUTED, SUPPORTED),
-    row("c", INCONCLUSIVE),
-    row("d", COLLAPSE, SUPPORTED, REFUTED),
-    row("e", SUPPORTED, SUPPORTED),
+    row("a", [SUPPORTED, REFUTED], [SUPPORTED, REFUTED]),
+    row("b", [REFUTED, SUPPORTED]),
+    row("c", [INCONCLUSIVE]),
+    row("d", [COLLAPSE, SUPPORTED], [REFUTED, SUPPORTED]),
+    row("e", [SUPPORTED, SUPPORTED]),
 ]
 record.mark_survivors(ROWS)
 OF_ROWS = {one["id"]: Remark(one["verdict"], f"Remark on {one['id']}.") for one in ROWS}
@@ -51,9 +55,9 @@ def claims_of(text: str) -> dict[str, tuple[str, str]]:
     """Id -> head of the section that a claim is in, and what is said of it."""
     found = {}
     for head, section in re.findall(r"^## (.*)\n((?:(?!## ).*\n?)*)", text, flags=re.MULTILINE):
-        for id, said in re.findall(r"^### (.*?) · .*\n((?:(?!### ).*\n?)*)", section, flags=re.MULTILINE):
-            assert id not in found, "twice on the page"
-            found[id] = head, said
+        for name, said in re.findall(r"^### (.*?) · .*\n((?:(?!### ).*\n?)*)", section, flags=re.MULTILINE):
+            assert name not in found, "twice on the page"
+            found[name] = head, said
     return found
 
 
@@ -67,20 +71,21 @@ def test_every_claim_is_once_on_the_page_under_its_verdict_with_the_numbers_of_c
             part = reading["parts"][reading["decided"]]
             sign = record.SYMBOLS[reading["verdict"]]
             shown = effect(Estimate.of_dict(part), part["unit"])
-            cell = rf"{sign} **{reading['verdict']}** (part 2 of 2): What is \|{reading['verdict']}\|: {shown}; "
+            cell = f"{sign} **{reading['verdict']}** (part {reading['decided'] + 1} of 2): "
+            cell += f"{reading['sentence'].split(':')[0]}: {shown}; ".replace("|", r"\|")
             assert text.count(cell) == 1, cell
-        assert text.count("charitable: in another way") == (len(one["readings"]) == 3 or one["id"] in "ad")
+        assert text.count("| charitable: in another way |") == (one["id"] in "ad")
         assert ("at the chosen epoch" in text) == (one["id"] != "c"), "a trajectory has one view"
         assert f"Remark on {one['id']}. Structural: 1 of 2 parts, it cannot fail." in text
         assert f"BH: {'yes' if one['survives_bh'] else 'no'}." in text
     assert "A collapse decides it in 100.0% of the resamples." in said["d"][1]
-    assert "collapse decides" not in said["b"][1]
+    assert "collapse decides" not in said["b"][1], "it decides in none"
 
 
 def test_verdicts_are_counted_in_each_reading_and_view_and_a_missing_one_is_that_which_there_is():
     rows = re.findall(r"^\| (literal|charitable) \|.*?\| (\d) \| (\d) \| (\d) \| (\d) \|", page.overview(ROWS), re.M)
     counts = [tuple(map(int, numbers)) for _, *numbers in rows]
-    assert counts == [(2, 1, 1, 1), (3, 1, 1, 0), (2, 2, 1, 0), (2, 2, 1, 0)]
+    assert counts == [(2, 1, 1, 1), (3, 1, 1, 0), (2, 2, 1, 0), (3, 1, 1, 0)]
     assert "2 claims have one verdict in all" in " ".join(page.overview(ROWS).split())
 
 
@@ -132,16 +137,11 @@ def test_each_surrogate_and_law_is_compared_with_lam_0_stopped_early(data):
     assert [one.loss.value for one in end] == pytest.approx([2] * 9)
     assert [one.accuracy.value for one in end] == pytest.approx([-0.1] * 9)
     assert [one.loss.value for one in chosen] == pytest.approx([0, 0, 0, -0.1, 0, 0, 0, 0, 0])
-    (better,) = findings.lower(chosen)
+    assert findings.lower(chosen) == [], "8 data sets are too few for nine comparisons"
+    (better,) = findings.lower(chosen[3:5])
     assert (better.surrogate, better.regime, better.lam) == (V, "fixed", LAMS[2])
     assert better == findings.first(chosen)
     assert findings.beyond_temperature(data, better, "test_loss").value == pytest.approx(3 - 0.875)
-
-
-def test_what_is_lower_in_most_data_sets_only_is_not_shown_after_the_correction(data):
-    cells = findings.best(data.at("chosen"))
-    assert findings.lower([one._replace(p=0.01) for one in cells]) == [], "nine of them"
-    assert len(findings.lower([one._replace(p=0.01) for one in cells[3:4]])) == 1
 
 
 def test_a_collapsed_cell_is_marked():
@@ -166,6 +166,7 @@ def test_the_command_writes_the_page_and_names_what_is_missing(tmp_path, capsys)
     assert "claim a has no remark" in capsys.readouterr().out
     assert "the test loss is 3.00 nats at the end of training, with an accuracy of 0.600" in text
     assert "takes it to 1.000, with an accuracy of 0.700" in text
-    assert "After Holm's correction: variance under fixed at lam = 0.1. The largest reduction is 10.0%" in text
+    assert "those below 0: variance under fixed at lam = 0.1. After Holm's correction: none." in text
+    assert "The largest reduction is 10.0%; the claims below count effects from 5%." in text
     assert "- variance: fixed, −0.100 [−0.100, −0.100]; thermostat, 0.000 [0.000, 0.000]" in text
     assert list(claims_of(out.read_text())) == ["b", "d", "c", "a", "e"]
