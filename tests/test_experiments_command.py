@@ -9,7 +9,7 @@ from synthetic_own import made_up, write
 
 from experiments.__main__ import VERBS, main
 
-READERS = ("figures", "claims", "report", "compare", "export")
+READERS = ("figures", "claims", "verdicts", "report", "compare", "export")
 """The verbs that read a store and nothing else."""
 
 
@@ -71,7 +71,7 @@ def test_what_a_verb_is_given_reaches_it_and_its_own_exit_code_is_kept(monkeypat
         main(["probe"])
 
 
-@pytest.mark.parametrize("verb", ["figures", "compare"])
+@pytest.mark.parametrize("verb", ["figures", "verdicts", "compare"])
 def test_a_store_that_is_not_there_is_refused_by_every_verb(verb, tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
     with pytest.raises(SystemExit) as stop:

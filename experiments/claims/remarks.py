@@ -20,8 +20,8 @@ class Remark(NamedTuple):
 REMARKS = {
     "5": Remark(
         INCONCLUSIVE,
-        "At the end the loss is lowest at the largest lam; by more or less than the margin, is open. With early stopping "
-        "the feedback split chooses lam = 0: there is no improvement, as claimed.",
+        "At the end the loss is lowest at the largest lam; whether by more than the margin is open. With early "
+        "stopping the feedback split chooses lam = 0: there is no improvement, as claimed.",
     ),
     "6": Remark(
         REFUTED,
@@ -123,8 +123,8 @@ REMARKS = {
     ),
     "26": Remark(
         REFUTED,
-        "The force does not collapse: it stays near its peak while the entropy is held at its set point. It is bounded, "
-        "as claimed.",
+        "The force does not collapse: it stays near its peak while the entropy is held at its set point. It is "
+        "bounded, as claimed.",
     ),
     "27": Remark(
         SUPPORTED,

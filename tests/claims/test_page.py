@@ -22,7 +22,7 @@ EFFECT = {SUPPORTED: 1.25, REFUTED: -1.5, INCONCLUSIVE: 0.001, COLLAPSE: 2.5}
 def verdict(name: str, shift: float = 0.0, structural: str = "") -> judge.Verdict:
     """One of two parts decides: the second."""
     facts = {"collapse": lambda v: np.full(v.shape[-2], True)} if name == COLLAPSE else {}
-    holds = mean_part("what holds", 9 + NOISE, ">", 0, structural=structural)
+    holds = mean_part("what holds", 9 + shift + NOISE, ">", 0, structural=structural)
     found = judge.judge([holds, mean_part(f"what is |{name}|", EFFECT[name] + shift + NOISE, ">", 0, **facts)], 200)
     assert found.verdict == name
     return found
