@@ -121,8 +121,8 @@ def overfitting() -> Runs:
     runs.set("test_accuracy", (S, V, L), "ABC", 0.75 - path[None] / 20, noise=0)
     for column in ("test_scaled_loss", "feedback_scaled_loss", "test_ece"):
         runs.set(column, (S, V, L), "ABC", 0.875, noise=0)
-    runs.set("share", S, "A", 0.3, noise=0)
-    runs.set("share", (V, L), "A", 0.6, noise=0)
+    runs.set("share", S, "A", 0.3 * (LAMS > 0), noise=0)
+    runs.set("share", (V, L), "A", 0.6 * (LAMS > 0), noise=0)
     return runs
 
 
@@ -148,6 +148,14 @@ def test_a_collapsed_cell_is_marked():
     runs = overfitting().set("train_loss", L, "A", LOG_K, noise=0)
     cells = findings.best(paper.read(runs.grid(), "made up"))
     assert [one.collapsed for one in cells] == [(one.surrogate, one.regime) == (L, "fixed") for one in cells]
+
+
+def test_training_seeds_of_a_data_set_count_as_one(data):
+    crossed = data.grid.assign_coords(data_seed=("seed", np.repeat(range(4), 2)))
+    assert "4 data sets, 2 training seeds of each, 5 lam" in page.head(data._replace(grid=crossed))
+    ours = np.array([1, 3, 2, 4, 3, 5, 4, 6.0])
+    estimate, p = findings.difference(data._replace(grid=crossed), ours, np.zeros(8))
+    assert (estimate.value, estimate.n, p) == (3.5, 4, 2 / 2**4)
 
 
 def test_definition_1_separates_between_the_shares(data):
