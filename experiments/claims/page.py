@@ -15,7 +15,7 @@ from experiments.claims.claim import MARGIN, VIEWS, Data
 from experiments.claims.command import tally
 from experiments.claims.findings import Cell
 from experiments.claims.intervals import ALPHA
-from experiments.claims.judge import COLLAPSE, COVERAGE, INCONCLUSIVE, REFUTED, SUPPORTED
+from experiments.claims.judge import COLLAPSE, COVERAGE, FEWEST, INCONCLUSIVE, REFUTED, SUPPORTED
 from experiments.claims.record import SYMBOLS, ClaimRow
 from experiments.claims.remarks import REMARKS, Remark
 from experiments.estimate import Estimate
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page from the records and the verdicts of a store.
 
     Raises:
-        ConfigError: If the store lacks the paper's grid or its verdicts.
+        ConfigError: If the store lacks the paper's grid, its verdicts, or data sets enough.
     """
     parser = argparse.ArgumentParser(
         prog="python -m experiments verdicts", description="Write the page on the paper's claims from a judged store."
@@ -59,7 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def text(d: Data, claims: Sequence[ClaimRow], remarks: Mapping[str, Remark] = REMARKS) -> str:
-    """Return the page, as Markdown."""
+    """Return the page, as Markdown.
+
+    Raises:
+        ConfigError: If there are too few data sets for an interval.
+    """
+    if (sets := d.grid.sizes["seed"] // d.draws) < FEWEST:
+        raise ConfigError("store", d.source, f"{FEWEST} data sets or more, got {sets}")
     return (
         "\n\n".join([head(d), found(d), definition_1(d), rules(d), overview(claims), sections(claims, remarks)]) + "\n"
     )
@@ -198,7 +204,7 @@ def definition_1(d: Data) -> str:
 def rules(d: Data) -> str:
     """Return how a verdict is reached."""
     sets = d.grid.sizes["seed"] // d.draws
-    size = max((size for size in COVERAGE if size <= sets), default=min(COVERAGE))
+    size = max(size for size in COVERAGE if size <= sets)
     return f"""## How a verdict is reached
 
 A claim has one or several parts. A part is a number and the side of a bound on which the paper's words put it; "lower"

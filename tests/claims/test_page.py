@@ -151,11 +151,12 @@ def test_a_collapsed_cell_is_marked():
 
 
 def test_training_seeds_of_a_data_set_count_as_one(data):
-    crossed = data.grid.assign_coords(data_seed=("seed", np.repeat(range(4), 2)))
-    assert "4 data sets, 2 training seeds of each, 5 lam" in page.head(data._replace(grid=crossed))
-    ours = np.array([1, 3, 2, 4, 3, 5, 4, 6.0])
-    estimate, p = findings.difference(data._replace(grid=crossed), ours, np.zeros(8))
-    assert (estimate.value, estimate.n, p) == (3.5, 4, 2 / 2**4)
+    twice = np.repeat(range(8), 2)
+    crossed = data.grid.isel(seed=twice).assign_coords(seed=range(16), data_seed=("seed", twice))
+    assert "8 data sets, 2 training seeds of each, 5 lam" in page.head(data._replace(grid=crossed))
+    ours = twice + np.tile([0.0, 2], 8)
+    estimate, p = findings.difference(data._replace(grid=crossed), ours, np.zeros(16))
+    assert (estimate.value, estimate.n, p) == (4.5, 8, 2 / 2**8)
 
 
 def test_definition_1_separates_between_the_shares(data):
@@ -169,6 +170,8 @@ def test_the_command_writes_the_page_and_names_what_is_missing(tmp_path, capsys)
     with pytest.raises(ConfigError, match="python -m experiments claims"):
         page.main([str(folder), "--out", str(out)])
     record.write(record.Record(ROWS, [], []), str(folder), 200)
+    with pytest.raises(ConfigError, match="task='digits': expected one of made_up"):
+        page.main([str(folder), "--out", str(out), "--task", "digits"])
     page.main([str(folder), "--out", str(out)])
     text = " ".join(out.read_text().split())
     assert "claim a has no remark" in capsys.readouterr().out
@@ -178,3 +181,9 @@ def test_the_command_writes_the_page_and_names_what_is_missing(tmp_path, capsys)
     assert "The largest reduction is 10.0%; the claims below count effects from 5%." in text
     assert "- variance: fixed, −0.100 [−0.100, −0.100]; thermostat, 0.000 [0.000, 0.000]" in text
     assert list(claims_of(out.read_text())) == ["b", "d", "c", "a", "e"]
+
+
+def test_too_few_data_sets_are_refused(tmp_path):
+    few = overfitting().grid().isel(seed=slice(5))
+    with pytest.raises(ConfigError, match="6 data sets or more, got 5"):
+        page.text(paper.read(few, "made up"), ROWS)
