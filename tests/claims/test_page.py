@@ -170,7 +170,7 @@ def test_the_command_writes_the_page_and_names_what_is_missing(tmp_path, capsys)
     with pytest.raises(ConfigError, match="python -m experiments claims"):
         page.main([str(folder), "--out", str(out)])
     record.write(record.Record(ROWS, [], []), str(folder), 200)
-    with pytest.raises(ConfigError, match="task='digits': expected one of made_up"):
+    with pytest.raises(ConfigError, match="task=digits: expected one of made_up"):
         page.main([str(folder), "--out", str(out), "--task", "digits"])
     page.main([str(folder), "--out", str(out)])
     text = " ".join(out.read_text().split())
