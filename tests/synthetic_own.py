@@ -44,6 +44,7 @@ def made_up(
     runs["setpoint"] = xr.where(runs["regime"] == "fixed", np.nan, runs["setpoint"] * 0 + 0.5 * np.log(4))
     runs["setpoint"] = runs["setpoint"].transpose(*axes)
     shared = {"epochs": EPOCHS} | {f"regime {name}": {"name": name, **LAWS.get(name, {})} for name in regimes}
+    runs = runs.assign_coords(data_seed=("seed", list(seeds)))
     return runs.assign_attrs(missing=[], unfinished=[], diverged=[], config=shared)
 
 
@@ -88,7 +89,7 @@ def write(
     rows = np.where(described["status"] == "finished", EPOCHS + 1, 0)
     described = described.assign(task=task, code="{}", rows=rows, schema=SCHEMA_VERSION, **PROVENANCE)
     records, described = (
-        each.assign(task=task, label=each["surrogate"] + " / " + each["regime"] + f" / {task}")
+        each.assign(task=task, label=each["surrogate"] + " / " + each["regime"] + f" / {task}", data_seed=each["seed"])
         for each in (records, described)
     )
     store.prepare(path)
