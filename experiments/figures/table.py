@@ -31,7 +31,8 @@ class FigureRow(NamedTuple):
     def stem(self) -> str:
         """The name of its files, as in fig22_logdet_fixed_test_loss; without a number, renyi_width=5_fixed_test_loss.
 
-        Those at the chosen epoch have `_chosen` after it. Of a label such as renyi(width=5, order=2) it keeps what needs no quotes on a command line.
+        Those at the chosen epoch have `_chosen` after it. Of a label such as renyi(width=5, order=2) it keeps what
+        needs no quotes on a command line.
         """
         number = None if self.number is None else f"fig{self.number:02}"
         parts = filter(None, [number, self.surrogate, self.regime, self.column])
