@@ -4,7 +4,7 @@ All is read from the runs of one store. The lam of a surrogate and law is the on
 judged as the test loss is: at the end, at the end and with a fitted temperature, or at the chosen epoch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,14 +83,14 @@ def _best(values: xr.Dataset, loss: str, early: xr.DataArray) -> Cell | None:
     return Cell(float(cell["lam0"]), over_data_sets(test), accuracy, over_data_sets(test - early))
 
 
-def sentence(found: list[Row]) -> str:
-    """Return what stopping early is worth next to the best surrogate and law, in words; empty without a table."""
-    without, *methods = found or [None]
-    if without is None or not (end := without.cells["end"]) or not (early := without.cells["chosen"]):
-        return ""
-    said = f"Without an entropy term the test loss is {end.loss.value:.3g} at the end of training"
-    said += f" and {early.loss.value:.3g} at the epoch that the feedback split chooses"
-    best = min((cell for row in methods if (cell := row.cells["end"])), key=lambda cell: cell.loss.value, default=None)
-    if best is None:
-        return f"{said}."
-    return f"{said}; the best of the surrogates and laws has {best.loss.value:.3g} at the end."
+def sentence(table: Sequence[Row]) -> str:
+    """Return what stopping early is worth next to the best surrogate and law, in words, from a table of `rows`."""
+    without, *methods = (row.cells for row in table)
+    words = {way: f"{cell.loss.value:.3g}" for way, cell in without.items() if cell}
+    said = f"Without an entropy term the test loss is {words['chosen']} at the epoch that the feedback split chooses"
+    said += f", and {words['end']} at the end of training" if "end" in words else ""
+    best = [cell.loss.value for cells in methods if (cell := cells["end"])]
+    said += (
+        f"; the best of the surrogates and laws, each at its best lam, has {min(best):.3g} at the end" if best else ""
+    )
+    return f"{said}."

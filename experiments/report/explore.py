@@ -57,11 +57,11 @@ def fit(grids: Mapping[str, xr.Dataset], room: int) -> tuple[Markup, int]:
 def pack(one: xr.Dataset) -> dict[str, Any]:
     """Return a grid as JSON has it: its axes, the data set of each seed, each run's chosen epoch, and its columns.
 
-    A chosen epoch is null for a run without any. A column is packed as codes of 16 bits between its least and greatest
-    value. A column, of those that were measured, is [surrogate, regime, lam0, seed, epoch]. Its codes 0..LEVELS are evenly
-    spaced from `low` to `high`, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo
-    2^16, all low bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of
-    its column's range.
+    A chosen epoch is null for a run without any. A column, of those that were measured, is [surrogate, regime, lam0,
+    seed, epoch], packed as codes of 16 bits. Its codes 0..LEVELS are evenly spaced from `low` to `high`, its least and
+    greatest value, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo 2^16, all low
+    bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of its column's
+    range.
     """
     axes = {name: one[name].to_numpy().tolist() for name in (*grid.AXES, "epoch")}
     measured = [name for name in COLUMNS if np.isfinite(one[name]).any()]

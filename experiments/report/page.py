@@ -96,7 +96,7 @@ def build(source: str, tasks: str | None = None) -> str:
     pictures = figures(folder / "figures", grids, claims)
     drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
     before = [Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn})]
-    early = {task: found for task, one in grids.items() if (found := baselines.rows(one))}
+    early = {task: table for task, one in grids.items() if (table := baselines.rows(one))}
     if early:
         before.append(Section("baselines", "Against stopping early", early))
     by_task = matrix(claims, elsewhere)
@@ -118,16 +118,16 @@ def build(source: str, tasks: str | None = None) -> str:
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
-    found = [*readings.summary(claims), *filter(None, map(baselines.sentence, early.values()))]
+    said = [*readings.summary(claims), *map(baselines.sentence, early.values())]
     library = compressed(get_plotlyjs().encode())
 
     def page(packed: Markup, seeds: int) -> str:
-        facts = {"seeds": seeds, "of": of, "levels": LEVELS}
-        facts |= {"units": as_json(units(grids)), "groups": as_json(GROUPS)}
+        shown = {"units": as_json(units(grids)), "groups": as_json(GROUPS)}
+        facts = {"seeds": seeds, "of": of, "levels": LEVELS, **shown}
         explorer = Section("explorer", "Explorer", facts)
         return render(
             title="Does an entropy regulariser help?",
-            head={"answers": answers(grids, generic), "found": found, "runs": done, "judged": bool(claims)},
+            head={"answers": answers(grids, generic), "found": said, "runs": done, "judged": bool(claims)},
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
