@@ -127,7 +127,7 @@ def drawn(monkeypatch):
     """Collect the stems of what would be written, and write none of it: which figures, not their looks."""
     stems: list[str] = []
     monkeypatch.setattr(
-        command, "_write", lambda drawings, out: stems.extend(s for each in drawings for s in each.pictures)
+        command, "_write", lambda drawings, _: stems.extend(s for one in drawings for s in one.pictures)
     )
     return stems
 

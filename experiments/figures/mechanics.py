@@ -84,13 +84,13 @@ def draw_balance(runs: xr.Dataset) -> Figure:
     """
     lams = runs["lam0"].to_numpy()
     near = {lams[np.abs(np.log(lams / wanted)).argmin()] for wanted in (WEAK, STRONG)}
-    epoch = runs["epoch"].to_numpy()
+    epoch = runs["epoch"].to_numpy()[1:]
     with mpl.rc_context(STYLE):
         figure, panels = blank(len(near))
         for axes, lam in zip(panels, sorted(near), strict=True):
             own = runs.sel(lam0=lam)
             change = own["entropy"].diff("epoch")
-            parts = own[["injected", "dissipated", "other"]].assign(change=change)
+            parts = own[["injected", "dissipated", "other"]].isel(epoch=slice(1, None)).assign(change=change)
             curves = {
                 "injected by the loss": ("injected", 1, BLUE, "-"),
                 "dissipated by the term": ("dissipated", -1, ORANGE, "--"),
@@ -102,8 +102,8 @@ def draw_balance(runs: xr.Dataset) -> Figure:
                     continue
                 estimate = mean(sign * parts, column)
                 y, half = estimate.value.to_numpy(), estimate.half.to_numpy()
-                axes.plot(epoch[-len(y) :], y, color=colour, linestyle=line, linewidth=1, label=name)
-                axes.fill_between(epoch[-len(y) :], y - half, y + half, color=colour, alpha=0.15, linewidth=0)
+                axes.plot(epoch, y, color=colour, linestyle=line, linewidth=1, label=name)
+                axes.fill_between(epoch, y - half, y + half, color=colour, alpha=0.15, linewidth=0)
             axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
             axes.set_ylabel(f"base λ = {lam:g}\nnats an epoch")
             error = closure_error(own)

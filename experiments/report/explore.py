@@ -1,4 +1,4 @@
-"""The numbers of the page's explorer: every run of every grid, rounded to 16 bits and packed as JSON."""
+"""The numbers of the page's explorer: every run of every grid, rounded to 12 bits and packed as JSON."""
 
 import base64
 import gzip
@@ -29,8 +29,8 @@ GROUPS = {
     "on request": [*ON_REQUEST],
 }
 """The explorer's menu: its groups, and the columns of each."""
-UNDEFINED, ZERO, LEVELS = 65535, 65534, 65533
-"""Codes of `pack`: NaN, exactly 0 on a logarithmic scale, and the greatest of the others."""
+UNDEFINED, ZERO, LEVELS = 65535, 65534, 4095
+"""Codes of `pack`: NaN, exactly 0 on a logarithmic scale, and the greatest of the others: finer than a screen."""
 DECADES = 2.0
 """A column of no negative numbers whose positive ones span more than this is packed by its logarithm."""
 
@@ -58,7 +58,7 @@ def pack(one: xr.Dataset) -> dict[str, Any]:
     """Return a grid as JSON has it: its axes, the data set of each seed, each run's chosen epoch, and its columns.
 
     A chosen epoch is null for a run without any. A column, of those that were measured, is [surrogate, regime, lam0,
-    seed, epoch], packed as codes of 16 bits. Its codes 0..LEVELS are evenly spaced from `low` to `high`, its least and
+    seed, epoch], packed as codes of 16 bits. The codes 0..LEVELS are evenly spaced from `low` to `high`, its least and
     greatest value, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo 2^16, all low
     bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of its column's
     range.

@@ -3,7 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 const AXES = ["surrogate", "regime", "lam0"];
-const UNDEFINED = 65535, ZERO = 65534, LEVELS = 65533; // as in explore.py
+const UNDEFINED = 65535, ZERO = 65534, LEVELS = 4095; // as in explore.py
 const LATE = 5; // epochs whose mean is a final value
 
 // --- zoom ---
