@@ -43,6 +43,14 @@ def test_over_base_lam_a_second_picture_has_the_values_at_the_chosen_epoch(numbe
     np.testing.assert_allclose(y, chosen(own, column).mean(1), rtol=1e-12)
 
 
+def test_in_each_view_surrogates_have_one_range():
+    limits = {}
+    for view in ("end", "chosen"):
+        seen = {draw(ROW[number], RUNS, view=view).axes[0].get_ylim() for number in (5, 11, 16)}
+        (limits[view],) = seen
+    assert limits["end"] != limits["chosen"]
+
+
 def test_over_epochs_a_ring_marks_the_chosen_epoch_and_the_legend_says_so():
     figure = draw(ROW[22], RUNS)
     assert "○ at its chosen epoch" in figure.legends[0].get_title().get_text()

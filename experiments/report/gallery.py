@@ -97,6 +97,6 @@ def slug(*parts: object) -> str:
 
 
 def image(path: Path) -> str:
-    """Return an SVG file as the address of an image, its coordinates to a hundredth of a point: a third fewer bytes."""
-    rounded = re.sub(r"(?<=\d\.\d\d)\d+", "", path.read_text())
+    """Return an SVG file as the address of an image, its curves to a hundredth of a point: fewer bytes, the same look."""
+    rounded = re.sub(r' d="[^"]*"', lambda curve: re.sub(r"(\.\d\d)\d+", r"\1", curve[0]), path.read_text())
     return "data:image/svg+xml," + urllib.parse.quote(rounded, safe=" <>=:/;,()'*+.!?&@$[]{}|^~-_")

@@ -214,7 +214,9 @@ def test_a_switch_shows_the_figures_over_base_lam_in_the_other_view(browser, fol
         (store / part).symlink_to(folder / part)
     one = claim("16")
     both = [*one["readings"], one["readings"][0] | {"view": "chosen", "verdict": "REFUTED"}]
-    judge(store, one | {"readings": both})
+    of_path = claim("22")
+    more = [*of_path["readings"], of_path["readings"][0] | {"view": "chosen", "verdict": "REFUTED"}]
+    judge(store, one | {"readings": both}, of_path | {"readings": more})
     draw(store / "figures", "fig16_logdet_test_loss", "fig16_logdet_test_loss_chosen", "fig22_logdet_fixed_test_loss")
     path = tmp_path / "report.html"
     path.write_text(report.build(str(store)))
@@ -229,9 +231,9 @@ def test_a_switch_shows_the_figures_over_base_lam_in_the_other_view(browser, fol
     of_22 = (
         "Figure 22 logdet under fixed: test loss over epochs, a curve for each base lam; mean over seeds, 95% interval."
     )
-    assert browser.evaluate(seen) == [f"{of_16} At the end.", "✓ SUPPORTED", of_22]
+    assert browser.evaluate(seen) == [f"{of_16} At the end.", "✓ SUPPORTED", of_22, "✓ SUPPORTED"]
     browser.evaluate("document.getElementById('view-chosen').click()")
-    assert browser.evaluate(seen) == [f"{of_16} At the chosen epoch.", "✗ REFUTED", of_22]
+    assert browser.evaluate(seen) == [f"{of_16} At the chosen epoch.", "✗ REFUTED", of_22, "✓ SUPPORTED"]
     assert browser.problems() == []
 
 

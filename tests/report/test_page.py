@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import urllib.parse
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from outline import HEAD, Outline, section
 from synthetic import EPOCHS, LAMS, claim
 
 from experiments.__main__ import main as experiments_command
-from experiments.report import main
+from experiments.report import gallery, main
 from experiments.report import page as report
 from hclm_runner.refusal import ConfigError
 
@@ -136,6 +137,13 @@ def test_figures_are_embedded_whole_and_absent_ones_named(folder, page, claims, 
     bare = link(folder, tmp_path / "bare")
     judge(bare, *claims)
     assert "python -m experiments figures " in section(report.build(str(bare)), "figures")
+
+
+def test_the_curves_of_a_figure_are_rounded_and_its_texts_are_not(tmp_path):
+    path = tmp_path / "one.svg"
+    path.write_text('<svg><path d="M 1.23456 10.5 L -0.98765 3"/><text x="0.12345">0.0031</text></svg>')
+    shown = urllib.parse.unquote(gallery.image(path))
+    assert '<path d="M 1.23 10.5 L -0.98 3"/><text x="0.12345">0.0031</text>' in shown
 
 
 def test_a_figure_that_was_drawn_only_with_its_seeds_is_shown(folder, draw, judge, claims, tmp_path):
