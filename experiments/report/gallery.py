@@ -97,6 +97,6 @@ def slug(*parts: object) -> str:
 
 
 def image(path: Path) -> str:
-    """Return an SVG file as the address of an image, its curves to a hundredth of a point: fewer bytes, the same look."""
+    """Return an SVG file as the address of an image, its curves to a hundredth of a point, which no eye sees."""
     rounded = re.sub(r' d="[^"]*"', lambda curve: re.sub(r"(\.\d\d)\d+", r"\1", curve[0]), path.read_text())
     return "data:image/svg+xml," + urllib.parse.quote(rounded, safe=" <>=:/;,()'*+.!?&@$[]{}|^~-_")
