@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks compare mediation run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ tasks: .venv  ## the claims on four tasks (2880 runs); then make figures has the
 
 compare: .venv  ## two stores, paired: make compare A=paper B=other
 	$(BIN)/python -m experiments compare $(A) $(B)
+
+mediation: .venv  ## does the gap follow the force, or lam? lam and the force are drawn (540 runs)
+	$(BIN)/python -m experiments mediation
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify

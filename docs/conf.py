@@ -65,6 +65,7 @@ docs/gallery/index
 docs/extending
 docs/export_and_search
 docs/figures
+docs/mediation
 docs/theory
 ```
 ```{toctree}

@@ -32,6 +32,7 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -290,6 +291,9 @@ def draw(found: Mapping[str, Runs], kept: Mapping[str, Runs], chance_loss: float
                     over_lam.plot(ends, line(np.log10(ends)), color=colour, linewidth=1.2)
             over_lam.set(xscale="log", xlabel="λ", title=label(surrogate))
             over_push.set(xscale="log", xlabel="push, λ × force")
+        for axes in panels.flat:
+            axes.xaxis.set(major_locator=LogLocator(subs=(1, 3)), minor_locator=NullLocator())
+            axes.xaxis.set_major_formatter("{x:g}")
         for axes in panels[:, 0]:
             axes.set_ylabel("gap (nats)")
         figure.legend(*panels[1, 0].get_legend_handles_labels(), ncols=3, loc="outside upper center")
