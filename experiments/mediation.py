@@ -243,7 +243,12 @@ def judged(runs: Runs, surrogate: str) -> Iterable[dict[str, Any]]:
     """Judge what is asked of a surrogate's runs, as mediation.json has it.
 
     The share of an effect is not settled where lam has none: where the total effect is not SUPPORTED.
+
+    Raises:
+        ConfigError: If too few of them are left below the least dose that collapses.
     """
+    if (n := len(runs.dose["natural"])) < judge.FEWEST:
+        raise ConfigError(surrogate, None, f"{judge.FEWEST} seeds or more below the least dose that collapses, got {n}")
     for name, part in of_force(runs).items():
         yield _row(surrogate, None, None, name, judge.judge([part]))
     for view in VIEWS:
@@ -280,8 +285,7 @@ def draw(found: Mapping[str, Runs], kept: Mapping[str, Runs], chance_loss: float
                 gap = _finite_gap(runs, arm)
                 lost = runs.collapsed(arm, chance_loss)
                 for axes in (over_push,) if arm == "dosed" else (over_lam, over_push):
-                    scale = np.ones_like(gap) if axes is over_lam else _push(runs, surrogate, arm)
-                    x = runs.dose[arm] * scale
+                    x = runs.dose[arm] * (1 if axes is over_lam else _force(runs, surrogate, arm))
                     axes.plot(x[~lost], gap[~lost], mark, color=colour, markersize=2.5, alpha=0.7, label=says)
                     axes.plot(x[lost], gap[lost], "x", color=colour, markersize=4)
                 if arm != "dosed":
@@ -308,8 +312,8 @@ LOOKS = {
 """Arm -> its name in the legend, its colour and mark."""
 
 
-def _push(runs: Runs, surrogate: str, arm: str) -> Array:
-    """Return what lam is multiplied with in a step of an arm, [seeds]; natural, the mean over the trained epochs."""
+def _force(runs: Runs, surrogate: str, arm: str) -> Array:
+    """Return what the dose is multiplied with in a step, [seeds]; in the natural arm its mean over trained epochs."""
     if arm == "natural":
         return runs.measured[arm]["force"].isel(epoch=slice(1, None)).mean("epoch").to_numpy()
     return np.full(len(runs.dose[arm]), DESIGNS[surrogate].c)
@@ -327,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, judge, write mediation.json and the figure, and print what came out.
 
     Raises:
-        ConfigError: If a run is refused or has no result, or the task has no classes.
+        ConfigError: If a run is refused or has no result, too many collapse, or the task has no classes.
     """
     parser = argparse.ArgumentParser(
         prog="python -m experiments mediation",

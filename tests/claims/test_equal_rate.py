@@ -72,5 +72,5 @@ def test_the_claims_are_of_the_laws_that_hold_the_rate():
 
 def test_a_missing_run_is_named():
     grid = held(runs(), LAW).assign_attrs(missing=["logdet / thermostat, lam0 0.1, seed 3"])
-    with pytest.raises(ConfigError, match="lam0 0.1, seed 3"):
+    with pytest.raises(ConfigError, match=r"lam0 0\.1, seed 3"):
         better(L, V, LAW, "gap").judged(Data.of(grid, "made up"), 400)
