@@ -52,7 +52,6 @@ from hclm_runner.terminal import first
 if TYPE_CHECKING:
     from hclm_runner.config import RunConfig
 
-NAME = "mediation"
 OURS = ("surrogate", "regime", "lam", "clamp", "seed", "data_seed", "name")
 """The keys that the experiment sets."""
 SEEDS = 60
@@ -117,8 +116,7 @@ class Runs(NamedTuple):
 
 def drawn(seeds: int) -> tuple[Array, Array]:
     """Return what randomises lam and c, quantiles [seeds] each; more seeds leave the first ones as they are."""
-    lam, c = (np.random.default_rng(stream).random(seeds) for stream in (0, 1))
-    return lam, c
+    return np.random.default_rng(0).random(seeds), np.random.default_rng(1).random(seeds)
 
 
 def configurations(seeds: int, overrides: Sequence[str] = ()) -> "list[RunConfig]":
@@ -161,8 +159,7 @@ def trained(runs: "Sequence[RunConfig]", name: str) -> dict[str, Runs] | None:
     ids = described["run_id"].tolist()
     if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
         raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
-    table = records.set_index(["run_id", "epoch"])[list(COLUMNS)].to_xarray().reindex(run_id=ids)
-    table = table.rename(run_id="seed")
+    table = records.set_index(["run_id", "epoch"])[list(COLUMNS)].to_xarray().reindex(run_id=ids).rename(run_id="seed")
     seeds = len(runs) // (len(DESIGNS) * len(ARMS))
     of_lam, of_c = drawn(seeds)
     found = {}
@@ -264,8 +261,8 @@ def judged(runs: Runs, surrogate: str) -> Iterable[dict[str, Any]]:
 def _row(surrogate: str, view: str | None, outcome: str | None, name: str, found: Verdict) -> dict[str, Any]:
     (part,) = found.parts
     said = {"surrogate": surrogate, "view": view, "outcome": outcome, "question": name, "verdict": found.verdict}
-    estimate = part.estimate.as_dict() | {"unit": part.unit, "sense": part.sense, "bound": part.bound}
-    return said | estimate | {"sentence": found.sentence, "structural": part.structural, "shown": part.effect}
+    held_against = {"unit": part.unit, "sense": part.sense, "bound": part.bound, "structural": part.structural}
+    return said | part.estimate.as_dict() | held_against | {"sentence": found.sentence, "shown": part.effect}
 
 
 # --- the figure -----------------------------------------------------------------------------------------------------
@@ -339,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every run, as in sweep.dry_run=true")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"runs of each arm (default: {SEEDS})")
-    parser.add_argument("--name", default=NAME, help=f"the store, outputs/NAME/ (default: {NAME})")
+    parser.add_argument("--name", default="mediation", help="the store, outputs/NAME/ (default: mediation)")
     given = parser.parse_args(arguments)
     if given.seeds < judge.FEWEST:
         parser.error(f"argument --seeds: expected {judge.FEWEST} or more, got {given.seeds}")

@@ -135,6 +135,12 @@ def test_verdicts_where_the_truth_is_known(runs, expected):
     assert found["product"] == SUPPORTED, "held and dosed have one slope here"
 
 
+def test_where_lam_has_no_effect_its_share_is_said_to_be_unsettled():
+    rows = list(mediation.judged(made_up(held=0.0, natural=0.0), "logdet"))
+    (share_of_gap,) = (row for row in rows if (row["question"], row["outcome"], row["view"]) == ("share", "gap", "end"))
+    assert "not settled, because lam has no such effect" in share_of_gap["sentence"]
+
+
 @pytest.mark.parametrize(("response", "verdict"), [(-0.3, SUPPORTED), (0.0, REFUTED)])
 def test_the_response_of_the_force_to_lam(response, verdict):
     part = of_force(made_up(-1.0, response=response))["response"]
