@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks multiverse compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ multiverse: .venv  ## every claim in 85 plausible reconstructions of the experim
 
 compare: .venv  ## two stores, paired: make compare A=paper B=other
 	$(BIN)/python -m experiments compare $(A) $(B)
+
+mediation: .venv  ## does the gap follow the force, or lam? lam and the force are drawn (540 runs)
+	$(BIN)/python -m experiments mediation
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify
