@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
 SOURCES := pyproject.toml docs/conventions.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js' -o -name '*.jinja')
-RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json outputs/theory/studies.json)
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/multiverse/multiverse.json outputs/theory/gates.json outputs/theory/studies.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 

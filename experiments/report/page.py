@@ -17,6 +17,7 @@ from experiments import grid
 from experiments.claims.judge import effect
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
+from experiments.multiverse import section as multiverse
 from experiments.report import baselines, conventions, readings
 from experiments.report.answer import answers
 from experiments.report.explore import GROUPS, LEVELS, as_json, compressed, fit
@@ -70,6 +71,12 @@ QUESTIONS = {
 ANSWERS = {"SUPPORTED": "yes", "REFUTED": "no", "INCONCLUSIVE": "open", "COLLAPSE": "only by collapse"}
 
 
+ONE = (
+    "All of this is one reconstruction of an experiment whose settings are lost: it cannot refute a paper."
+    " “make multiverse” asks every claim in many plausible reconstructions, and then this page opens with the answer."
+)
+
+
 class Section(NamedTuple):
     """A section of the page: its anchor, its heading, and the data of its macro in the template."""
 
@@ -96,6 +103,11 @@ def build(source: str, tasks: str | None = None) -> str:
     pictures = figures(folder / "figures", grids, claims)
     drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
     before = [Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn})]
+    universes = multiverse.section() if claims else None
+    if universes:
+        overview = universes.pictures.get("")
+        facts = universes._asdict() | {"overview": image(overview) if overview else None}
+        before.insert(0, Section("multiverse", "In how many reconstructions", facts))
     early = {task: table for task, one in grids.items() if (table := baselines.rows(one))}
     if early:
         before.append(Section("baselines", "Against stopping early", early))
@@ -118,7 +130,8 @@ def build(source: str, tasks: str | None = None) -> str:
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
-    said = [*readings.summary(claims), *map(baselines.sentence, early.values())]
+    answered = [*answers(grids, generic), *map(baselines.sentence, early.values())]
+    said = [*readings.summary(claims), *([ONE] if claims and not universes else [])]
     library = compressed(get_plotlyjs().encode())
 
     def page(packed: Markup, seeds: int) -> str:
@@ -127,7 +140,7 @@ def build(source: str, tasks: str | None = None) -> str:
         explorer = Section("explorer", "Explorer", facts)
         return render(
             title="Does an entropy regulariser help?",
-            head={"answers": answers(grids, generic), "found": said, "runs": done, "judged": bool(claims)},
+            head={"answers": answered, "found": said, "runs": done, "judged": bool(claims)},
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
