@@ -20,6 +20,9 @@ class Verb(NamedTuple):
 VERBS = {
     "figures": Verb("experiments.figures.command", "draw Figures 3-32, or the same of your own surrogates and regimes"),
     "claims": Verb("experiments.claims.command", "judge the paper's claims, and those of any surrogate and regime"),
+    "verdicts": Verb(
+        "experiments.claims.page", "write VERDICTS.md, the page on the paper's claims, from a judged store"
+    ),
     "report": Verb("experiments.report", "write the page: verdicts, figures, an explorer of every run"),
     "compare": Verb("experiments.compare", "compare two stores: paired differences, and which verdicts differ"),
     "export": Verb("experiments.export.command", "hand runs, or their means, to MLflow, TensorBoard or CSV"),
