@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks multiverse compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
 SOURCES := pyproject.toml docs/conventions.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js' -o -name '*.jinja')
-RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/theory/gates.json outputs/theory/studies.json)
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/multiverse/multiverse.json outputs/theory/gates.json outputs/theory/studies.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 
@@ -41,6 +41,9 @@ multiverse: .venv  ## every claim in 85 plausible reconstructions of the experim
 
 compare: .venv  ## two stores, paired: make compare A=paper B=other
 	$(BIN)/python -m experiments compare $(A) $(B)
+
+mediation: .venv  ## does the gap follow the force, or lam? lam and the force are drawn (540 runs)
+	$(BIN)/python -m experiments mediation
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify

@@ -66,6 +66,7 @@ docs/extending
 docs/export_and_search
 docs/figures
 docs/multiverse
+docs/mediation
 docs/theory
 ```
 ```{toctree}

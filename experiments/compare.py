@@ -32,7 +32,7 @@ from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
 
 GROUPS = ("surrogate", "regime")
-COLUMNS = ("test_loss", "gap", "reward", "entropy", "force_ratio")
+COLUMNS = ("test_loss", "gap", "reward", "entropy", "share")
 PROVENANCE = ("commit", "versions", "device")
 SHOWN = 6
 """How many single runs are named before the rest are counted."""

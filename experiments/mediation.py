@@ -32,6 +32,7 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -51,7 +52,6 @@ from hclm_runner.terminal import first
 if TYPE_CHECKING:
     from hclm_runner.config import RunConfig
 
-NAME = "mediation"
 OURS = ("surrogate", "regime", "lam", "clamp", "seed", "data_seed", "name")
 """The keys that the experiment sets."""
 SEEDS = 60
@@ -116,8 +116,7 @@ class Runs(NamedTuple):
 
 def drawn(seeds: int) -> tuple[Array, Array]:
     """Return what randomises lam and c, quantiles [seeds] each; more seeds leave the first ones as they are."""
-    lam, c = (np.random.default_rng(stream).random(seeds) for stream in (0, 1))
-    return lam, c
+    return np.random.default_rng(0).random(seeds), np.random.default_rng(1).random(seeds)
 
 
 def configurations(seeds: int, overrides: Sequence[str] = ()) -> "list[RunConfig]":
@@ -160,8 +159,7 @@ def trained(runs: "Sequence[RunConfig]", name: str) -> dict[str, Runs] | None:
     ids = described["run_id"].tolist()
     if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
         raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
-    table = records.set_index(["run_id", "epoch"])[list(COLUMNS)].to_xarray().reindex(run_id=ids)
-    table = table.rename(run_id="seed")
+    table = records.set_index(["run_id", "epoch"])[list(COLUMNS)].to_xarray().reindex(run_id=ids).rename(run_id="seed")
     seeds = len(runs) // (len(DESIGNS) * len(ARMS))
     of_lam, of_c = drawn(seeds)
     found = {}
@@ -242,7 +240,12 @@ def judged(runs: Runs, surrogate: str) -> Iterable[dict[str, Any]]:
     """Judge what is asked of a surrogate's runs, as mediation.json has it.
 
     The share of an effect is not settled where lam has none: where the total effect is not SUPPORTED.
+
+    Raises:
+        ConfigError: If too few of them are left below the least dose that collapses.
     """
+    if (n := len(runs.dose["natural"])) < judge.FEWEST:
+        raise ConfigError(surrogate, None, f"{judge.FEWEST} seeds or more below the least dose that collapses, got {n}")
     for name, part in of_force(runs).items():
         yield _row(surrogate, None, None, name, judge.judge([part]))
     for view in VIEWS:
@@ -258,8 +261,8 @@ def judged(runs: Runs, surrogate: str) -> Iterable[dict[str, Any]]:
 def _row(surrogate: str, view: str | None, outcome: str | None, name: str, found: Verdict) -> dict[str, Any]:
     (part,) = found.parts
     said = {"surrogate": surrogate, "view": view, "outcome": outcome, "question": name, "verdict": found.verdict}
-    estimate = part.estimate.as_dict() | {"unit": part.unit, "sense": part.sense, "bound": part.bound}
-    return said | estimate | {"sentence": found.sentence, "structural": part.structural, "shown": part.effect}
+    held_against = {"unit": part.unit, "sense": part.sense, "bound": part.bound, "structural": part.structural}
+    return said | part.estimate.as_dict() | held_against | {"sentence": found.sentence, "shown": part.effect}
 
 
 # --- the figure -----------------------------------------------------------------------------------------------------
@@ -279,8 +282,7 @@ def draw(found: Mapping[str, Runs], kept: Mapping[str, Runs], chance_loss: float
                 gap = _finite_gap(runs, arm)
                 lost = runs.collapsed(arm, chance_loss)
                 for axes in (over_push,) if arm == "dosed" else (over_lam, over_push):
-                    scale = np.ones_like(gap) if axes is over_lam else _push(runs, surrogate, arm)
-                    x = runs.dose[arm] * scale
+                    x = runs.dose[arm] * (1 if axes is over_lam else _force(runs, surrogate, arm))
                     axes.plot(x[~lost], gap[~lost], mark, color=colour, markersize=2.5, alpha=0.7, label=says)
                     axes.plot(x[lost], gap[lost], "x", color=colour, markersize=4)
                 if arm != "dosed":
@@ -290,6 +292,9 @@ def draw(found: Mapping[str, Runs], kept: Mapping[str, Runs], chance_loss: float
                     over_lam.plot(ends, line(np.log10(ends)), color=colour, linewidth=1.2)
             over_lam.set(xscale="log", xlabel="λ", title=label(surrogate))
             over_push.set(xscale="log", xlabel="push, λ × force")
+        for axes in panels.flat:
+            axes.xaxis.set(major_locator=LogLocator(subs=(1, 3)), minor_locator=NullLocator())
+            axes.xaxis.set_major_formatter("{x:g}")
         for axes in panels[:, 0]:
             axes.set_ylabel("gap (nats)")
         figure.legend(*panels[1, 0].get_legend_handles_labels(), ncols=3, loc="outside upper center")
@@ -304,8 +309,8 @@ LOOKS = {
 """Arm -> its name in the legend, its colour and mark."""
 
 
-def _push(runs: Runs, surrogate: str, arm: str) -> Array:
-    """Return what lam is multiplied with in a step of an arm, [seeds]; natural, the mean over the trained epochs."""
+def _force(runs: Runs, surrogate: str, arm: str) -> Array:
+    """Return what the dose is multiplied with in a step, [seeds]; in the natural arm its mean over trained epochs."""
     if arm == "natural":
         return runs.measured[arm]["force"].isel(epoch=slice(1, None)).mean("epoch").to_numpy()
     return np.full(len(runs.dose[arm]), DESIGNS[surrogate].c)
@@ -323,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, judge, write mediation.json and the figure, and print what came out.
 
     Raises:
-        ConfigError: If a run is refused or has no result, or the task has no classes.
+        ConfigError: If a run is refused or has no result, too many collapse, or the task has no classes.
     """
     parser = argparse.ArgumentParser(
         prog="python -m experiments mediation",
@@ -331,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every run, as in sweep.dry_run=true")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"runs of each arm (default: {SEEDS})")
-    parser.add_argument("--name", default=NAME, help=f"the store, outputs/NAME/ (default: {NAME})")
+    parser.add_argument("--name", default="mediation", help="the store, outputs/NAME/ (default: mediation)")
     given = parser.parse_args(arguments)
     if given.seeds < judge.FEWEST:
         parser.error(f"argument --seeds: expected {judge.FEWEST} or more, got {given.seeds}")

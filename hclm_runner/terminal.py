@@ -74,7 +74,7 @@ def _table(records: pd.DataFrame) -> Table:
     last, judged = final(records), effectiveness(records)
     target = f" (set point {last['setpoint']:.3f})" if pd.notna(last["setpoint"]) else " (no set point)"
     nats = " nats" if pd.notna(last["reward"]) else ""  # a squared error is in the units of its target
-    verdict = f"{'yes' if judged.effective else 'no'} (lam F/||grad L|| >= 0.05 in {judged.share:.0%} of epochs)"
+    verdict = f"{'yes' if judged.effective else 'no'} (||D_S||/||D_L|| >= 0.05 in {judged.share:.0%} of epochs)"
     shown = {
         "test loss": f"{last['test_loss']:.4f}{nats}",
         "gap, test - train": f"{last['gap']:.4f}{nats}",

@@ -40,7 +40,7 @@ def made_up(
     runs = xr.Dataset({name: (list(axes), rng.uniform(1, 2, shape)) for name in COLUMNS}, axes)
     runs["force"] *= 10.0 ** -runs["lam0"]  # three decades
     runs["lam"] = xr.where(runs["regime"] == "fixed", runs["lam0"], runs["lam"]).transpose(*axes)
-    runs["force_ratio"] *= runs["lam"]
+    runs["share"] *= runs["lam"]
     runs["setpoint"] = xr.where(runs["regime"] == "fixed", np.nan, runs["setpoint"] * 0 + 0.5 * np.log(4))
     runs["setpoint"] = runs["setpoint"].transpose(*axes)
     shared = {"epochs": EPOCHS} | {f"regime {name}": {"name": name, **LAWS.get(name, {})} for name in regimes}
@@ -90,7 +90,7 @@ def write(
     rows = np.where(described["status"] == "finished", EPOCHS + 1, 0)
     described = described.assign(task=task, code="{}", rows=rows, schema=SCHEMA_VERSION, **PROVENANCE)
     records, described = (
-        each.assign(task=task, label=each["surrogate"] + " / " + each["regime"] + f" / {task}")
+        each.assign(task=task, label=each["surrogate"] + " / " + each["regime"] + f" / {task}", data_seed=each["seed"])
         for each in (records, described)
     )
     store.prepare(path)

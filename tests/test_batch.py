@@ -12,8 +12,8 @@ SMALL = ["task.train=20", "task.feedback=6", "task.test=5"]
 
 
 def shared_of(runs):
-    first, of_run = distinct(runs, "task")
-    return Shared([draw_task(run) for run in first], [run.seed for run in first], of_run, torch.float64, "cpu")
+    first, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
+    return Shared([draw_task(run) for run in first], of_task, runs, torch.float64, "cpu")
 
 
 def test_a_task_is_kept_once_however_many_runs_have_it():
@@ -21,7 +21,7 @@ def test_a_task_is_kept_once_however_many_runs_have_it():
     runs = [configure([*SMALL, override, f"seed={seed}"]) for override, seed in arms]
     shared = shared_of(runs)
     assert len(shared.data["x_train"]) == 3, "two seeds, and one of them with another task"
-    assert shared.of_run.tolist() == [0, 0, 1, 2, 0]
+    assert shared.task[shared.of_run].tolist() == [0, 0, 1, 2, 0]
     for split in ("train", "feedback", "test"):
         x, y = shared.split(split)
         for r, run in enumerate(runs):
@@ -31,8 +31,9 @@ def test_a_task_is_kept_once_however_many_runs_have_it():
 
 
 def test_minibatches_and_noise_are_those_of_each_runs_seed():
-    runs = [configure([*SMALL, f"seed={seed}"]) for seed in (7, 1, 7)]
+    runs = [configure([*SMALL, f"seed={seed}", f"data_seed={data}"]) for seed, data in ((7, 7), (1, 2), (7, 7), (7, 2))]
     shared = shared_of(runs)
+    assert len(shared.data["x_train"]) == 2
     batches = list(shared.batches(epoch=3, size=8, d=2))
     assert len(batches) == 2, "of 20 samples, 4 are left out"
     for r, run in enumerate(runs):
@@ -47,4 +48,5 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
                 np.testing.assert_array_equal(got[r], expected)
     luck = shared.draw("annotator", 3, lambda rng: rng.random(2))
     np.testing.assert_array_equal(luck[0], luck[2])
+    np.testing.assert_array_equal(luck[0], luck[3])
     np.testing.assert_array_equal(luck[1], stream(1, "annotator", 3).random(2))

@@ -23,7 +23,7 @@ ROW = {row.number: row for row in FIGURES}
 
 @cache
 def drawn(number: int) -> Figure:
-    return figures(RUNS).every()[str(number)].draw()
+    return next(iter(figures(RUNS).every()[str(number)].pictures.values()))()
 
 
 def _curves(axes) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -144,13 +144,14 @@ def test_a_regime_looks_the_same_in_every_figure():
     assert len(set.union(*looks.values())) == 3
 
 
-def test_force_is_shown_beside_its_scale_free_ratio_where_surrogates_are_compared():
+def test_force_is_shown_with_the_share_of_the_moves_where_surrogates_are_compared():
     for number in (7, 13, 18):
-        *enlarged, force, ratio = drawn(number).axes
+        *enlarged, force, share = drawn(number).axes
         assert len(enlarged) <= 1
         assert "nats per unit of θ" in force.get_ylabel()
-        _, mean, _ = _curves(ratio)["thermostat"]
-        np.testing.assert_allclose(mean, _final(ROW[number], "thermostat", "force_ratio").mean(1))
+        assert share.get_ylabel() == "share of the moves\n‖D_S‖ / ‖D_L‖"
+        _, mean, _ = _curves(share)["thermostat"]
+        np.testing.assert_allclose(mean, _final(ROW[number], "thermostat", "share").mean(1))
         assert force.get_yscale() == "log"
     assert [len(drawn(number).axes) for number in (5, 23, 26, 30)] == [1, 1, 1, 1]
     narrow = RUNS.assign(force=RUNS["test_loss"])
@@ -162,13 +163,13 @@ def test_a_crowd_on_a_log_axis_is_enlarged():
     few = RUNS.copy(deep=True)
     for lam, value in level.items():
         few["force"].loc[{"lam0": lam}] = value
-    above, whole, ratio = draw(ROW[18], few).axes
+    above, whole, share = draw(ROW[18], few).axes
     low, high = above.get_ylim()
     assert low < min(level[0.0], level[0.1])
     assert max(level[0.0], level[0.1]) < high < 2
     assert (above.get_yscale(), whole.get_yscale()) == ("linear", "log")
     assert above.get_ylabel().startswith("enlarged")
-    assert "ratio" in ratio.get_ylabel()
+    assert "share" in share.get_ylabel()
 
 
 def test_surrogates_are_drawn_over_one_range_but_for_what_depends_on_their_scale():
@@ -180,8 +181,8 @@ def test_surrogates_are_drawn_over_one_range_but_for_what_depends_on_their_scale
 def test_an_interval_that_goes_down_to_0_is_marked_on_a_log_axis_and_none_is_cut():
     runs = RUNS.copy(deep=True)
     place = {"surrogate": "softmax", "regime": "thermostat", "lam0": 3.0}
-    runs["force_ratio"].loc[place] = 0.02
-    runs["force_ratio"].loc[place | {"seed": SEEDS[0]}] = 2.0
+    runs["share"].loc[place] = 0.02
+    runs["share"].loc[place | {"seed": SEEDS[0]}] = 2.0
     axes = draw(ROW[7], runs).axes[-1]
     marks = [line for line in axes.lines if line.get_marker() == "v" and len(line.get_xdata())]
     assert len(marks) == 1
@@ -220,7 +221,9 @@ def test_each_seed_on_request():
     for number, curves in ((5, 3), (25, len(LAMS))):
         plain, with_seeds = (draw(ROW[number], RUNS, seeds).axes[0] for seeds in (False, True))
         assert len(with_seeds.lines) - len(plain.lines) == curves * len(SEEDS)
-    assert figures(RUNS, seeds=True).paper["5"].stem == "fig05_softmax_test_loss_seeds"
+    seeds = figures(RUNS, seeds=True).paper
+    assert [*seeds["5"].pictures] == ["fig05_softmax_test_loss_seeds", "fig05_softmax_test_loss_chosen_seeds"]
+    assert [*seeds["22"].pictures] == ["fig22_logdet_fixed_test_loss_seeds"]
 
 
 def _ended(runs: xr.Dataset, **place) -> xr.Dataset:
@@ -257,3 +260,14 @@ def test_runs_that_diverged_are_left_out_and_marked():
     everything = xr.full_like(RUNS, np.nan)
     for number in (7, 9, 16, 23, 27):
         draw(ROW[number], everything)  # an empty figure, no failure
+
+
+def test_a_run_that_diverged_has_its_chosen_epoch_from_before_that():
+    runs = _ended(RUNS, surrogate="logdet", regime="fixed", lam0=3.0, seed=1)
+    axes = draw(ROW[16], runs, view="chosen").axes[0]
+    assert not [line for line in axes.lines if line.get_marker() == "x"]
+    own = runs.sel(surrogate="logdet", regime="fixed", lam0=3.0)
+    stop = own["feedback_loss"].to_numpy()[:, 1:7].argmin(1) + 1
+    every = RUNS.sel(surrogate="logdet", regime="fixed", lam0=3.0)["feedback_loss"].to_numpy()[:, 1:].argmin(1) + 1
+    wanted = own["test_loss"].to_numpy()[SEEDS, [every[0], stop[1], every[2]]].mean()
+    assert _curves(axes)["fixed"][1][-1] == pytest.approx(wanted, rel=1e-12)

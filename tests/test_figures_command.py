@@ -12,7 +12,7 @@ import xarray as xr
 from synthetic_own import made_up, without, write
 
 from experiments import estimate, grid
-from experiments.figures import FIGURES, command, draw, table
+from experiments.figures import FIGURES, command, draw, mechanics, table
 from hclm_runner import picture
 from hclm_runner.refusal import ConfigError
 
@@ -57,7 +57,8 @@ def test_an_incomplete_grid_is_refused_or_marked(folder, said, tmp_path):
     )
     with pytest.raises(ConfigError, match=r"2 are missing: .*, lam0 3, seed 2; .*, --incomplete draws what is there"):
         command.main([str(broken)])
-    assert {path.stem for path in broken.glob("figures/*")} == {"fig03_rates", "fig04_ratio"}, "they need no runs"
+    others = {"fig03_rates", "fig04_ratio", "definition_1", "balance"}
+    assert {path.stem for path in broken.glob("figures/*")} == others
     with pytest.raises(ConfigError, match="2 are missing"):
         command.main([str(broken), "--only", "17"])
     said(broken, "--incomplete", "--only", "17")
@@ -90,13 +91,11 @@ def test_a_store_that_does_not_exist(tmp_path):
 def test_only_what_is_stale_is_drawn_again(folder, said):
     out = folder / "figures"
     assert said(folder, "--only", "22", "5", "5") == ["2 figures drawn: 5, 22"]
-    stems = ("fig05_softmax_test_loss", "fig22_logdet_fixed_test_loss")
-    assert sorted(path.name for path in out.iterdir()) == [
-        f"{s}.{kind}" for s in stems for kind in ("pdf", "png", "svg")
-    ]
+    stems = ("fig05_softmax_test_loss", "fig05_softmax_test_loss_chosen", "fig22_logdet_fixed_test_loss")
+    assert {path.name for path in out.iterdir()} == {f"{s}.{kind}" for s in stems for kind in command.KINDS}
     assert said(folder, "--only", "5", "22", "--incomplete") == ["2 figures up to date: 5, 22"]
     assert said(folder, "--only", "5", "--force") == ["1 figure drawn: 5"]
-    (out / f"{stems[0]}.pdf").unlink()
+    (out / f"{stems[1]}.pdf").unlink()
     assert said(folder, "--only", "5", "22") == ["1 figure drawn: 5", "1 figure up to date: 22"]
     assert said(folder, "--only", "5", "--seeds") == ["1 figure drawn: 5"]  # in files of its own
     (shard,) = (folder / "records").iterdir()
@@ -104,7 +103,7 @@ def test_only_what_is_stale_is_drawn_again(folder, said):
     assert said(folder, "--only", "5") == ["1 figure drawn: 5"]
 
 
-@pytest.mark.parametrize("module", [command, draw, table, estimate, grid, picture])
+@pytest.mark.parametrize("module", [command, draw, mechanics, table, estimate, grid, picture])
 def test_a_figure_older_than_the_code_that_draws_it_is_stale(tmp_path, module):
     source, files = Path(module.__file__), [tmp_path / f"fig.{kind}" for kind in command.KINDS]
     assert source in command.CODE
@@ -127,24 +126,29 @@ def test_each_task_has_a_folder_of_its_own(folder, said):
 def drawn(monkeypatch):
     """Collect the stems of what would be written, and write none of it: which figures, not their looks."""
     stems: list[str] = []
-    monkeypatch.setattr(command, "_write", lambda jobs: stems.extend(stem.name for _, stem in jobs))
+    monkeypatch.setattr(
+        command, "_write", lambda drawings, _: stems.extend(s for one in drawings for s in one.pictures)
+    )
     return stems
 
 
 def test_the_papers_grid_gives_the_papers_figures_and_the_rest_on_request(folder, said, drawn):
     numbers = ", ".join(map(str, range(3, 33)))
     assert said(folder) == [
-        f"30 figures drawn: {numbers}",
+        f"32 figures drawn: {numbers}, definition_1, balance",
         "44 more figures, of the paper's surrogates and regimes, with --all",
     ]
-    paper = ["fig03_rates", "fig04_ratio", *(row.stem for row in FIGURES)]
+    views = [row.stem + view for row in FIGURES for view in (("",) if row.regime else ("", "_chosen"))]
+    paper = ["fig03_rates", "fig04_ratio", *views, "definition_1", "balance"]
     assert drawn == paper
     drawn.clear()
     (line,) = said(folder, "--all")
-    assert line.startswith(f"74 figures drawn: {numbers}, variance_entropy, softmax_fixed_force, ")
-    assert line.endswith(" and 38 more")
-    assert drawn[:30] == paper
-    assert len(set(drawn)) == 74
+    assert line.startswith(
+        f"76 figures drawn: {numbers}, definition_1, balance, variance_entropy, softmax_fixed_force, "
+    )
+    assert line.endswith(" and 40 more")
+    assert drawn[: len(paper)] == paper
+    assert len(set(drawn)) == len(paper) + 44 + 1, "variance's entropy is over base lam, in two views"
 
 
 def test_the_papers_grid_with_parts_of_a_users_own_gives_both_unasked(tmp_path, said, drawn):
@@ -153,8 +157,13 @@ def test_the_papers_grid_with_parts_of_a_users_own_gives_both_unasked(tmp_path, 
     )
     folder = write(tmp_path / "mixed", mixed)
     first, *_, last = said(folder)
-    own = [stem for stem in drawn if not stem.startswith("fig")]
-    assert first.startswith(f"{30 + len(own)} figures drawn: {', '.join(map(str, range(3, 33)))}, softmax_force, ")
+
+    def own_of(stems):
+        return [s for s in stems if not s.startswith(("fig", "definition", "balance")) and not s.endswith("_chosen")]
+
+    own = own_of(drawn)
+    numbers = ", ".join(map(str, range(3, 33)))
+    assert first.startswith(f"{32 + len(own)} figures drawn: {numbers}, definition_1, balance, softmax_force, ")
     columns = ["force", "entropy", "gap", "reward", "test_loss", "lam"]
     places = ["softmax", "logdet", "renyi", "softmax_my_law", "logdet_my_law", "renyi_fixed", "renyi_thermostat"]
     places += ["renyi_rl_thermostat", "renyi_my_law"]
@@ -164,7 +173,8 @@ def test_the_papers_grid_with_parts_of_a_users_own_gives_both_unasked(tmp_path, 
     drawn.clear()
     said(folder, "--all")
     assert {"variance_entropy", "softmax_fixed_force"} <= set(drawn)
-    assert len(drawn) == len(set(drawn)) == 30 + len(own) + 44
+    assert len(own_of(drawn)) == len(own) + 44
+    assert len(drawn) == len(set(drawn))
 
 
 def test_an_incomplete_grid_of_the_papers_does_not_keep_a_users_own_figures_from_being_drawn(tmp_path, drawn, capfd):
@@ -173,12 +183,12 @@ def test_an_incomplete_grid_of_the_papers_does_not_keep_a_users_own_figures_from
     with pytest.raises(ConfigError, match="1 are missing: logdet / fixed, lam0 3, seed 2"):
         command.main([str(folder)])
     assert drawn[:2] == ["fig03_rates", "fig04_ratio"]
-    assert {stem.split("_")[0] for stem in drawn[2:]} == {"renyi"}
-    assert len(drawn) == 2 + 4 * 6
-    assert "26 figures drawn: 3, 4, renyi_force" in capfd.readouterr().out
+    assert {stem.split("_")[0] for stem in drawn[2:]} == {"definition", "balance", "renyi"}
+    assert len(drawn) == 4 + 5 * 6, "renyi over base lam in two views, and under three laws"
+    assert "28 figures drawn: 3, 4, definition_1, balance, renyi_force" in capfd.readouterr().out
     drawn.clear()
     command.main([str(folder), "--incomplete"])
-    assert len(drawn) == 30 + 4 * 6
+    assert len(drawn) == 4 + 2 * 17 + 11 + 5 * 6
 
 
 def test_a_store_of_a_users_own_gets_the_same_figures_and_one_line_on_the_papers(tmp_path, said, drawn):
@@ -186,8 +196,8 @@ def test_a_store_of_a_users_own_gets_the_same_figures_and_one_line_on_the_papers
     own["reward"] = own["reward"] * np.nan
     folder = write(tmp_path / "own", own)
     assert said(folder) == [
-        "27 figures drawn: 3, 4, softmax_force, softmax_entropy, softmax_gap, softmax_test_loss, softmax_lam,"
-        " renyi_force and 19 more",
+        "28 figures drawn: 3, 4, definition_1, softmax_force, softmax_entropy, softmax_gap, softmax_test_loss,"
+        " softmax_lam and 20 more",
         "5 figures left out, because no run has a value to show: softmax_reward, renyi_reward, softmax_fixed_reward,"
         " renyi_fixed_reward, renyi_my_law_reward",
         f"Figures 5-32 are not drawn: store={folder}: expected runs of surrogate variance, logdet and of regime"
@@ -220,8 +230,9 @@ def test_many_figures_are_the_same_bytes_from_other_processes(folder, tmp_path):
     (tmp_path / "here").mkdir()
     known = command.figures(grid.only(grid.load(folder), None)).every()
     for name in ("3", "7", "24", "softmax_force"):
-        for path in picture.save(known[name].draw(), tmp_path / "here" / known[name].stem, command.KINDS, dpi=300):
-            assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
+        for stem, figure in known[name].pictures.items():
+            for path in picture.save(figure(), tmp_path / "here" / stem, command.KINDS, dpi=300):
+                assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
 
 
 def test_figures_3_and_4_need_no_store(tmp_path, monkeypatch, capsys):

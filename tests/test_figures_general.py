@@ -65,7 +65,7 @@ def test_a_figure_over_lam_has_the_users_law_next_to_ours():
         x = line.get_xdata()
         np.testing.assert_allclose(x[np.isfinite(x)], LAMS, rtol=0.21, atol=0.011)
     force = draw(FigureRow(None, "renyi", None, "force"), RUNS)
-    assert [axes.get_ylabel().split(" ")[1].split("\n")[0] for axes in force.axes[-2:]] == ["‖∇S‖", "ratio"]
+    assert [axes.get_ylabel().split(" ")[1].split("\n")[0] for axes in force.axes[-2:]] == ["‖∇S‖", "of"]
 
 
 def test_a_figure_over_epochs_is_of_one_surrogate_and_law():
@@ -160,5 +160,5 @@ def test_what_the_paper_covers_is_not_drawn_twice_and_what_it_does_not_is_known(
 def test_the_papers_figures_are_of_the_papers_runs_whatever_else_a_store_has():
     plain, more = figures(made_up()).paper, figures(RUNS).paper
     assert list(plain) == list(more) == [str(row.number) for row in FIGURES]
-    assert legend(more["18"].draw()) == ["fixed", "thermostat", "RL thermostat"]
+    assert legend(next(iter(more["18"].pictures.values()))()) == ["fixed", "thermostat", "RL thermostat"]
     assert figures(made_up(OURS[:2])).paper == {}

@@ -128,7 +128,7 @@ def test_a_run_has_the_same_exit_code_alone_and_under_m(cli, overrides, code):
 
 def test_no_memory_for_the_model_is_called_that(cli, user_module):
     name = user_module("def net(i, o): raise MemoryError('of 4 exabytes')")
-    refused = cli(f"model._target_={name}.net", "~model.hidden", "~model.representation", *SMALL)
+    refused = cli(f"model._target_={name}.net", "~model.hidden", "~model.representation", "~model.activation", *SMALL)
     wanted = f"model._target_={name}.net: expected a network that fits into the memory of this machine"
     assert (refused.code, refused.err) == (
         2,

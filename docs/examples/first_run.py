@@ -30,7 +30,7 @@ records
 # respect to the parameters.
 
 rows = records.frame()
-shown = ["epoch", "entropy", "setpoint", "lam", "force", "force_ratio", "test_loss"]
+shown = ["epoch", "entropy", "setpoint", "lam", "force", "share", "test_loss"]
 rows[shown].iloc[::10]
 
 # %%
@@ -47,8 +47,8 @@ below.set(xlabel="epoch", ylabel="coefficient lam")
 plt.show()
 
 # %%
-# Was the surrogate effective, in the sense of the paper's Definition 1? It was if its share of the
-# push on the parameters (``force_ratio``) was at least 5% in at least a quarter of the epochs.
+# Was the surrogate effective, in the sense of the paper's Definition 1? It was if what it moved
+# the encoder (``share``, of what the loss did) was at least 5% in at least a quarter of the epochs.
 
 effectiveness(rows)
 

@@ -44,15 +44,15 @@ described[["run_id", "surrogate", "lam0", "seed", "status"]].head()
 
 runs_of = records.groupby(["surrogate", "lam0", "seed"])
 finals = runs_of[records.columns].apply(final).reset_index()
-table = finals.pivot_table(["test_loss", "force_ratio"], "lam0", "surrogate")
+table = finals.pivot_table(["test_loss", "share"], "lam0", "surrogate")
 table.round(3)
 
 # %%
-# Each point is a run, each line the mean over seeds. ``force_ratio`` compares the surrogate's push
+# Each point is a run, each line the mean over seeds. ``share`` compares the surrogate's push
 # with the loss's, so it does not depend on the units of the surrogate.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
-shown = {"test_loss": "test loss (nats)", "force_ratio": "lam ‖∇S‖ / ‖∇L‖"}
+shown = {"test_loss": "test loss (nats)", "share": "share of the moves ‖D_S‖ / ‖D_L‖"}
 for axis, (column, label) in zip(axes, shown.items(), strict=True):
     for name, of_one in finals.groupby("surrogate"):
         (line,) = axis.plot(table.index, table[column, name], label=name)

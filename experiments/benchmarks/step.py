@@ -102,18 +102,25 @@ def matrix_products(runs: list[RunConfig]) -> dict[str, Work]:
         return [torch.randn(len(runs), samples, width) for width in widths]
 
     splits = {name: activations(len(x)) for name, (x, _) in problem.task.splits().items()}
+    noisy = activations(DRAWS // 2 * len(problem.task.train[0]))[-2:]
     minibatch, steps = activations(B), len(problem.task.train[0]) // B
 
     def training() -> None:
         for _ in range(steps):
             forward(minibatch, weights)
-            backward(minibatch, weights)
+            backward(minibatch, weights)  # gL
+            backward(minibatch, weights[:-1])  # gS, which the head does not reach
 
     def measurement() -> None:
         for a in splits.values():
             forward(a, weights)
         backward(splits["train"], weights)  # gL
-        backward(splits["train"], weights[:-1])  # gS, which the head does not reach
+        for _ in range(2):  # gS, and E_xi gL below the head
+            backward(splits["train"], weights[:-1])
+        for _ in range(2):  # the head, on Z + sigma xi and on Z - sigma xi
+            forward(noisy, weights[-1:])
+            torch.bmm(noisy[1].mT, noisy[0])
+            torch.bmm(noisy[1], weights[-1])
 
     return {"training": training, "measurement": measurement}
 

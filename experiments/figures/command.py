@@ -3,12 +3,13 @@
     python -m experiments figures paper
 
 Each figure is written as PDF, SVG and PNG, as wide as one column, and drawn again only when the runs or the drawing
-code are newer than it.
+code are newer than it. A figure over base lam is written twice: at the end of training, and, in files named ..._chosen,
+at the epoch that the feedback split chooses.
 """
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments import estimate, grid
-from experiments.figures.draw import draw, draw_model, shown
+from experiments.figures.draw import VITAL, draw, draw_model, shown
+from experiments.figures.mechanics import BALANCE, of_grid
 from experiments.figures.table import COLUMNS, FIGURES, FigureRow, covered, foreign, general
 from hclm_runner import picture, store
 from hclm_runner.picture import KINDS
@@ -26,7 +28,7 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first, track
 
 CODE = [*Path(__file__).parent.glob("*.py"), *(Path(str(each.__file__)) for each in (grid, estimate, picture))]
-READ = [*COLUMNS, "train_loss", "force_ratio", "setpoint"]
+READ = [*COLUMNS, *VITAL, *BALANCE, "share", "setpoint"]
 """What drawing reads of a grid; the rest of it need not travel to another process."""
 FEW = 3
 """So many figures are drawn before two more processes would have started."""
@@ -39,13 +41,12 @@ SHOWN = 6
 class Drawing(NamedTuple):
     """A figure that can be drawn."""
 
-    stem: str
-    """The name of its files."""
-    draw: Callable[[], Figure]
+    pictures: Mapping[str, Callable[[], Figure]]
+    """The name of its files -> what draws them; over base lam two, at the end and at the chosen epoch."""
     row: FigureRow | None = None
-    """Of the table; None for the scaling model, which is drawn from no runs."""
+    """Of the table; None for a figure that is not of one column."""
     runs: xr.Dataset | None = None
-    """The grid that it is drawn from."""
+    """The grid that it is drawn from; None for the scaling model, which follows from a formula."""
 
     def undefined(self) -> bool:
         """Return whether no run has a value of its column, so that there is nothing to draw."""
@@ -59,8 +60,8 @@ class Drawing(NamedTuple):
 
 
 MODEL = {
-    "3": Drawing("fig03_rates", partial(draw_model, ratio=False)),
-    "4": Drawing("fig04_ratio", partial(draw_model, ratio=True)),
+    "3": Drawing({"fig03_rates": partial(draw_model, ratio=False)}),
+    "4": Drawing({"fig04_ratio": partial(draw_model, ratio=True)}),
 }
 """Figures 3 and 4, which follow from a formula, not from runs."""
 
@@ -72,6 +73,8 @@ class Figures(NamedTuple):
     """Figures 3 and 4."""
     paper: dict[str, Drawing]
     """Figures 5-32; none where the grid lacks what they need."""
+    mechanics: dict[str, Drawing]
+    """Definition 1, and the balance of Theorem 2."""
     general: dict[str, Drawing]
     """The same of every surrogate and regime of the store."""
     own: list[str]
@@ -83,7 +86,7 @@ class Figures(NamedTuple):
 
     def every(self) -> dict[str, Drawing]:
         """Return all of them, the paper's first."""
-        return self.model | self.paper | self.general
+        return self.model | self.paper | self.mechanics | self.general
 
     def chosen(self, only: Sequence[str], everything: bool) -> dict[str, Drawing]:
         """Return those asked for; without `only` the paper's and the store's own, and with `everything` the rest too.
@@ -98,7 +101,7 @@ class Figures(NamedTuple):
             if name not in every:
                 examples = ", ".join([*self.general][:2])
                 raise ConfigError("--only", name, f"a number from 3 to 32, or names such as {examples}")
-        names = set(only) or {*self.model, *self.paper, *self.own, *(self.rest if everything else [])}
+        names = set(only) or {*self.model, *self.paper, *self.mechanics, *self.own, *(self.rest if everything else [])}
         return {name: drawing for name, drawing in every.items() if name in names}
 
 
@@ -107,7 +110,8 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     suffix = "_seeds" if seeds else ""
 
     def drawing(row: FigureRow, of: xr.Dataset) -> Drawing:
-        return Drawing(row.stem + suffix, partial(draw, row, of, seeds), row, of)
+        ends = {view: "" if view == "end" else f"_{view}" for view in row.views}
+        return Drawing({row.stem + ends[v] + suffix: partial(draw, row, of, seeds, v) for v in row.views}, row, of)
 
     runs = runs[READ]
     paper, lacking = dict[str, Drawing](), None
@@ -120,7 +124,8 @@ def figures(runs: xr.Dataset, source: str | os.PathLike[str] = "", seeds: bool =
     rows = general(runs)
     own = [row.stem for row in rows if lacking or foreign(row, runs)]
     rest = [row.stem for row in rows if row.stem not in own and not covered(row, runs)]
-    return Figures(MODEL, paper, {row.stem: drawing(row, runs) for row in rows}, own, rest, lacking)
+    mechanics = {stem: Drawing({stem: picture}, None, runs) for stem, picture in of_grid(runs).items()}
+    return Figures(MODEL, paper, mechanics, {row.stem: drawing(row, runs) for row in rows}, own, rest, lacking)
 
 
 def make(options: argparse.Namespace) -> None:
@@ -135,7 +140,7 @@ def make(options: argparse.Namespace) -> None:
         out = options.out or _folder(options.store) / "figures"
         out.mkdir(parents=True, exist_ok=True)
         names = [*dict.fromkeys(options.only)]
-        _write([(MODEL[name].draw, out / MODEL[name].stem) for name in names])
+        _write([MODEL[name] for name in names], out)
         _say("drawn", names)
         print(f"  {out}/")
         return
@@ -166,10 +171,10 @@ def make(options: argparse.Namespace) -> None:
         for name, drawing in defined.items()
         if trusted
         and not drawing.incomplete()
-        and is_current([out / f"{drawing.stem}.{kind}" for kind in KINDS], sources)
+        and is_current([out / f"{stem}.{kind}" for stem in drawing.pictures for kind in KINDS], sources)
     ]
     stale = [name for name in defined if name not in current]
-    _write([(defined[name].draw, out / defined[name].stem) for name in stale])
+    _write([defined[name] for name in stale], out)
 
     _say("drawn", stale)
     _say("up to date", current)
@@ -210,8 +215,9 @@ def _say(what: str, names: Sequence[str]) -> None:
         print(f"{len(names)} figure{'s' if len(names) > 1 else ''} {what}: {', '.join(named)}{more}")
 
 
-def _write(jobs: Sequence[tuple[Callable[[], Figure], Path]]) -> None:
-    """Draw and write figures, many of them in two processes."""
+def _write(drawings: Sequence[Drawing], out: Path) -> None:
+    """Draw figures and write them into a folder, many of them in two processes."""
+    jobs = [(draw, out / stem) for drawing in drawings for stem, draw in drawing.pictures.items()]
     if len(jobs) <= FEW:
         for job in jobs:
             _save(*job)

@@ -1,8 +1,10 @@
 """Drawing: pure functions of a row of the table and a grid of runs, and the scaling model of Figures 3 and 4.
 
-A figure shows the mean over seeds with its 95% t interval: error bars over the base lam, where a value is that of the
-last 5 epochs, and bands over epochs. Runs that diverged are left out of the mean, and counted above the axes. Over the
-base lam all surrogates of a store have one range of values, so that their figures can be laid side by side; but not raw
+A figure shows the mean over seeds with its 95% t interval over data sets. Over the base lam it has error bars, and is
+drawn in two views: at the end, where a value is the mean of the last 5 epochs, and at the epoch that the feedback split
+chooses. Over epochs it has bands, and a ring on each curve at that epoch, the mean over seeds. Runs that diverged are
+left out of the mean, and counted above the axes; a run has its chosen epoch from before that. Over the base lam all
+surrogates of a store have one range of values in a view, so that their figures can be laid side by side; but not raw
 forces and entropies, which depend on how a surrogate is scaled. Where most curves of a log axis lie within a factor of
 2, a panel above enlarges them.
 """
@@ -22,6 +24,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from experiments import grid
+from experiments.claims.claim import VIEWS
 from experiments.estimate import Estimate, of_seeds
 from experiments.figures.table import LABELS, FigureRow, Look, label, looks
 from hclm_runner.analysis import F_MIN
@@ -33,9 +36,13 @@ CASES = {0.5: ("weak", "#E69F00", "-."), 1.0: ("balanced", "#56B4E9", "--"), 1.5
 """Exponent b of the dissipation D0 s^b -> how it looks next to the injection I0 s^a (Proposition 4)."""
 I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
 
-DECADES = ("lam", "force", "force_ratio")
+DECADES = ("lam", "force", "share")
 """Columns on a log scale where they span a decade."""
 LOSSES = ("test_loss", "gap")
+AT = {"end": "", "chosen": ", at the chosen epoch"}
+"""View -> what the legend says of it."""
+VITAL = ["train_loss", "feedback_loss"]
+"""What tells which runs diverged, and which epoch is chosen."""
 SHAPES = ("", "o", "s", "^", "D", "v", "P", "X")
 """Of the curves of rising base lam; none for 0, which is dashed."""
 WIDTH = 3.4
@@ -58,45 +65,47 @@ class Panel(NamedTuple):
     """The levels the column is read against, by name."""
     seeds: bool
     """Whether each seed is a thin line, too."""
+    view: str
+    """When values over the base lam are taken."""
     everywhere: Array
     """What else is in sight, so that figures of several surrogates have one range."""
     enlarged: tuple[float, float] | None = None
     """The range of a panel that enlarges the crowd."""
 
 
-def draw(row: FigureRow, runs: xr.Dataset, seeds: bool = False) -> Figure:
+def draw(row: FigureRow, runs: xr.Dataset, seeds: bool = False, view: str = "end") -> Figure:
     """Return the figure of a row, entropies and losses in nats.
 
-    A raw force depends on how its surrogate is scaled: where surrogates are compared, the scale-free force_ratio stands
-    in a panel below.
+    A raw force depends on how its surrogate is scaled: where surrogates are compared, a panel below shows the share of
+    the moves, which has no scale: how far the entropy term moved the encoder in an epoch, over how far the loss did.
 
     Args:
         row: Which figure.
         runs: The grid, complete or not: of the paper's surrogates and regimes for a row with a number, else the whole
             grid of a store, so that a regime looks the same in all its figures.
         seeds: Whether each seed is a thin line, too.
+        view: Of a figure over base lam, when its values are taken: end or chosen.
     """
     own = runs if row.number else shown(row, runs)
     styles = looks(runs["regime"].to_numpy().tolist())
     over, ncols = (_over_lam, 3) if row.regime is None else (_over_epochs, 4)
-    crowd = _crowd(row, own)
+    crowd = _crowd(row, own, view)
     columns = [row.column] * (2 if crowd else 1)
-    columns += ["force_ratio"] if row.column == "force" and row.regime is None else []
+    columns += ["share"] if row.column == "force" and row.regime is None else []
     with mpl.rc_context(STYLE):
-        figure, panels = _blank(len(columns))
+        figure, panels = blank(len(columns))
         for i, (axes, column) in enumerate(zip(panels, columns, strict=True)):
             enlarged = crowd if i == 0 else None
             axes.set_ylabel(_unit(column, runs).replace("force ‖∇S‖", "enlarged") if enlarged else _unit(column, runs))
-            levels, everywhere = _references(row, column, runs), _everywhere(row, column, runs)
-            over(Panel(axes, row, column, own, styles, levels, seeds, everywhere, enlarged))
+            levels, everywhere = _references(row, column, runs), _everywhere(row, column, runs, view)
+            over(Panel(axes, row, column, own, styles, levels, seeds, view, everywhere, enlarged))
         panels[-1].set_xlabel("base λ" if row.regime is None else "epoch")
         title = label(row.surrogate)
-        if row.regime is not None:
-            title += f", {styles[row.regime].name}; base λ"
+        title += AT[view] if row.regime is None else f", {styles[row.regime].name}; base λ, ○ at its chosen epoch"
         if missing := len(own.attrs["missing"]):
             every = own["train_loss"].isel(epoch=0).size
             figure.supxlabel(f"incomplete: {every - missing} of {every} runs", color=ORANGE, fontsize=8)
-        _lay_out(figure, panels[0], title, ncols)
+        lay_out(figure, panels[0], title, ncols)
     return figure
 
 
@@ -106,14 +115,18 @@ def shown(row: FigureRow, runs: xr.Dataset) -> xr.Dataset:
     return grid.require(runs, row.stem, surrogate=[row.surrogate], **regime)
 
 
-def _everywhere(row: FigureRow, column: str, runs: xr.Dataset) -> Array:
+def _everywhere(row: FigureRow, column: str, runs: xr.Dataset, view: str) -> Array:
     """Return what figures over the base lam of all surrogates have in sight; nothing of raw forces and entropies."""
     if row.regime is not None or column in ("force", "entropy"):
         return np.array([])
-    final = grid.final(runs[[column, "train_loss"]])
-    estimate = of_seeds(final[column])
+    estimate = mean(VIEWS[view](runs[[column, *VITAL]]), column)
     values = np.concatenate([np.ravel(part) for part in (estimate.value, _lows(estimate, column), estimate.high)])
     return values[np.isfinite(values)]
+
+
+def mean(values: xr.Dataset, column: str) -> Estimate:
+    """Return the mean of a column over seeds, with its interval over data sets."""
+    return of_seeds(grid.units(values[[column]])[column])
 
 
 def _lows(estimate: Estimate, column: str) -> xr.DataArray:
@@ -125,14 +138,12 @@ def _lows(estimate: Estimate, column: str) -> xr.DataArray:
     return low.clip(min=floor).where(estimate.value >= floor, estimate.value)
 
 
-def _crowd(row: FigureRow, own: xr.Dataset) -> tuple[float, float] | None:
-    """Return the range in which most curves of a log axis end, if others are further than a decade; else None."""
+def _crowd(row: FigureRow, own: xr.Dataset, view: str) -> tuple[float, float] | None:
+    """Return the range in which most curves of a log axis lie, if others are further than a decade; else None."""
     if row.column != "force":
         return None
-    chosen = (
-        own.sel(surrogate=row.surrogate) if row.regime is None else own.sel(surrogate=row.surrogate, regime=row.regime)
-    )
-    final = np.sort(np.ravel(grid.final(chosen[["force", "train_loss"]])["force"].mean("seed")))
+    place = {"surrogate": row.surrogate} | ({"regime": row.regime} if row.regime else {})
+    final = np.sort(np.ravel(VIEWS[view](own.sel(place)[["force", *VITAL]])["force"].mean("seed")))
     final = final[final > 0]
     within = [final[(final >= low) & (final <= 2 * low)] for low in final]
     crowd = max(within, key=len, default=final)
@@ -151,7 +162,7 @@ def draw_model(ratio: bool) -> Figure:
     s = np.geomspace(1, 1000)
     injection = I0 * s**a
     with mpl.rc_context(STYLE):
-        figure, (axes,) = _blank()
+        figure, (axes,) = blank()
         if not ratio:
             axes.plot(s, injection, color="black", label=f"injection, a = {a:g}")
         for b, (name, colour, line) in CASES.items():
@@ -162,16 +173,17 @@ def draw_model(ratio: bool) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
         title = f"(I₀ / D₀) sᵃ⁻ᵇ, a = {a:g}" if ratio else "injection I₀ sᵃ and dissipation D₀ sᵇ"
-        _lay_out(figure, axes, title, 3 if ratio else 2)
+        lay_out(figure, axes, title, 3 if ratio else 2)
     return figure
 
 
-def diverged(runs: xr.Dataset) -> xr.DataArray:
-    """Return which runs began and did not reach the last epochs."""
-    return runs["train_loss"].isel(epoch=0).notnull() & grid.final(runs[["train_loss"]])["train_loss"].isnull()
+def diverged(runs: xr.Dataset, view: str) -> xr.DataArray:
+    """Return which runs began and have no value in a view."""
+    return runs["train_loss"].isel(epoch=0).notnull() & VIEWS[view](runs[VITAL])["train_loss"].isnull()
 
 
-def _blank(panels: int = 1) -> tuple[Figure, list[Axes]]:
+def blank(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure one column wide, and its axes one above the other over one x axis."""
     figure = Figure(figsize=(WIDTH, 0.8 + 1.7 * panels))
     every = list(figure.subplots(panels, sharex=True, squeeze=False)[:, 0])
     for axes in every:
@@ -185,7 +197,7 @@ def _unit(column: str, runs: xr.Dataset) -> str:
     return LABELS[column].removesuffix(" (nats)") if without_classes and column in LOSSES else LABELS[column]
 
 
-def _lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
+def lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
     """Put the legend above the axes, where it hides no data, and lay the figure out once for all kinds of files.
 
     The legend has fewer columns than `ncols` where long names would make it wider than the figure.
@@ -214,8 +226,8 @@ def _lay_out(figure: Figure, axes: Axes, title: str, ncols: int) -> None:
 def _over_lam(panel: Panel) -> None:
     axes, column = panel.axes, panel.column
     own = panel.runs.sel(surrogate=panel.row.surrogate)
-    final, ended = grid.final(own), diverged(own)
-    estimate = of_seeds(final[column])
+    final, ended = VIEWS[panel.view](own), diverged(own, panel.view)
+    estimate = mean(final, column)
     lows = _lows(estimate, column)
     lam, regimes = own["lam0"].to_numpy(), own["regime"].to_numpy().tolist()
 
@@ -243,7 +255,18 @@ def _over_lam(panel: Panel) -> None:
     if column == "entropy" and final["setpoint"].notnull().any():
         axes.errorbar([], [], color=GREY, linewidth=0.8, linestyle=":", marker="_", label="set point")
     _finish(panel, [estimate.value, lows, estimate.high, *([final[column]] if panel.seeds else [])], marks)
-    _log(axes.xaxis, np.append(lam, 1.2 * lam.max()), lam[:: -(-len(lam) // 9)], lam)
+    _log(axes.xaxis, np.append(lam, 1.2 * lam.max()), _apart(lam), lam)
+
+
+def _apart(lam: Array) -> Array:
+    """Return the greatest lam, and of the others those that leave room for the label of the next on a log axis."""
+    positive = lam[lam > 0]
+    kept = [*positive[-1:]]
+    least = (positive[-1] / positive[0]) ** (1 / 9) if positive.size else 1.0
+    for each in positive[-2::-1]:
+        if kept[-1] >= 0.99 * least * each:
+            kept.append(each)
+    return np.array(kept[::-1])
 
 
 def _aside(curves: int) -> Array:
@@ -255,9 +278,10 @@ def _aside(curves: int) -> Array:
 def _over_epochs(panel: Panel) -> None:
     axes, column = panel.axes, panel.column
     own = panel.runs.sel(surrogate=panel.row.surrogate, regime=panel.row.regime)
-    ended, lasted = diverged(own), own["train_loss"].notnull().sum("epoch")
-    values = own[column].where(~ended)
-    estimate = of_seeds(values)
+    ended, lasted = diverged(own, "end"), own["train_loss"].notnull().sum("epoch")
+    kept = own[[column]].where(~ended)
+    values, estimate = kept[column], mean(kept, column)
+    stop = chosen_epoch(own).where(~ended).mean("seed")
     lams, epoch = own["lam0"].to_numpy(), own["epoch"].to_numpy()
     shades = iter(mpl.colormaps["viridis"](np.linspace(0.87, 0.05, np.count_nonzero(lams))))
     marks = []
@@ -273,10 +297,18 @@ def _over_epochs(panel: Panel) -> None:
         mark: dict[str, Any] = {"marker": SHAPES[i % len(SHAPES)], "markevery": (i * every // len(lams), every)}
         name = f"{lam:g}, from λ min" if lam == 0 and column == "lam" and "λ min" in panel.references else f"{lam:g}"
         axes.plot(epoch, y, color=colour, linewidth=1, linestyle="-" if lam else "--", label=name, markersize=3, **mark)
+        at = stop.sel(lam0=lam).item()
+        axes.plot(at, np.interp(at, epoch, y), "o", color=colour, markersize=6, markerfacecolor="none", zorder=3)
         died = lasted.sel(lam0=lam).to_numpy()[ended.sel(lam0=lam)]
         marks.append((died, died.size, colour))
     _finish(panel, [estimate.value, estimate.high, *([values] if panel.seeds else [])], marks)
     axes.margins(x=0.02)
+
+
+def chosen_epoch(runs: xr.Dataset) -> xr.DataArray:
+    """Return each run's chosen epoch, the first of least feedback loss among 1..T; NaN for a run without an epoch."""
+    loss = runs["feedback_loss"].isel(epoch=slice(1, None)).fillna(np.inf)
+    return loss["epoch"][loss.argmin("epoch")].drop_vars("epoch").where(np.isfinite(loss.min("epoch")))
 
 
 def _finish(panel: Panel, values: list[Any], marks: list[Any]) -> None:
@@ -315,7 +347,7 @@ def _references(row: FigureRow, column: str, runs: xr.Dataset) -> dict[str, floa
     config, regimes = runs.attrs["config"], runs["regime"].to_numpy().tolist()
     if column == "gap":
         return {"": 0.0}
-    if column == "force_ratio":
+    if column == "share":
         return {f"effective\nabove {F_MIN:g}": F_MIN}
     if column == "lam":
         law = config.get(f"regime {row.regime or 'thermostat'}", {})
@@ -341,6 +373,7 @@ def _log(axis: XAxis | YAxis, values: Array, ticks: Array, minor: Array) -> None
     ticks = np.union1d(ticks[(low <= ticks) & (ticks <= high)], [0.0] if zero else [])
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_ticks(minor[(low <= minor) & (minor <= high)], minor=True)
+    axis.set_minor_formatter("")
     if zero:
         along, across = [0.4 * low, 0.6 * low], [0, 0]
         x, y, slash = (along, across, [(-1, -2), (1, 2)]) if x_or_y == "x" else (across, along, [(-2, -1), (2, 1)])

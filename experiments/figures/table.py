@@ -7,6 +7,7 @@ from typing import NamedTuple
 import xarray as xr
 
 from experiments import grid
+from experiments.claims.claim import VIEWS
 from hclm_runner.picture import BLUE, ORANGE, REWARD
 from hclm_runner.refusal import ConfigError
 
@@ -22,10 +23,16 @@ class FigureRow(NamedTuple):
     column: str
 
     @property
+    def views(self) -> list[str]:
+        """When its values are taken: over base lam at the end, and at the chosen epoch; over epochs in all of them."""
+        return list(VIEWS)[: 1 if self.regime else None]
+
+    @property
     def stem(self) -> str:
         """The name of its files, as in fig22_logdet_fixed_test_loss; without a number, renyi_width=5_fixed_test_loss.
 
-        Of a label such as renyi(width=5, order=2) it keeps what needs no quotes on a command line.
+        Those at the chosen epoch have `_chosen` after it. Of a label such as renyi(width=5, order=2) it keeps what
+        needs no quotes on a command line.
         """
         number = None if self.number is None else f"fig{self.number:02}"
         parts = filter(None, [number, self.surrogate, self.regime, self.column])
@@ -64,13 +71,13 @@ FIGURES = (
 )
 
 COLUMNS = ("force", "entropy", "gap", "reward", "test_loss", "lam")
-"""Drawn for every surrogate and regime; a force over base lam with the force_ratio in a panel below."""
+"""Drawn for every surrogate and regime; a force over base lam with the share of the moves in a panel below."""
 
 LABELS = {
     "test_loss": "test loss (nats)",
     "gap": "gap, test − train (nats)",
     "force": "force ‖∇S‖\n(nats per unit of θ)",
-    "force_ratio": "force ratio\nλ‖∇S‖ / ‖∇L‖",
+    "share": "share of the moves\n‖D_S‖ / ‖D_L‖",
     "entropy": "entropy S (nats)",
     "lam": "adaptive λ",
     "reward": REWARD,

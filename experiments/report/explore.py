@@ -1,4 +1,4 @@
-"""The numbers of the page's explorer: every run of every grid, rounded to 16 bits and packed as JSON."""
+"""The numbers of the page's explorer: every run of every grid, rounded to 12 bits and packed as JSON."""
 
 import base64
 import gzip
@@ -14,10 +14,23 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from experiments import grid
-from hclm_runner.records import COLUMNS
+from experiments.figures.draw import chosen_epoch
+from hclm_runner.records import AT_ENDS, COLUMNS, JUDGED, ON_REQUEST, SPLITS
 
-UNDEFINED, ZERO, LEVELS = 65535, 65534, 65533
-"""Codes of `pack`: NaN, exactly 0 on a logarithmic scale, and the greatest of the others."""
+GROUPS = {
+    "what a run is judged by": [*(f"{split}_{name}" for name in JUDGED for split in SPLITS), "gap"],
+    "with a fitted temperature": [*AT_ENDS],
+    "the entropy and its force": [
+        *("entropy", "logdet_rate", "effective_rank", "force", "loss_force", "force_ratio", "alignment"),
+        *("injection", "dissipation", "noisy_injection", "critical_lam"),
+    ],
+    "what an epoch did to S": ["injected", "dissipated", "other", "closure", "balancing_lam", "share"],
+    "the law and its feedback": ["lam", "setpoint", "feedback", "feedback_utility", "reward"],
+    "on request": [*ON_REQUEST],
+}
+"""The explorer's menu: its groups, and the columns of each."""
+UNDEFINED, ZERO, LEVELS = 65535, 65534, 4095
+"""Codes of `pack`: NaN, exactly 0 on a logarithmic scale, and the greatest of the others: finer than a screen."""
 DECADES = 2.0
 """A column of no negative numbers whose positive ones span more than this is packed by its logarithm."""
 
@@ -42,17 +55,23 @@ def fit(grids: Mapping[str, xr.Dataset], room: int) -> tuple[Markup, int]:
 
 
 def pack(one: xr.Dataset) -> dict[str, Any]:
-    """Return a grid as JSON has it: its axes, and each column as codes of 16 bits between its least and greatest value.
+    """Return a grid as JSON has it: its axes, the data set of each seed, each run's chosen epoch, and its columns.
 
-    A column, of those that were measured, is [surrogate, regime, lam0, seed, epoch]. Its codes 0..LEVELS are evenly
-    spaced from `low` to `high`, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo
-    2^16, all low bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of
-    its column's range.
+    A chosen epoch is null for a run without any. A column, of those that were measured, is [surrogate, regime, lam0,
+    seed, epoch], packed as codes of 16 bits. The codes 0..LEVELS are evenly spaced from `low` to `high`, its least and
+    greatest value, logarithms where `log`; they are stored as their changes from epoch to epoch, modulo 2^16, all low
+    bytes before all high bytes, compressed, in base64. So a number is off by at most half of 1/LEVELS of its column's
+    range.
     """
     axes = {name: one[name].to_numpy().tolist() for name in (*grid.AXES, "epoch")}
     measured = [name for name in COLUMNS if np.isfinite(one[name]).any()]
     columns = {name: one[name].transpose(*grid.AXES, "epoch").to_numpy() for name in measured}
-    return axes | {"columns": {name: _pack(values) for name, values in columns.items()}}
+    chosen = [None if np.isnan(epoch) else int(epoch) for epoch in chosen_epoch(one).transpose(*grid.AXES).values.flat]
+    return (
+        axes
+        | {"data_seed": one["data_seed"].to_numpy().tolist(), "chosen": chosen}
+        | {"columns": {name: _pack(values) for name, values in columns.items()}}
+    )
 
 
 def compressed(data: bytes) -> str:

@@ -3,7 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 const AXES = ["surrogate", "regime", "lam0"];
-const UNDEFINED = 65535, ZERO = 65534, LEVELS = 65533; // as in explore.py
+const UNDEFINED = 65535, ZERO = 65534, LEVELS = 4095; // as in explore.py
 const LATE = 5; // epochs whose mean is a final value
 
 // --- zoom ---
@@ -55,7 +55,14 @@ const mean = (numbers) => {
 const T = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12,
   2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042];
 
-/** Return half the 95% interval of the mean of one number a seed; NaN for fewer than two. */
+/** Return the mean of each data set's numbers: what repeats independently. */
+function units(numbers, sets) {
+  const found = new Map();
+  numbers.forEach((value, s) => found.set(sets[s], [...(found.get(sets[s]) ?? []), value]));
+  return [...found.values()].map(mean);
+}
+
+/** Return half the 95% interval of the mean of one number a data set; NaN for fewer than two. */
 function half(numbers) {
   const known = numbers.filter((value) => !Number.isNaN(value));
   const n = known.length, centre = mean(known);
@@ -64,7 +71,10 @@ function half(numbers) {
   return (T[n - 2] ?? 1.96 + 2.46 / (n - 1)) * Math.sqrt(variance / n);
 }
 
-/** Return a curve for each chosen surrogate, regime and lam0: its place, values and ends of its seeds, mean, interval. */
+/**
+ * Return a curve for each chosen surrogate, regime and lam0: its place, the values of its seeds over epochs, their mean
+ * and interval, and over base lam what each seed has at the end or at its chosen epoch, with the interval of that.
+ */
 function curves(grid, values, chosen) {
   const { length: epochs } = grid.epoch, { length: seeds } = grid.seed;
   const found = [];
@@ -72,13 +82,17 @@ function curves(grid, values, chosen) {
     const place = { surrogate, regime, lam0 };
     const cell = AXES.reduce((at, axis) => at * grid[axis].length + grid[axis].indexOf(place[axis]), 0);
     const run = (s) => Array.from(values.subarray((cell * seeds + s) * epochs, (cell * seeds + s + 1) * epochs));
-    const alone = grid.seed.indexOf(chosen.seed); // -1: all seeds are wanted
-    const runs = alone >= 0 ? [run(alone)] : grid.seed.map((_, s) => run(s));
+    const alone = grid.seed.map(String).indexOf(chosen.seed); // -1: all seeds are wanted
+    const wanted = alone >= 0 ? [alone] : grid.seed.map((_, s) => s);
+    const runs = wanted.map(run), sets = wanted.map((s) => grid.data_seed[s]);
+    const spread = (numbers) => half(units(numbers, sets));
     const at = (t) => runs.map((values) => values[t]);
     // What is not known in the last epoch, as of a run that diverged, has no end.
-    const ends = runs.map((values) => (Number.isNaN(values.at(-1)) ? NaN : mean(values.slice(-LATE))));
+    const end = (values) => (Number.isNaN(values.at(-1)) ? NaN : mean(values.slice(-LATE)));
+    const stop = (values, i) => values[grid.chosen[cell * seeds + wanted[i]]] ?? NaN;
+    const ends = runs.map(chosen.over === "chosen" ? stop : end);
     const over = (statistic) => grid.epoch.map((_, t) => statistic(at(t)));
-    found.push({ place, runs, ends, mean: over(mean), half: over(half) });
+    found.push({ place, runs, ends, bar: spread(ends), mean: over(mean), half: over(spread) });
   }
   return found;
 }
@@ -156,6 +170,7 @@ const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").re
 
 // --- the explorer ---
 
+const OVER = { epoch: "epochs", lam: "base lam", chosen: "base lam, at the chosen epoch" };
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]; // none that sends anything anywhere
 
 async function explore() {
@@ -172,7 +187,7 @@ async function explore() {
 
   /** Offer what the chosen task has; keep of the choice before what it has, too. */
   function offer(wanted) {
-    const seeds = grid().seed;
+    const seeds = grid().seed.map(String);
     const texts = ["mean, 95% interval", "all, and their mean", ...seeds.map((seed) => `seed ${seed}`)];
     options(form.seed, texts, ["mean", "all", ...seeds]);
     form.seed.value = wanted.get("seed");
@@ -192,7 +207,7 @@ async function explore() {
 
   function choice() {
     const chosen = { task: form.task.value, column: form.column.value, over: form.over.value, log: form.log.checked };
-    chosen.seed = ["mean", "all"].includes(form.seed.value) ? form.seed.value : Number(form.seed.value);
+    chosen.seed = form.seed.value;
     for (const axis of AXES) {
       const checked = [...form.querySelectorAll(`[name=${axis}]:checked`)].map((box) => box.value);
       chosen[axis] = grid()[axis].filter((value) => checked.includes(String(value)));
@@ -212,13 +227,15 @@ async function explore() {
       const thin = { ...behind, opacity: 0.6, line: { ...style.line, width: 0.7 } };
       const filled = { ...behind, opacity: 0.18, line: { width: 0 }, fill: "toself", fillcolor: style.line.color };
       const seeds = chosen.seed === "all" ? runs.map((y) => ({ x, y, ...thin })) : [];
-      const known = chosen.seed === "mean" && half.some((value) => value > 0);
-      const interval = known ? [{ ...band(x, mean, half), ...filled }] : [];
+      const varies = chosen.seed === "mean" && half.some((value) => value > 0);
+      const interval = varies ? [{ ...band(x, mean, half), ...filled }] : [];
+      const known = (i) => i in mean && !Number.isNaN(mean[i]);
+      if (mean.some((_, i) => known(i) && !known(i - 1) && !known(i + 1))) style.mode = "lines+markers"; // else unseen
       return [...interval, ...seeds, { x, y: mean, name, legendgroup, showlegend: true, ...style }];
     });
   }
 
-  /** Return a curve for each surrogate and regime: what is in the end, the mean of the last epochs, over base lam. */
+  /** Return a curve for each surrogate and regime: what is at the end or at the chosen epoch, over base lam. */
   function overLam(found, chosen, look) {
     const lam0 = chosen.lam0.at(-1); // whose look a curve takes; one of a lam above 0, as 0 is black
     return found.filter(({ place }) => place.lam0 === lam0).flatMap(({ place }) => {
@@ -229,7 +246,7 @@ async function explore() {
       const broken = (values) => (lams[0] === 0 ? [values[0], null, ...values.slice(1)] : values);
       const x = broken(places(lams)), text = broken(lams.map(String));
       const shown = { x, text, hovertemplate: "lam %{text}: %{y}" };
-      const array = chosen.seed === "mean" ? broken(own.map(({ ends }) => half(ends))) : [];
+      const array = chosen.seed === "mean" ? broken(own.map(({ bar }) => bar)) : [];
       const dot = { x, mode: "markers", marker: { color, size: 4 }, opacity: 0.6, showlegend: false, hoverinfo: "skip" };
       const seeds = chosen.seed === "all"
         ? grid().seed.map((_, s) => ({ y: broken(own.map(({ ends }) => ends[s])), name, legendgroup, ...dot }))
@@ -247,8 +264,9 @@ async function explore() {
     const values = await decode(grid(), chosen.column);
     if (turn < turns) return; // a later choice is being drawn
     const found = curves(grid(), values, chosen);
-    const look = looks(chosen.over === "lam" ? { ...chosen, lam0: chosen.lam0.slice(-1) } : chosen);
-    const traces = chosen.over === "lam" ? overLam(found, chosen, look) : overEpochs(found, chosen, look);
+    const byEpoch = chosen.over === "epoch";
+    const look = looks(byEpoch ? chosen : { ...chosen, lam0: chosen.lam0.slice(-1) });
+    const traces = byEpoch ? overEpochs(found, chosen, look) : overLam(found, chosen, look);
     const [text, quiet, line] = ["--text", "--quiet", "--line"].map(css);
     const drawn = traces.filter((trace) => trace.showlegend).length;
     const legend = !narrow.matches || drawn <= 16; // more would fill a small screen
@@ -260,9 +278,9 @@ async function explore() {
       margin: { l: 10, r: 10, t: 40, b: 10 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: text },
       height: narrow.matches && legend ? 400 + 28 * drawn : 520,
-      xaxis: chosen.over === "lam"
-        ? { ...axis, title: { text: "base lam" }, tickvals: places(chosen.lam0), ticktext: chosen.lam0.map(String) }
-        : { ...axis, title: { text: "epoch" } },
+      xaxis: byEpoch
+        ? { ...axis, title: { text: "epoch" } }
+        : { ...axis, title: { text: "base lam" }, tickvals: places(chosen.lam0), ticktext: chosen.lam0.map(String) },
       yaxis: {
         ...axis, title: { text: chosen.column + unit }, type: chosen.log ? "log" : "linear", exponentformat: "power",
       },
@@ -270,8 +288,8 @@ async function explore() {
       showlegend: legend,
     };
     await Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
-    const all = { mean: "the mean over seeds with its 95% interval", all: "all seeds and their mean" };
-    const of = all[chosen.seed] ?? `seed ${chosen.seed}`, x = chosen.over === "lam" ? "base lam" : "epochs";
+    const all = { mean: "the mean with its 95% interval over data sets", all: "all seeds and their mean" };
+    const of = all[chosen.seed] ?? `seed ${chosen.seed}`, x = OVER[chosen.over];
     byId("status").textContent = `${drawn} curves of ${chosen.column} over ${x}, ${of}; task ${chosen.task}.`;
     plot.setAttribute("aria-label", byId("status").textContent);
     tabulate(found, chosen);
@@ -280,7 +298,8 @@ async function explore() {
 
   function tabulate(found, chosen) {
     const table = document.createElement("table");
-    const when = `before training, at its least and greatest, and in the end (mean of the last ${LATE} epochs)`;
+    const last = chosen.over === "chosen" ? "at the chosen epoch" : `at the end (mean of the last ${LATE} epochs)`;
+    const when = `before training, at its least and greatest, and ${last}`;
     table.createCaption().textContent = `${chosen.column}: ${when}`;
     const row = (cells, section, scopes) => {
       const line = section.insertRow();
@@ -291,12 +310,12 @@ async function explore() {
         line.append(box);
       });
     };
-    row(["curve", "epoch 0", "least", "greatest", "end"], table.createTHead(), Array(5).fill("col"));
+    row(["curve", "epoch 0", "least", "greatest", chosen.over === "chosen" ? "chosen" : "end"], table.createTHead(), Array(5).fill("col"));
     const body = table.createTBody();
-    for (const { place, mean: y } of found) {
+    for (const { place, mean: y, ends: lasts } of found) {
       const known = y.filter((value) => !Number.isNaN(value));
       const ends = known.length ? [Math.min(...known), Math.max(...known)] : [NaN, NaN];
-      row([label(place), y[0], ...ends, mean(y.slice(-LATE))], body, ["row"]);
+      row([label(place), y[0], ...ends, mean(lasts)], body, ["row"]);
     }
     const box = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0 });
     box.append(table);
@@ -308,10 +327,15 @@ async function explore() {
   options(form.task, Object.keys(tasks));
   if (asked.get("task") in tasks) form.task.value = asked.get("task");
   form.task.parentElement.hidden = Object.keys(tasks).length < 2;
-  options(form.column, Object.keys(grid().columns));
+  const there = (columns) => columns.filter((name) => name in grid().columns);
+  form.column.replaceChildren(...Object.entries(JSON.parse(form.dataset.groups)).flatMap(([label, columns]) => {
+    const group = Object.assign(document.createElement("optgroup"), { label });
+    group.append(...there(columns).map((name) => new Option(name)));
+    return group.childElementCount ? [group] : [];
+  }));
   form.column.value = asked.get("column");
   if (!form.column.value) form.column.value = "force";
-  form.over.value = asked.get("over") === "lam" ? "lam" : "epoch";
+  form.over.value = asked.get("over") in OVER ? asked.get("over") : "epoch";
   form.log.checked = asked.get("log") === "true";
   offer(asked);
   form.hidden = false;

@@ -1,10 +1,7 @@
 """What stands on the page of a store: plain data for template.html.jinja, from the store's runs, claims and figures."""
 
-import itertools
 import json
-import re
 import shlex
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +17,13 @@ from experiments import grid
 from experiments.claims.judge import effect
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
-from experiments.figures import FIGURES, FigureRow
-from experiments.figures.table import COLUMNS
-from experiments.report import conventions
+from experiments.multiverse import section as multiverse
+from experiments.report import baselines, conventions, readings
 from experiments.report.answer import answers
-from experiments.report.explore import LEVELS, as_json, compressed, fit
+from experiments.report.explore import GROUPS, LEVELS, as_json, compressed, fit
+from experiments.report.gallery import Claim, Picture, figures, image, slug
 from hclm_runner import store
+from hclm_runner.records import JUDGED, SPLITS
 from hclm_runner.refusal import ConfigError
 
 HERE = Path(__file__).parent
@@ -34,22 +32,21 @@ THEORY = store.OUTPUTS / "theory"
 LIMIT = 8_000_000
 """Bytes of the page: what mail and a phone still take."""
 
-MODEL_FIGURES = {
-    "fig03_rates": "The scaling model: rates of injection and dissipation over scale, for weak, balanced and excessive"
-    " dissipation",
-    "fig04_ratio": "The scaling model: injection over dissipation, for weak, balanced and excessive dissipation",
-}
-NUMBERS = {"fig03_rates": 3, "fig04_ratio": 4} | {row.stem: row.number for row in FIGURES}
-"""Stem of its files -> the number of a figure of the paper. A user's surrogate may have any name, fig07 too."""
-PHRASES = {"lam": "adaptive lam", "test_loss": "test loss", "gap": "gap, test minus train loss"}
-
 UNITS = (
-    dict.fromkeys(("train_loss", "test_loss", "feedback_loss", "gap", "entropy", "setpoint", "logdet_rate"), "nats")
+    dict.fromkeys([f"{split}_{loss}" for split in SPLITS for loss in ("loss", "scaled_loss")], "nats")
+    | dict.fromkeys(("gap", "entropy", "setpoint", "logdet_rate"), "nats")
+    | dict.fromkeys(("injected", "dissipated", "other", "closure"), "nats an epoch")
     | dict.fromkeys(("force", "loss_force"), "nats per unit of θ")
-    | dict.fromkeys(("injection", "dissipation"), "nats per unit of time")
-    | {"train_accuracy": "share of samples", "test_accuracy": "share of samples", "effective_rank": "dimensions"}
+    | dict.fromkeys(("injection", "dissipation", "noisy_injection"), "nats per unit of time")
+    | dict.fromkeys(
+        [f"{split}_{name}" for split in SPLITS for name in JUDGED if "accuracy" in name], "share of samples"
+    )
+    | {"effective_rank": "dimensions", "share": "‖D_S‖ / ‖D_L‖", "force_ratio": "λ‖∇S‖ / ‖∇L‖"}
 )
 """What the explorer's columns are measured in; the others are plain numbers."""
+
+VIEWS = {"end": "at the end", "chosen": "at the chosen epoch"}
+"""When a run is judged -> in words."""
 
 QUESTIONS = {
     "effective": (
@@ -73,8 +70,11 @@ QUESTIONS = {
 """Kind of claim -> what is asked of a surrogate under a law, and what the answer and its number say."""
 ANSWERS = {"SUPPORTED": "yes", "REFUTED": "no", "INCONCLUSIVE": "open", "COLLAPSE": "only by collapse"}
 
-Claim = dict[str, Any]
-"""A judged claim, as `experiments.claims` writes it."""
+
+ONE = (
+    "All of this is one reconstruction of an experiment whose settings are lost: it cannot refute a paper."
+    " “make multiverse” asks every claim in many plausible reconstructions, and then this page opens with the answer."
+)
 
 
 class Section(NamedTuple):
@@ -83,19 +83,6 @@ class Section(NamedTuple):
     id: str
     heading: str
     data: Any
-
-
-class Picture(NamedTuple):
-    """A figure that was drawn, or one of the theory's."""
-
-    anchor: str
-    title: str
-    svg: str
-    """As the address of an image."""
-    task: str = ""
-    number: int | None = None
-    """Of the paper's figures."""
-    claims: tuple[Claim, ...] = ()
 
 
 def build(source: str, tasks: str | None = None) -> str:
@@ -116,6 +103,14 @@ def build(source: str, tasks: str | None = None) -> str:
     pictures = figures(folder / "figures", grids, claims)
     drawn = {(picture.task, picture.number): picture.anchor for picture in pictures if picture.number}
     before = [Section("verdicts", "Verdicts", {"claims": claims, "drawn": drawn})]
+    universes = multiverse.section() if claims else None
+    if universes:
+        overview = universes.pictures.get("")
+        facts = universes._asdict() | {"overview": image(overview) if overview else None}
+        before.insert(0, Section("multiverse", "In how many reconstructions", facts))
+    early = {task: table for task, one in grids.items() if (table := baselines.rows(one))}
+    if early:
+        before.append(Section("baselines", "Against stopping early", early))
     by_task = matrix(claims, elsewhere)
     if len(by_task["tasks"]) > 1:
         before.append(Section("tasks", "Claims and tasks", by_task))
@@ -124,7 +119,10 @@ def build(source: str, tasks: str | None = None) -> str:
         before.append(Section("generic", "Each surrogate and law", methods(generic) | {"lacking": lacking}))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
     command = f"python -m experiments figures {shlex.quote(source)}"
-    before.append(Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command}))
+    switch = any(len(picture.views) > 1 for picture in pictures)
+    before.append(
+        Section("figures", "Figures", {"pictures": pictures, "missing": missing, "command": command, "switch": switch})
+    )
     after = theory()
     if found := conventions.read(conventions.DOCUMENT):
         after.append(Section("conventions", "Where this differs from, or completes, the paper", found))
@@ -132,14 +130,17 @@ def build(source: str, tasks: str | None = None) -> str:
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
+    answered = [*answers(grids, generic), *map(baselines.sentence, early.values())]
+    said = [*readings.summary(claims), *([ONE] if claims and not universes else [])]
     library = compressed(get_plotlyjs().encode())
 
     def page(packed: Markup, seeds: int) -> str:
-        facts = {"seeds": seeds, "of": of, "levels": LEVELS, "units": as_json(units(grids))}
+        shown = {"units": as_json(units(grids)), "groups": as_json(GROUPS)}
+        facts = {"seeds": seeds, "of": of, "levels": LEVELS, **shown}
         explorer = Section("explorer", "Explorer", facts)
         return render(
             title="Does an entropy regulariser help?",
-            head={"answers": answers(grids, generic), "runs": done, "judged": bool(claims)},
+            head={"answers": answered, "found": said, "runs": done, "judged": bool(claims)},
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )
@@ -158,7 +159,8 @@ def render(title: str, head: Mapping[str, Any], sections: Sequence[Section], scr
 
     Args:
         title: Its title, a question.
-        head: The `answers`, a sentence for each task, how many `runs` there are, and whether the paper was `judged`.
+        head: The `answers`, a sentence for each task, what was `found` in words, how many `runs` there
+            are, and whether the paper was `judged`.
         sections: Its sections, in their order.
         scripts: The id of an element of data -> its content.
     """
@@ -173,7 +175,10 @@ def render(title: str, head: Mapping[str, Any], sections: Sequence[Section], scr
     environment.filters |= {
         "anchor": anchor,
         "name": name,
+        "facts": readings.facts,
+        "readings": readings.rows,
         "number": number,
+        "change": lambda change: f"{change:+.3f}".replace("-", "−"),
         "effect": lambda part: effect(Estimate.of_dict(part), part["unit"]),
     }
     return environment.get_template("template.html.jinja").render(
@@ -183,6 +188,8 @@ def render(title: str, head: Mapping[str, Any], sections: Sequence[Section], scr
         scripts=scripts.items(),
         symbols=SYMBOLS,
         words=ANSWERS,
+        views=VIEWS,
+        ways=baselines.WAYS,
         needed=f"{', '.join(grid.SURROGATES)} under {', '.join(grid.REGIMES)}",
         style=Markup((HERE / "style.css").read_text()),
         script=Markup((HERE / "explorer.js").read_text()),
@@ -268,44 +275,6 @@ def methods(claims: Sequence[Claim]) -> dict[str, Any]:
     return {"head": [QUESTIONS.get(kind, (kind, "")) for kind in kinds], "rows": rows}
 
 
-def figures(folder: Path, grids: Mapping[str, xr.Dataset], claims: Sequence[Claim] = ()) -> list[Picture]:
-    """Return the figures there are, task by task, the paper's first; a task has a folder of its own among several.
-
-    A figure that shows its seeds too (stem_seeds.svg) is left out where there is one without them (stem.svg).
-    """
-    found: dict[str, Picture] = {}
-    for task, one in grids.items():
-        paths = {path.stem: path for path in (folder / task if len(grids) > 1 else folder).glob("*.svg")}
-        stems = sorted(stem for stem in paths if stem.removesuffix("_seeds") == stem or stem[:-6] not in paths)
-        numbers = {stem: NUMBERS.get(stem.removesuffix("_seeds")) for stem in stems}
-        words = titles(one)
-        for stem in sorted(stems, key=lambda stem: (numbers[stem] is None, numbers[stem] or 0, stem)):
-            number = numbers[stem]
-            own = tuple(claim for claim in claims if number and (claim["task"], claim["figure"]) == (task, number))
-            title = words.get(stem.removesuffix("_seeds"), stem.replace("_", " "))
-            title = f"{title}; task {task}" if len(grids) > 1 else title
-            place = slug("figure", task, number or stem)
-            found.setdefault(place, Picture(place, title, image(paths[stem]), task, number, own))
-    return list(found.values())
-
-
-def titles(one: xr.Dataset) -> dict[str, str]:
-    """Return what each figure that a grid may have draws, in words, by the stem of its files."""
-    surrogates, regimes = one["surrogate"].to_numpy().tolist(), one["regime"].to_numpy().tolist()
-    general = [FigureRow(None, *each) for each in itertools.product(surrogates, [*regimes, None], COLUMNS)]
-    return {row.stem: over(row) for row in (*general, *FIGURES)} | MODEL_FIGURES
-
-
-def over(row: FigureRow) -> str:
-    """Return what a figure draws: one regime over epochs, or all of them over the base lam."""
-    what = PHRASES.get(row.column, row.column)
-    if row.regime is None:
-        drawn = f"{row.surrogate}: {what} over the base lam, a curve for each regime"
-    else:
-        drawn = f"{row.surrogate} under {row.regime}: {what} over epochs, a curve for each base lam"
-    return f"{drawn}; mean over seeds, 95% interval"
-
-
 def theory() -> list[Section]:
     """Return the sections of the theory for which `make verify` and `make theory` were run."""
     found = []
@@ -327,7 +296,7 @@ def theory() -> list[Section]:
 def theory_figures(captions: Mapping[str, str]) -> list[Picture]:
     """Return the figures of the theory that were drawn, by the stems of their files."""
     paths = ((stem, caption, THEORY / f"{stem}.svg") for stem, caption in captions.items())
-    return [Picture(f"theory-{stem}", caption, image(path)) for stem, caption, path in paths if path.exists()]
+    return [Picture(f"theory-{stem}", caption, {"end": image(path)}) for stem, caption, path in paths if path.exists()]
 
 
 # --- words and addresses --------------------------------------------------------------------------------------------
@@ -341,12 +310,6 @@ def name(claim: Claim) -> str:
 def anchor(claim: Claim) -> str:
     """Return the id of a claim's row."""
     return slug("claim", claim["task"], claim["id"])
-
-
-def slug(*parts: object) -> str:
-    """Return the id of an element: letters, digits, and - for a space or between parts; ~ holds other signs' codes."""
-    words = (re.sub(r"[^\w ]", lambda sign: f"~{ord(sign[0]):x}~", str(part)) for part in parts)
-    return "-".join(words).replace(" ", "-")
 
 
 def number(value: float | None) -> str:
@@ -363,8 +326,3 @@ def span(times: Sequence[datetime]) -> str:
 def options(config: Mapping[str, Any]) -> str:
     """Return the options of a configuration's group, in words."""
     return ", ".join(f"{key} {value}" for key, value in config.items() if key not in ("name", "_target_"))
-
-
-def image(path: Path) -> str:
-    """Return an SVG file as the address of an image."""
-    return "data:image/svg+xml," + urllib.parse.quote(path.read_text(), safe=" <>=:/;,()'*+.!?&@$[]{}|^~-_")

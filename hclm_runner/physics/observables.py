@@ -111,7 +111,7 @@ def decisions(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
         "confidence": top.mean(),
         "ece": excess.abs().sum() / B,
         "brier": (p - own).square().sum(-1).mean(),
-        "worst_class_accuracy": torch.where(size > 0, right @ own / size.clamp(min=1), 1.0).amin(),
+        "worst_class_accuracy": torch.where(size > 0, (right[:, None] * own).sum(0) / size.clamp(min=1), 1.0).amin(),
     }
 
 

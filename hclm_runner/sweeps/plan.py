@@ -113,7 +113,8 @@ def size_of(run: RunConfig) -> Size:
 
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
-    from hclm_runner.training.problem import Problem  # torch takes seconds to import, and a stored sweep needs none
+    # Here, because torch takes seconds to import, and a stored sweep needs none.
+    from hclm_runner.training.problem import DRAWS, Problem
 
     try:
         problem = Problem.of(run)
@@ -127,7 +128,8 @@ def size_of(run: RunConfig) -> Size:
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
     asked = run.premises + (run.metric_force is not None)
     # Forward and backward keep what a layer returns up to four times; a step, eight vectors of the length of theta.
-    floats_kept = 4.0 * sum(samples.values()) * floats + 8 * parameters
+    # The head reads the training set with several draws of noise, and is a quarter of a network at most.
+    floats_kept = (4.0 * sum(samples.values()) + DRAWS * samples["train"]) * floats + 8 * parameters
     # On request: second derivatives, and the vectors of Lanczos' method, in float64.
     doubles_kept = (12.0 * samples["train"] * floats + 30 * parameters) if asked else 0
     passes = sum(samples.values()) + 150 * asked / run.measure_every * samples["train"]

@@ -11,6 +11,7 @@ from hclm_runner.regimes import Fixed, RLThermostat, Seen, State, Thermostat
 R = np.log(4)
 LOW, HIGH = 1e-3, 10.0
 PI = {
+    "holds": "entropy",
     "kappa": 1.0,
     "setpoint": None,
     "lam_min": LOW,

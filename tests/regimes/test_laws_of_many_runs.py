@@ -34,7 +34,7 @@ def test_a_vector_of_runs_moves_exactly_as_each_run_alone(kind, policy, setpoint
             "explore": rng.uniform(0.1, 0.5, runs),
             "baseline": rng.uniform(0, 1, runs),
         }
-    fixed = {"setpoint": setpoint} | ({"policy": policy} if kind is RLThermostat else {})
+    fixed = {"setpoint": setpoint, "holds": "entropy"} | ({"policy": policy} if kind is RLThermostat else {})
     lam0, S = rng.uniform(0, 12, runs), rng.exponential(2, (epochs, runs))
     told = np.where(rng.random((2, epochs, runs)) < 0.3, np.nan, rng.normal(0, 0.3, (2, epochs, runs)))
     xi, rate = rng.standard_normal((epochs, runs)), rng.exponential(2, (epochs, runs))

@@ -4,7 +4,7 @@ import html.parser
 import json
 from typing import Any
 
-HEAD = {"answers": [], "runs": 0, "judged": False}
+HEAD = {"answers": [], "found": [], "runs": 0, "judged": False}
 """The head of a page of which only a section is of interest."""
 
 

@@ -60,10 +60,10 @@ def test_codes_are_the_numbers_to_half_a_level(grids):
         exact = runs[name].transpose(*grid.AXES, "epoch").to_numpy().reshape(-1, epochs)
         np.testing.assert_array_equal(codes == 65535, np.isnan(exact), name)
         assert ((codes == 65534) == ((exact == 0) & column["log"])).all()
-        held = codes <= 65533
-        shown = column["low"] + codes[held] * (column["high"] - column["low"]) / 65533
+        held = codes <= explore.LEVELS
+        shown = column["low"] + codes[held] * (column["high"] - column["low"]) / explore.LEVELS
         true = np.log(exact[held]) if column["log"] else exact[held]
-        rounding = np.ptp(true) / 65533 / 2
+        rounding = np.ptp(true) / explore.LEVELS / 2
         np.testing.assert_allclose(shown, true, rtol=0, atol=rounding * (1 + 1e-6) + 1e-12, err_msg=name)
 
 
@@ -73,3 +73,16 @@ def test_json_in_a_page_cannot_end_its_script():
     assert json.loads(text) == {"</script>": "<!-- & '"}
     with pytest.raises(ValueError, match="not JSON compliant"):
         explore.as_json(float("nan"))
+
+
+def test_every_column_has_its_place_in_the_menu():
+    grouped = [name for columns in explore.GROUPS.values() for name in columns]
+    assert sorted(grouped) == sorted(COLUMNS)
+
+
+def test_a_run_has_its_chosen_epoch_and_a_seed_its_data_set(grids):
+    runs = grids["gaussian_mixture"].transpose(*grid.AXES, "epoch")
+    packed = explore.pack(runs)
+    assert packed["data_seed"] == [0, 1, 2, 3]
+    loss = runs["feedback_loss"].to_numpy().reshape(-1, runs.sizes["epoch"])[:, 1:]
+    assert packed["chosen"] == (1 + np.nanargmin(loss, axis=1)).tolist()

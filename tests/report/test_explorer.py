@@ -186,6 +186,57 @@ def test_final_values_over_base_lam_are_those_of_the_grid_with_their_intervals(o
     assert axis["title"]["text"] == "base lam"
 
 
+def test_values_at_the_chosen_epoch_over_base_lam_are_those_of_the_grid(opened, folder):
+    choose(opened, "over", "chosen")
+    opened.wait(f"{STATUS}.includes('1 curves of force over base lam, at the chosen epoch')")
+    runs = grid.load(folder)["gaussian_mixture"]
+    expected = of_seeds(grid.chosen(runs)["force"].sel(surrogate="logdet", regime="fixed"))
+    tolerance = 2 * float(runs["force"].max() - runs["force"].min()) / explore.LEVELS
+    ((y, half),) = opened.evaluate(f"{DRAWN}.map(({{ y, error_y }}) => [y, error_y.array])")
+    for shown, exact in ((y, expected.value), (half, expected.half)):
+        np.testing.assert_allclose(np.delete(np.array(shown, float), 1), exact, rtol=1e-3, atol=tolerance)
+
+
+def test_an_interval_is_over_data_sets_where_seeds_are_crossed(opened):
+    assert opened.evaluate("units([1, 3, 10, 20], [0, 0, 1, 1])") == [2, 15]
+    assert opened.evaluate("half(units([1, 3, 10, 20], [0, 0, 1, 1]))") == pytest.approx(12.706 * 6.5, rel=1e-3)
+
+
+def test_the_menu_has_the_columns_in_groups(opened):
+    groups = "[...document.querySelectorAll('[name=column] optgroup')].map((one) => [one.label, one.children.length])"
+    assert opened.evaluate(groups) == [[name, len(columns)] for name, columns in explore.GROUPS.items()]
+
+
+def test_a_switch_shows_the_figures_over_base_lam_in_the_other_view(browser, folder, draw, judge, tmp_path):
+    store = tmp_path / "views"
+    store.mkdir()
+    for part in ("records", "runs"):
+        (store / part).symlink_to(folder / part)
+    one = claim("16")
+    both = [*one["readings"], one["readings"][0] | {"view": "chosen", "verdict": "REFUTED"}]
+    of_path = claim("22")
+    more = [*of_path["readings"], of_path["readings"][0] | {"view": "chosen", "verdict": "REFUTED"}]
+    judge(store, one | {"readings": both}, of_path | {"readings": more})
+    draw(store / "figures", "fig16_logdet_test_loss", "fig16_logdet_test_loss_chosen", "fig22_logdet_fixed_test_loss")
+    path = tmp_path / "report.html"
+    path.write_text(report.build(str(store)))
+    Outline(path.read_text())
+    browser.emulate(1280, 900, "light")
+    browser.open(path.as_uri())
+    seen = (
+        "[...document.querySelectorAll('.zoom img, figcaption a')].filter((one) => one.checkVisibility())"
+        ".map((one) => one.alt?.split('. ').slice(-2).join(' ') ?? one.textContent)"
+    )
+    of_16 = "logdet: test loss over the base lam, a curve for each regime; mean over seeds, 95% interval"
+    of_22 = (
+        "Figure 22 logdet under fixed: test loss over epochs, a curve for each base lam; mean over seeds, 95% interval."
+    )
+    assert browser.evaluate(seen) == [f"{of_16} At the end.", "✓ SUPPORTED", of_22, "✓ SUPPORTED"]
+    browser.evaluate("document.getElementById('view-chosen').click()")
+    assert browser.evaluate(seen) == [f"{of_16} At the chosen epoch.", "✗ REFUTED", of_22, "✓ SUPPORTED"]
+    assert browser.problems() == []
+
+
 def test_the_axis_has_the_unit_of_its_column(opened):
     for column, title in (("force", "force (nats per unit of θ)"), ("gap", "gap (nats)"), ("alignment", "alignment")):
         choose(opened, "column", column)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import urllib.parse
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from outline import HEAD, Outline, section
 from synthetic import EPOCHS, LAMS, claim
 
 from experiments.__main__ import main as experiments_command
-from experiments.report import main
+from experiments.report import gallery, main
 from experiments.report import page as report
 from hclm_runner.refusal import ConfigError
 
@@ -46,6 +47,7 @@ def test_the_sections_come_in_the_order_of_a_reader(page):
     assert all(anchor == heading for anchor, heading, _ in shown)
     assert [(anchor, words) for anchor, _, words in shown] == [
         ("verdicts", "Verdicts"),
+        ("baselines", "Against stopping early"),
         ("figures", "Figures"),
         ("explorer", "Explorer"),
         ("conventions", "Where this differs from, or completes, the paper"),
@@ -71,10 +73,10 @@ def test_a_row_for_each_claim_and_what_comes_from_data_is_escaped(page, claims):
     assert "<script>alert" not in page
     assert 'href="#figure-gaussian_mixture-22">Figure 22</a>' in table
     assert 'id="claim-gaussian_mixture-X1-raw"><th scope="row">X1 raw</th>' in table
-    assert table.count("What was found of X1 raw.") == 1
-    assert "<details>" not in table  # a claim of one part says all in its sentence
+    assert table.count("What was found of X1 raw.") == 2, "in the row, and behind the verdict of its only reading"
+    assert "more part" not in table, "a claim of one part says all in its sentence"
     assert all(f'class="badge {name}"' in page for name in ("supported", "refuted", "collapse", "inconclusive"))
-    tally = re.findall(r"</span> (\w+)</span> (\d+)</li>", page)
+    tally = re.findall(r"</span> (\w+)</span> (\d+)\s*</li>", page)
     assert tally == [("SUPPORTED", "2"), ("REFUTED", "1"), ("INCONCLUSIVE", "1"), ("COLLAPSE", "1")]
 
 
@@ -87,12 +89,12 @@ def test_each_number_of_a_claim_stands_once_with_its_unit(folder, judge, tmp_pat
     judge(store, one | {"parts": [other, part, last], "decided": 1}, claim("25"))
     table = section(report.build(str(store)), "verdicts")
     assert table.count("late slope") == 0
-    assert table.count("Late slope: 2 epochs; claimed above 1 epoch, which it is.") == 1
+    assert table.count("Late slope: 2 epochs; claimed above 1 epoch, which it is.") == 1, "its only reading is another"
     assert re.findall(r"</span> (\w+: .*?)</li>", re.sub(r"</span> [A-Z]+</span>", "</span>", table)) == [
         "share: −10.0% [−20.0%, 5.0%]; not settled",
         "undefined: –; not settled",
     ]
-    assert re.findall(r"<summary>(.*?)</summary>", table) == ["2 more parts"]
+    assert re.findall(r"<summary>(\d.*?)</summary>", table) == ["2 more parts"]
 
 
 def test_a_span_of_time_has_both_dates_where_they_differ():
@@ -135,6 +137,13 @@ def test_figures_are_embedded_whole_and_absent_ones_named(folder, page, claims, 
     bare = link(folder, tmp_path / "bare")
     judge(bare, *claims)
     assert "python -m experiments figures " in section(report.build(str(bare)), "figures")
+
+
+def test_the_curves_of_a_figure_are_rounded_and_its_texts_are_not(tmp_path):
+    path = tmp_path / "one.svg"
+    path.write_text('<svg><path d="M 1.23456 10.5 L -0.98765 3"/><text x="0.12345">0.0031</text></svg>')
+    shown = urllib.parse.unquote(gallery.image(path))
+    assert '<path d="M 1.23 10.5 L -0.98 3"/><text x="0.12345">0.0031</text>' in shown
 
 
 def test_a_figure_that_was_drawn_only_with_its_seeds_is_shown(folder, draw, judge, claims, tmp_path):

@@ -150,8 +150,8 @@ def test_a_broken_surrogate_turns_the_command_red(change, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("column", ["injection", "dissipation", "critical_lam"])
 def test_a_broken_column_turns_the_command_red(column, tmp_path, monkeypatch):
-    def broken(gS, gL, lam):
-        return (row := forces(gS, gL, lam)) | {column: -row[column]}
+    def broken(*gradients):
+        return (row := forces(*gradients)) | {column: -row[column]}
 
     module = proposition_2 if column == "critical_lam" else theorem_2
     monkeypatch.setattr(module, "forces", broken)

@@ -89,6 +89,7 @@ FEWER = {
     "descent": ["surrogate=logdet", "regime=fixed"],
     "samples": ["surrogate=logdet", "task.train=64,128"],
     "width": ["surrogate=logdet", "model.hidden=[8],[16]"],
+    "equal_rate": ["surrogate=logdet", "regime=thermostat"],
 }
 """Values of what an experiment varies: each bundle of different shape is a process that imports torch."""
 

@@ -30,3 +30,11 @@ class MyPart:
         """Return theta and memory after one step along the gradient g [p]; nothing is changed in place."""
         v = self.momentum * memory["v"] + g
         return theta - self.lr * (g + self.momentum * v), {"v": v}
+
+    def split(self, part: Tensor, velocity: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return the move of theta that a part of the gradient made in the step, and that part's velocity.
+
+        With it the balance of entropy is measured. A rule that is not linear in the gradients leaves it out.
+        """
+        velocity = self.momentum * velocity + part
+        return -self.lr * (part + self.momentum * velocity), velocity

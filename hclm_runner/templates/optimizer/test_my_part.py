@@ -23,6 +23,17 @@ def test_its_first_two_steps_are_those_of_the_formula():
     assert torch.allclose(descend(MyPart(), 2)[0], torch.tensor(0.778525, dtype=torch.float64))
 
 
+def test_the_moves_of_two_parts_are_the_step():
+    rule, theta, velocities = MyPart(), torch.ones(2, dtype=torch.float64), [torch.zeros(2, dtype=torch.float64)] * 2
+    memory = rule.init(theta)
+    for g in (torch.tensor([1.0, -2.0]), torch.tensor([0.5, 3.0])):
+        moved, memory = rule.update(theta, g, memory)
+        parts = zip((0.3 * g, 0.7 * g), velocities, strict=True)
+        moves, velocities = zip(*(rule.split(part, v, memory) for part, v in parts), strict=True)
+        assert torch.allclose(sum(moves), moved - theta)
+        theta = moved
+
+
 def test_it_goes_to_the_bottom_of_a_bowl():
     assert descend(MyPart(), 300).norm() < 1e-3
 
