@@ -282,13 +282,13 @@ def balance(theta, start, moves, dS, gS_before, gS, lam):
 
 
 def noisy_gradient(config, theta, x, y, t):
-    """Mean of grad L over eight draws of the channel's noise, four and their opposites."""
+    """Mean of grad L over four draws of the channel's noise, two and their opposites."""
     d = theta[-2].shape[1]
     total = [torch.zeros_like(p) for p in theta]
-    for xi in torch.tensor(stream(config.seed, "balance", t).standard_normal((4, len(x), d))):
+    for xi in torch.tensor(stream(config.seed, "balance", t).standard_normal((2, len(x), d))):
         for sign in (1, -1):
             L, _, _ = terms(config, theta, x, y, sign * xi)
-            total = [a + g / 8 for a, g in zip(total, gradient(L, theta), strict=True)]
+            total = [a + g / 4 for a, g in zip(total, gradient(L, theta), strict=True)]
     return total
 
 

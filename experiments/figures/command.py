@@ -222,9 +222,18 @@ def _write(drawings: Sequence[Drawing], out: Path) -> None:
         for job in jobs:
             _save(*job)
         return
-    with ProcessPoolExecutor(2) as pool:
-        for done in track([pool.submit(_save, *job) for job in jobs], "figures"):
+    # The jobs hold the runs: a process gets all of them once, and not the runs with each job.
+    with ProcessPoolExecutor(2, initializer=_jobs.extend, initargs=(jobs,)) as pool:
+        for done in track([pool.submit(_save_job, i) for i in range(len(jobs))], "figures"):
             done.result()
+
+
+_jobs: list[tuple[Callable[[], Figure], Path]] = []
+"""What a process that draws has to draw."""
+
+
+def _save_job(i: int) -> None:
+    _save(*_jobs[i])
 
 
 def _save(figure: Callable[[], Figure], stem: Path) -> None:
