@@ -182,5 +182,6 @@ alone, and it changes by −4% of it. What is missing is the noise. The head tra
 outwards, to raise the signal over sigma; the ∇L of the columns is that of the loss without noise. Without the channel's
 noise (`sigma=0 surrogate.eps=1.0`, log-det, lam = 0.3, 5 seeds) the two agree late to 3% of the dissipation, with
 minibatches and momentum as without. So `injection`, defined without noise, is too small late in training. The columns
-`injected` and `dissipated` are the two sides as they act in training, and do add up: on the reference task they miss 0.3-1.6%.""",
+`injected` and `dissipated` are the two sides as they act in training, and do add up: they miss 0.3-1.6% on the
+reference task.""",
 )
