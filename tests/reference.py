@@ -353,7 +353,7 @@ def decisions(output, y):
         brier += sum((p[k] - (k == label)) ** 2 for k in range(len(p))) / n
         seen.append((max(p), right))
         by_class.setdefault(label, []).append(right)
-    seen.sort(key=lambda pair: pair[0])
+    seen.sort()  # by confidence; of equal ones the wrong first
     ece = 0.0
     for j in range(15):
         members = seen[j * n // 15 : (j + 1) * n // 15]

@@ -99,18 +99,23 @@ def decisions(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
     """
     B, K = logits.shape
     weights = (logits - logits.amax(-1, keepdim=True)).exp()
-    p = weights / weights.sum(-1, keepdim=True)
-    top, right = p.amax(-1), (logits.argmax(-1) == y).to(logits.dtype)
-    excess = (right - top)[top.argsort(stable=True)].cumsum(0)
+    top = weights.sum(-1).reciprocal()  # the largest p, whose weight is 1
+    right = logits.argmax(-1) == y
+    # Whether a sample is right stands in the last bit of its confidence: whole numbers sort twice as fast as floats
+    # with their places. Of equal confidences the wrong come first.
+    whole = torch.int32 if logits.dtype == torch.float32 else torch.int64
+    ordered = ((top.view(whole) & ~1) | right.to(whole)).sort().values
+    excess = ((ordered & 1).to(logits.dtype) - ordered.view(logits.dtype)).cumsum(0)
     edges = torch.arange(BINS + 1, device=y.device) * B // BINS
     excess = torch.cat([excess.new_zeros(1), excess])[edges].diff()
+    p_y = weights.gather(-1, y[:, None]).squeeze(-1) * top
     own = (y[:, None] == torch.arange(K, device=y.device)).to(logits.dtype)
-    size = own.sum(0)
+    right, size = right.to(logits.dtype), own.sum(0)
     return {
         "accuracy": right.mean(),
         "confidence": top.mean(),
         "ece": excess.abs().sum() / B,
-        "brier": (p - own).square().sum(-1).mean(),
+        "brier": (weights.square().sum(-1) * top.square() - 2 * p_y + 1).mean(),
         "worst_class_accuracy": torch.where(size > 0, (right[:, None] * own).sum(0) / size.clamp(min=1), 1.0).amin(),
     }
 
