@@ -119,7 +119,6 @@ def matrix_products(runs: list[RunConfig]) -> dict[str, Work]:
             backward(splits["train"], weights[:-1])
         for _ in range(2):  # the head, on Z + sigma xi and on Z - sigma xi
             forward(noisy, weights[-1:])
-            torch.bmm(noisy[1].mT, noisy[0])
             torch.bmm(noisy[1], weights[-1])
 
     return {"training": training, "measurement": measurement}

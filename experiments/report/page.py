@@ -130,8 +130,8 @@ def build(source: str, tasks: str | None = None) -> str:
 
     done = sum(int(one["train_loss"].isel(epoch=0).count()) for one in grids.values())
     of = max(one.sizes["seed"] for one in grids.values())
-    answered = [*answers(grids, generic), *map(baselines.sentence, early.values())]
-    said = [*readings.summary(claims), *([ONE] if claims and not universes else [])]
+    said = [*map(baselines.sentence, early.values()), *readings.summary(claims)]
+    said += [ONE] if claims and not universes else []
     library = compressed(get_plotlyjs().encode())
 
     def page(packed: Markup, seeds: int) -> str:
@@ -140,7 +140,7 @@ def build(source: str, tasks: str | None = None) -> str:
         explorer = Section("explorer", "Explorer", facts)
         return render(
             title="Does an entropy regulariser help?",
-            head={"answers": answered, "found": said, "runs": done, "judged": bool(claims)},
+            head={"answers": answers(grids, generic), "found": said, "runs": done, "judged": bool(claims)},
             sections=[*before, explorer, *after],
             scripts={"plotly": library, "runs": packed} if seeds else {},
         )

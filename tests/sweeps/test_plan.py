@@ -5,6 +5,7 @@ import pytest
 
 from hclm_runner.config import configure
 from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
+from hclm_runner.training.problem import DRAWS, draw_task
 
 KNOWN = pd.DataFrame({"run_id": [], "status": []})
 
@@ -56,7 +57,8 @@ def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
     digits = size_of(configure("task=digits"))  # its test split is the rest: no option says how many
     samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
     parameters = 64 * 64 + 64 + 64 * 16 + 16 + 16 * 10 + 10
-    assert digits.bytes == 4 * (4.0 * samples * floats + 8 * parameters)
+    train = len(draw_task(configure("task=digits")).train[0])
+    assert digits.bytes == 4 * ((4.0 * samples + DRAWS * train) * floats + 8 * parameters)
     assert size_of(configure("task=digits", "dtype=float64")).bytes == 2 * digits.bytes
 
 
