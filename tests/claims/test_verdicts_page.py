@@ -86,7 +86,7 @@ def test_verdicts_are_counted_in_each_reading_and_view_and_a_missing_one_is_that
     rows = re.findall(r"^\| (literal|charitable) \|.*?\| (\d) \| (\d) \| (\d) \| (\d) \|", page.overview(ROWS), re.M)
     counts = [tuple(map(int, numbers)) for _, *numbers in rows]
     assert counts == [(2, 1, 1, 1), (3, 1, 1, 0), (2, 2, 1, 0), (3, 1, 1, 0)]
-    assert "2 of them have one verdict in all" in " ".join(page.overview(ROWS).split())
+    assert "2 of the claims have one verdict in all" in " ".join(page.overview(ROWS).split())
 
 
 def test_a_claim_without_a_remark_or_with_one_of_another_verdict_is_named():
