@@ -239,8 +239,8 @@ def overview(claims: Sequence[ClaimRow]) -> str:
     alike = sum(len({each["verdict"] for each in claim["readings"]}) == 1 for claim in claims)
     heads = ["reading", "view", *(f"{sign} {verdict}" for verdict, sign in SYMBOLS.items())]
     says = _prose(
-        f"{tally(claims)}. {alike} of the claims have one verdict in all their readings and views. Where a claim has no",
-        "charitable reading, or one view only, the table counts that which it has.",
+        f"{tally(claims)}. {alike} of the claims have one verdict in all their readings and views. Where a claim has",
+        "no charitable reading, or one view only, the table counts that which it has.",
     )
     return f"## The {len(claims)} claims\n\n{says}\n\n{_table(heads, rows)}"
 
