@@ -18,7 +18,7 @@ import xarray as xr
 from hclm_runner import store
 from hclm_runner.analysis import LATE
 from hclm_runner.config import EXECUTION, SCHEMA_VERSION
-from hclm_runner.records import COLUMNS
+from hclm_runner.records import AT_ENDS, COLUMNS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first
 
@@ -124,9 +124,13 @@ def only(grids: dict[str, xr.Dataset], task: str | None) -> xr.Dataset:
 
 
 def final(grid: xr.Dataset) -> xr.Dataset:
-    """Return each run's final values, the mean of its last 5 epochs; NaN for a run that did not reach the end."""
+    """Return each run's final values, the mean of its last 5 epochs; NaN for a run that did not reach the end.
+
+    A temperature and the losses at it are those of the last epoch: they have no value at most others.
+    """
     late = grid.isel(epoch=slice(-LATE, None))
-    return late.mean("epoch").where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
+    last = {name: late[name].isel(epoch=-1, drop=True) for name in AT_ENDS if name in late}
+    return late.mean("epoch").assign(last).where(late["train_loss"].notnull().all("epoch"))  # noqa: PD004 - xarray
 
 
 def chosen(grid: xr.Dataset) -> xr.Dataset:

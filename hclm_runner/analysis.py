@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hclm_runner.records import COLUMNS
+from hclm_runner.records import AT_ENDS, COLUMNS
 
 LATE = 5
 """A final value is the mean of this many last epochs."""
@@ -16,13 +16,17 @@ F_MIN, SHARE = 0.05, 0.25
 def final(records: pd.DataFrame) -> pd.Series:
     """Return the final value of each measured column of one run: its mean over the last `LATE` epochs after epoch 0.
 
+    A temperature and the losses at it are those of the last epoch: they have no value at most others.
+
     Raises:
         ValueError: If the records are of several runs: group them by run_id.
     """
     if len(records["run_id"].unique()) > 1:
         raise ValueError("records of several runs; use records.groupby('run_id').apply(final)")
     trained = records[records["epoch"] > 0].nlargest(LATE, "epoch")
-    return trained[list(COLUMNS)].mean()
+    found = trained[list(COLUMNS)].mean()
+    found[list(AT_ENDS)] = trained.iloc[0][list(AT_ENDS)].astype(float)  # nlargest has the last epoch first
+    return found
 
 
 class Effectiveness(NamedTuple):

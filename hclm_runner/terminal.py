@@ -74,9 +74,16 @@ def _table(records: pd.DataFrame) -> Table:
     last, judged = final(records), effectiveness(records)
     target = f" (set point {last['setpoint']:.3f})" if pd.notna(last["setpoint"]) else " (no set point)"
     nats = " nats" if pd.notna(last["reward"]) else ""  # a squared error is in the units of its target
+    trained = records[records["epoch"] > 0]
+    stopped = trained.iloc[int(trained["feedback_loss"].argmin())]
+    after = f"after {stopped['epoch']:.0f} epochs, chosen on feedback"
+    scaled = f"{last['test_scaled_loss']:.4f} nats (T = {last['temperature']:.3g}, fitted on feedback)"
+    calibrated = {"test loss of logits / T": scaled} if pd.notna(last["temperature"]) else {}
     verdict = f"{'yes' if judged.effective else 'no'} (||D_S||/||D_L|| >= 0.05 in {judged.share:.0%} of epochs)"
     shown = {
         "test loss": f"{last['test_loss']:.4f}{nats}",
+        **calibrated,
+        "test loss, stopped early": f"{stopped['test_loss']:.4f}{nats} ({after})",
         "gap, test - train": f"{last['gap']:.4f}{nats}",
         "entropy S": f"{last['entropy']:.4f} nats{target}",
         "lam": f"{last['lam']:.4g}",

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import hclm_runner
+from hclm_runner import load
 from hclm_runner.config import CONF, configure
 
 SMALL = ("task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "epochs=2")
@@ -204,3 +205,16 @@ def test_work_goes_on_when_nobody_reads_what_is_said(tmp_path):
     assert done.returncode == 2
     for name in "ab":
         assert list(pd.read_parquet(tmp_path / f"outputs/{name}/runs")["status"]) == ["finished"]
+
+
+def test_a_run_is_shown_at_its_end_stopped_early_and_with_its_temperature(cli):
+    shown = " ".join(cli(*SMALL, "epochs=4", "name=views").out.split())
+    records, _ = load("views")
+    trained = records[records["epoch"] > 0]
+    stopped = trained.loc[trained["feedback_loss"].idxmin()]
+    assert (
+        f"test loss, stopped early │ {stopped['test_loss']:.4f} nats (after {stopped['epoch']:.0f} epochs, chosen"
+        in shown
+    )
+    last = records.iloc[-1]
+    assert f"{last['test_scaled_loss']:.4f} nats (T = {last['temperature']:.3g}, fitted on feedback)" in shown
