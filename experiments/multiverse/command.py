@@ -83,6 +83,8 @@ def show(source: str, resamples: int, way: tuple[str, str]) -> None:
     for row in rows:
         console.print("  ".join(row[i].ljust(widths[i]) for i in order).rstrip())
     console.print(f"\n{shown.note}")
+    if found["untrained"]:
+        console.print(f"{counted(found['untrained'], 'universe')} not trained yet, and left out of all counts")
     for universe in found["universes"]:
         if universe["failed"]:
             console.print(f"failed: universe {universe['id']} ({universe['title']}): {universe['failed']}")

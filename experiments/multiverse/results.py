@@ -1,6 +1,7 @@
 """A multiverse's results: multiverse.json, which the figures, the report and the command read.
 
-Its keys: `resamples`; `kinds`, choice -> setting or question; `universes`, each with id, title, reference_question,
+Its keys: `resamples`; `kinds`, choice -> setting or question; `untrained`, how many universes have no runs yet, and so
+count nowhere; `universes`, each with id, title, reference_question,
 levels and failed (why it was not judged, or empty); and `claims`, each with
 
 - id, figure, says; `structural`, why it cannot fail as worded in the reference, or empty;
@@ -56,12 +57,15 @@ def build(folder: Path, resamples: int = RESAMPLES, way: tuple[str, str] = ("lit
         ConfigError: If there is no multiverse.
     """
     listed = listing(folder)
-    universes: list[dict[str, Any]] = listed["universes"]
+    every: list[dict[str, Any]] = listed["universes"]
+    universes = [each for each in every if each["refused"] or (folder / each["id"] / "runs").is_dir()]
     found = judged.judge_all([folder / universe["id"] for universe in universes], resamples)
     for universe, own in zip(universes, found, strict=True):
         universe["failed"] = universe.pop("refused") or own["failed"]
     rows = [together(claim, way, universes, found) for claim in paper.CLAIMS]
-    return {"resamples": resamples, "kinds": listed["choices"], "universes": universes, "claims": rows}
+    untrained = len(every) - len(universes)
+    head = {"resamples": resamples, "kinds": listed["choices"], "untrained": untrained}
+    return head | {"universes": universes, "claims": rows}
 
 
 def listing(folder: Path) -> dict[str, Any]:

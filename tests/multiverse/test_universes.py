@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import matplotlib as mpl
 import numpy as np
@@ -99,6 +100,17 @@ def test_a_universe_is_judged_again_only_when_something_changed(folder, found):
 def test_a_universe_that_lacks_runs_is_a_result(folder, tmp_path):
     (tmp_path / "runs").mkdir()
     assert "store" in judged.judge(tmp_path / "nothing", 100)["failed"]
+
+
+def test_a_universe_without_runs_counts_nowhere_until_it_is_trained(folder, found, tmp_path):
+    there = tmp_path / "partial"
+    shutil.copytree(folder, there)
+    listed = results.listing(there)
+    listed["universes"].append(listed["universes"][0] | {"id": "ffffffff", "refused": ""})
+    (there / results.LIST).write_text(json.dumps(listed))
+    again = results.build(there, found["resamples"])
+    assert again["untrained"] == 1
+    assert again["claims"] == found["claims"]
 
 
 # --- contributions ----------------------------------------------------------------------------------------------------
