@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from hclm_runner import store
-from hclm_runner.analysis import LATE
+from hclm_runner.analysis import F_MIN, LATE, SHARE
 from hclm_runner.config import EXECUTION, SCHEMA_VERSION
 from hclm_runner.records import AT_ENDS, COLUMNS
 from hclm_runner.refusal import ConfigError
@@ -141,6 +141,19 @@ def chosen(grid: xr.Dataset) -> xr.Dataset:
     trained = grid.isel(epoch=slice(1, None))
     loss = trained["feedback_loss"].fillna(np.inf)
     return trained.isel(epoch=loss.argmin("epoch")).drop_vars("epoch").where(np.isfinite(loss.min("epoch")))
+
+
+def effective(grid: xr.Dataset, f_min: float = F_MIN) -> xr.DataArray:
+    """Return which runs are effective by Definition 1: ||D_S|| / ||D_L|| >= f_min in a quarter of the epochs 1..T.
+
+    An undefined share does not count, and a run that diverged is not effective.
+
+    Args:
+        grid: With `share` and `train_loss`, at all epochs.
+        f_min: The least share of the moves that counts.
+    """
+    often = (grid["share"].isel(epoch=slice(1, None)) >= f_min).mean("epoch")
+    return (often >= SHARE) & grid["train_loss"].notnull().all("epoch")  # noqa: PD004 - xarray
 
 
 def units(grid: xr.Dataset) -> xr.Dataset:

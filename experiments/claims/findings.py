@@ -10,7 +10,6 @@ from experiments.claims.claim import CELL, Data
 from experiments.claims.intervals import ALPHA, holm, sign_flips
 from experiments.claims.statistics import Array
 from experiments.estimate import Estimate
-from hclm_runner.analysis import SHARE
 
 FIXED = grid.REGIMES[0]
 SHOWN = ("test_loss", "test_scaled_loss", "test_accuracy", "test_ece")
@@ -102,14 +101,10 @@ def difference(d: Data, ours: Array, theirs: Array) -> tuple[Estimate, float]:
 
 
 def effective(d: Data, f_min: float) -> dict[str, float]:
-    """Return by Definition 1 the share of each surrogate's fixed runs at lam > 0 that are effective.
-
-    A run is if ||D_S|| / ||D_L|| is f_min or more in a quarter of its epochs; an undefined one does not count.
-    """
-    runs = d.grid["share"].sel(regime=FIXED).isel(epoch=slice(1, None))
-    runs = runs.sel(lam0=runs["lam0"] > 0)
-    often = (runs >= f_min).mean("epoch") >= SHARE
-    return {surrogate: float(often.sel(surrogate=surrogate).mean()) for surrogate in grid.SURROGATES}
+    """Return by Definition 1 the share of each surrogate's fixed runs at lam > 0 that are effective."""
+    runs = d.grid[["share", "train_loss"]].sel(regime=FIXED, lam0=d.grid["lam0"] > 0)
+    effective = grid.effective(runs, f_min)
+    return {surrogate: float(effective.sel(surrogate=surrogate).mean()) for surrogate in grid.SURROGATES}
 
 
 def separating(d: Data) -> float:
@@ -124,4 +119,5 @@ def separating(d: Data) -> float:
 
 def _stopped(d: Data, column: str) -> Array:
     """Return the values of lam = 0 at the chosen epoch, [runs]; there all surrogates are one."""
-    return d.at("chosen").final(grid.SURROGATES[0], FIXED, column)[0]
+    runs = d.grid.sel(lam0=[0.0], surrogate=[grid.SURROGATES[0]], regime=[FIXED])
+    return Data.of(runs, d.source).at("chosen").final(grid.SURROGATES[0], FIXED, column)[0]

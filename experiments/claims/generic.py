@@ -49,7 +49,6 @@ from experiments.claims.claim import (
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import Part, mean_part
 from experiments.claims.statistics import Array, at_validated, relative, spread
-from hclm_runner.analysis import F_MIN, SHARE
 from hclm_runner.refusal import ConfigError
 
 VALIDATED = (criterion("test_loss")[0], *CELL)
@@ -107,9 +106,8 @@ def effective(method: Method) -> Claim:
 
     def parts(d: Data) -> list[Part]:
         runs = _above_zero(d, method)
-        share = (array(runs["share"])[..., 1:] >= F_MIN).mean(-1)
         text = f"share of runs at lam > 0 that are effective by Definition 1{_diverged(runs)}"
-        return [mean_part(text, np.where(_ended(runs) & (share >= SHARE), 1.0, 0.0), ">", 0.5)]
+        return [mean_part(text, array(grid.effective(runs).astype(float)), ">", 0.5)]
 
     says = f"{method} is effective by Definition 1"
     return Claim(f"{method.label}: effective", None, says, parts, of_path=True)

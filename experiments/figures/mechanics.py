@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments.figures.draw import blank, diverged, lay_out, mean
+from experiments import grid
+from experiments.figures.draw import blank, lay_out, mean
 from experiments.figures.table import COLOURS, label, looks
-from hclm_runner.analysis import F_MIN, SHARE
+from hclm_runner.analysis import F_MIN
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE
 
 BALANCE = ("entropy", "injected", "dissipated", "other", "closure")
@@ -39,12 +40,8 @@ def of_grid(runs: xr.Dataset) -> dict[str, Callable[[], Figure]]:
 
 
 def effective(runs: xr.Dataset, f_min: float) -> xr.DataArray:
-    """Return whether each run is effective by Definition 1, 1 or 0; NaN where there is no such run.
-
-    A run is effective if ||D_S|| / ||D_L|| >= f_min in at least a quarter of its epochs; one that diverged is not.
-    """
-    met = (runs["share"].isel(epoch=slice(1, None)) >= f_min).mean("epoch") >= SHARE
-    return (met & ~diverged(runs, "end")).where(runs["train_loss"].isel(epoch=0).notnull())
+    """Return whether each run is effective by Definition 1, 1 or 0; NaN where there is no such run."""
+    return grid.effective(runs, f_min).where(runs["train_loss"].isel(epoch=0).notnull())
 
 
 def draw_definition_1(runs: xr.Dataset) -> Figure:

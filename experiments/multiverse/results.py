@@ -1,8 +1,8 @@
 """A multiverse's results: multiverse.json, which the figures, the report and the command read.
 
 Its keys: `resamples`; `kinds`, choice -> setting or question; `untrained`, how many universes have no runs yet, and so
-count nowhere; `universes`, each with id, title, reference_question,
-levels and failed (why it was not judged, or empty); and `claims`, each with
+count nowhere; `universes`, each with id, title, reference_question, levels and failed (why it was not judged, or
+empty); and `claims`, each with
 
 - id, figure, says; `structural`, why it cannot fail as worded in the reference, or empty;
 - `reading` and `view`, of which all that follows but `readings` is;

@@ -33,11 +33,15 @@ class Adam:
         t = memory["t"] + 1
         m = self.beta1 * memory["m"] + (1 - self.beta1) * g
         v = self.beta2 * memory["v"] + (1 - self.beta2) * g.square()
-        mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
-        return theta - self.lr * mhat / (vhat.sqrt() + self.eps), {"m": m, "v": v, "t": t}
+        memory = {"m": m, "v": v, "t": t}
+        return theta + self._move(m, memory), memory
 
     def split(self, part: Tensor, velocity: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Return the move and the first moment of a part of the gradient, under the second moment that all share."""
         m = self.beta1 * velocity + (1 - self.beta1) * part
-        mhat, vhat = m / (1 - self.beta1 ** memory["t"]), memory["v"] / (1 - self.beta2 ** memory["t"])
-        return -self.lr * mhat / (vhat.sqrt() + self.eps), m
+        return self._move(m, memory), m
+
+    def _move(self, m: Tensor, memory: Memory) -> Tensor:
+        t = memory["t"]
+        mhat, vhat = m / (1 - self.beta1**t), memory["v"] / (1 - self.beta2**t)
+        return -self.lr * mhat / (vhat.sqrt() + self.eps)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hclm_runner.config import Choice, RunConfig
+from hclm_runner.records import SPLITS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
@@ -69,7 +70,7 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, T
         ConfigError: If a split has not the same shape in every task.
     """
     data = {}
-    for split in ("train", "feedback", "test"):
+    for split in SPLITS:
         for part, name in enumerate("xy"):
             labels = name == "y" and tasks[0].classes is not None
             arrays = [

@@ -167,7 +167,7 @@ def train(
             torch.stack([row[name].isfinite() for name in VITAL]).all(0) & theta.isfinite().all(1) & (row["lam"] >= 0)
         )
         broken = (diverged < 0) & ~sound
-        losses = torch.stack([row[f"{split}_loss"] for split in ("train", "feedback", "test")], dim=1)
+        losses = torch.stack([row[f"{split}_loss"] for split in SPLITS], dim=1)
         end = {"L": losses, "S": row["entropy"], "gL": gL, "gS": gS, "lam": row["lam"]}
         causes.trace(broken, epoch, before, batches, step, end)
         diverged = torch.where(broken, epoch, diverged)
