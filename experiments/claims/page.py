@@ -19,6 +19,8 @@ from experiments.claims.judge import COLLAPSE, COVERAGE, FEWEST, INCONCLUSIVE, R
 from experiments.claims.record import SYMBOLS, ClaimRow
 from experiments.claims.remarks import REMARKS, Remark
 from experiments.estimate import Estimate
+from experiments.multiverse import results, section
+from experiments.multiverse.analysis import ROBUST
 from hclm_runner import store
 from hclm_runner.analysis import F_MIN
 from hclm_runner.refusal import ConfigError
@@ -28,6 +30,8 @@ PAGE = Path(__file__).parents[1] / "VERDICTS.md"
 SECTIONS = {REFUTED: "Refuted", COLLAPSE: "Collapse", INCONCLUSIVE: "Not settled", SUPPORTED: "Supported"}
 """Verdict -> its head, in the order of the page."""
 WHEN = dict(zip(VIEWS, ("at the end of training", "at the chosen epoch"), strict=True))
+NAME = "multiverse"
+"""The multiverse that the page reads, where it was judged: a name under outputs/."""
 F_MINS = (F_MIN, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The values of f_min that the page shows."""
 
@@ -52,23 +56,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     d = paper.read(runs, given.store)
     task = given.task or next(iter({claim["task"] for claim in judged["claims"]}), None)
     claims = [claim for claim in judged["claims"] if claim["task"] == task]
-    page = text(d, claims)
+    page = text(d, claims, multiverse=results.load(NAME))
     store.atomically(given.out, lambda path: Path(path).write_text(page, encoding="utf-8"))
     for line in (*unfit(claims, REMARKS), str(given.out)):
         print(f"  {line}")
 
 
-def text(d: Data, claims: Sequence[ClaimRow], remarks: Mapping[str, Remark] = REMARKS) -> str:
+def text(
+    d: Data,
+    claims: Sequence[ClaimRow],
+    remarks: Mapping[str, Remark] = REMARKS,
+    multiverse: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page, as Markdown.
+
+    Args:
+        d: The runs.
+        claims: Their verdicts.
+        remarks: Claim id -> what we say of it.
+        multiverse: Its results, as multiverse.json has them, if it was judged.
 
     Raises:
         ConfigError: If there are too few data sets for an interval.
     """
     if (sets := d.grid.sizes["seed"] // d.draws) < FEWEST:
         raise ConfigError("store", d.source, f"{FEWEST} data sets or more, got {sets}")
-    return (
-        "\n\n".join([head(d), found(d), definition_1(d), rules(d), overview(claims), sections(claims, remarks)]) + "\n"
-    )
+    blocks = [head(d), found(d), *([reconstructions(multiverse)] if multiverse else []), definition_1(d), rules(d)]
+    return "\n\n".join([*blocks, overview(claims), sections(claims, remarks)]) + "\n"
 
 
 def unfit(claims: Sequence[ClaimRow], remarks: Mapping[str, Remark]) -> list[str]:
@@ -181,6 +195,41 @@ def _cells(zero: Cell, cells: Sequence[Cell]) -> str:
         for one in (zero, *cells)
     ]
     return _table([*heads, "Δ test loss", "Δ accuracy"], rows)
+
+
+def reconstructions(multiverse: Mapping[str, Any]) -> str:
+    """Return in how many plausible reconstructions each claim has which verdict, and on which choices that depends."""
+    claims = multiverse["claims"]
+    ours = sum(universe["reference_question"] for universe in multiverse["universes"])
+    robust = Counter(claim["robust"] for claim in claims if claim["robust"])
+    says = _prose(
+        f"`make multiverse` trained {len(multiverse['universes'])} universes, with the same seeds in each: {ours}",
+        "choose other values for what the paper leaves open, the others ask about other data too. A verdict is robust",
+        f"if {ROBUST:.0%} of the reconstructions have it: {_counted(robust, SUPPORTED)}, {_counted(robust, REFUTED)},",
+        f"{_counted(robust, COLLAPSE)}, and none for {len(claims) - robust.total()} of {len(claims)} claims. A share",
+        "of universes is not a probability. [The multiverse](../docs/multiverse.md) says which universes these are and",
+        "how to read the table: the literal reading, at the end of training and at the chosen epoch.",
+    )
+    rows = [
+        [
+            *(claim["id"], claim["says"]),
+            *(section.verdicts(claim), _stopped(claim), section.counted(claim["questions"]), section.depends(claim)),
+        ]
+        for claim in claims
+    ]
+    heads = ("claim", "the paper says", f"in {ours} reconstructions", "stopped early", "with other data", "depends on")
+    return f"## In how many reconstructions\n\n{says}\n\n{_table(heads, rows)}"
+
+
+def _counted(robust: Mapping[str, int], verdict: str) -> str:
+    return f"{robust.get(verdict, 0)} robustly {verdict}"
+
+
+def _stopped(claim: Mapping[str, Any]) -> str:
+    """Return the shares of a claim's verdicts at the chosen epoch; a claim about trajectories has none."""
+    there = {(one["reading"], one["view"]): one["reconstructions"] for one in claim["readings"]}
+    counts = there.get(("literal", "chosen"))
+    return section.counted(counts) if counts else "–"
 
 
 def definition_1(d: Data) -> str:

@@ -1,5 +1,6 @@
 """Universes, trained, judged, drawn and shown: two small ones and one that is refused."""
 
+import copy
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.claims import paper
+from experiments.claims import page, paper
 from experiments.claims.judge import Part, mean_part, quotient_part
 from experiments.multiverse import figure, judged, results, train
 from experiments.multiverse.design import CHOICES, Choice, Design, sets
@@ -29,6 +30,7 @@ DESIGN = Design(
 )
 UNIVERSES = [DESIGN.reference, DESIGN.reference | {"samples": 48}, DESIGN.reference | {"kp": -1}]
 BY_ID = {claim.id: claim for claim in paper.CLAIMS}
+REST = ("INCONCLUSIVE", "COLLAPSE", "FAILED")
 IDS = [*map(DESIGN.identity, UNIVERSES)]
 
 
@@ -238,6 +240,23 @@ def test_the_section_is_the_table_of_a_page(found, tmp_path):
     assert {len(row) for row in page.rows} == {len(page.head)}
     assert page.pictures == {"": tmp_path / "figures/overview.svg", "16": tmp_path / "figures/claim_16.svg"}
     assert page.rows[0][5].startswith("epochs ")
+
+
+def test_the_page_of_the_verdicts_has_each_claims_shares_in_both_views(found):
+    found = copy.deepcopy(found)
+    of_16 = next(claim for claim in found["claims"] if claim["id"] == "16")
+    of_16 |= {"robust": "REFUTED", "reconstructions": {"REFUTED": 9, "SUPPORTED": 1} | dict.fromkeys(REST, 0)}
+    view = next(one for one in of_16["readings"] if (one["reading"], one["view"]) == ("literal", "chosen"))
+    view["reconstructions"] = {"SUPPORTED": 3, "REFUTED": 1} | dict.fromkeys(REST, 0)
+    text = page.reconstructions(found)
+    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
+    assert list(rows) == ["claim", *BY_ID]
+    assert "✗ 90%, ✓ 10% (robust) | ✓ 75%, ✗ 25% | " in rows["16"]
+    trajectories = [claim.id for claim in paper.CLAIMS if len(claim.views) == 1]
+    assert [" | – | " in rows[each] for each in trajectories] == [True] * len(trajectories)
+    said = " ".join(text.split())
+    assert "trained 3 universes, with the same seeds in each: 2 choose other values" in said
+    assert "0 robustly SUPPORTED, 1 robustly REFUTED, 0 robustly COLLAPSE, and none for" in said
 
 
 def test_words_of_the_table():
