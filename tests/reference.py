@@ -35,9 +35,8 @@ def reference_run(config) -> dict[str, list[float]]:
     theta = initial_weights(config, x.shape[1], task.classes or y.shape[1])
     optimizer = {"sgd": SGD, "adam": Adam}[config.optimizer.name](theta, **config.optimizer.options)
     R = math.log(task.classes) if task.classes else NAN
-    law = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat}[config.regime.name](
-        config.lam, R, **config.regime.options
-    )
+    laws = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat, "balance": Balance}
+    law = laws[config.regime.name](config.lam, R, **config.regime.options)
     w = config.feedback.options["w"]
     utilities, critiques = [], []  # the truth that the annotator judges, by epoch
     columns = {name: [] for name in COLUMNS}
@@ -63,6 +62,9 @@ def reference_run(config) -> dict[str, list[float]]:
         u, c = report(utilities, critiques, t, draws, **config.feedback.options)
         law.hear(t, u, c, stream(config.seed, "policy", t).standard_normal())
         held = row["logdet_rate"] if getattr(law, "holds", "entropy") == "logdet_rate" else row["entropy"]
+        FF = dot(gS, gS)
+        row["critical_lam"] = row["noisy_injection"] / FF if FF > 0 else NAN
+        law.feel(FF, row["critical_lam"])
         law.hold(t, held)
 
         row["feedback_utility"] = utilities[t]
@@ -81,7 +83,6 @@ def reference_run(config) -> dict[str, list[float]]:
         if due and config.premises:
             moved, _ = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, t + 1, 0)
             row.update(premises(config, theta, moved, x, y, law.lam))
-        row["critical_lam"] = row["noisy_injection"] / F**2 if F > 0 else NAN
         for name in COLUMNS:
             columns[name].append(row.get(name, NAN))
 
@@ -462,6 +463,9 @@ class Fixed:
     def hear(self, t, r, c, xi):
         """Take the reported utility r and critique c of epoch t; xi is the policy's draw."""
 
+    def feel(self, FF, critical_lam):
+        """Take the squared force of epoch t, and the lam that would balance it."""
+
     def hold(self, t, S):
         """Set lam, having seen the entropy S of epoch t."""
 
@@ -486,6 +490,21 @@ class Thermostat(Fixed):
         u = clip(v, self.low, self.high)
         self.I = self.I + self.ki * e + min(self.anti_windup * self.ki / self.kp, 1.0) * (u - v)
         self.lam = math.exp(u)
+
+
+class Balance(Fixed):
+    def __init__(self, lam0, R, holds, setpoint, kappa, lam_min, lam_max, warmup, smoothing, k):
+        self.low, self.high, self.warmup, self.smoothing, self.k = lam_min, lam_max, warmup, smoothing, k
+        self.S_ref = kappa * (R if setpoint is None else setpoint)
+        self.lam, self.feedback, self.y = clip(lam0, lam_min, lam_max), NAN, None
+
+    def feel(self, FF, critical_lam):
+        self.FF, self.critical_lam = FF, critical_lam
+
+    def hold(self, t, S):
+        self.y = S if self.y is None else (1 - self.smoothing) * self.y + self.smoothing * S
+        if t >= self.warmup:
+            self.lam = clip(self.critical_lam + self.k * (self.y - self.S_ref) / self.FF, self.low, self.high)
 
 
 class RLThermostat(Thermostat):

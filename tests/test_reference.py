@@ -99,6 +99,7 @@ CASES = {
     "clamp": ["clamp=0.4", "lam=0.3", "optimizer=adam", "omega=0.01"],
     "data_seed": ["data_seed=3", "seed=1"],
     "rate_held": [*THERMOSTAT, "regime.holds=logdet_rate", "surrogate=softmax", "regime.kappa=0.5"],
+    "balance": ["regime=balance", "regime.warmup=2", "surrogate=variance"],
     "omega": ["omega=0.01"],
     "rho": ["rho=0.5", "risk.critical_class=2", "risk.miss_cost=3.0"],
     "omega_and_rho": ["omega=0.02", "rho=0.3", "surrogate=variance", *THERMOSTAT],

@@ -148,9 +148,8 @@ def _check_control(problem: Problem) -> None:
     keys = ", ".join(State.__annotations__)
     with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):
         built = build(law, varying(runs, "regime", torch.float64, "cpu"))
-        state = built.update(
-            built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one, one)
-        )
+        seen = Seen(0, one, utility, critique, *[one] * 4)
+        state = built.update(built.init(one, log_classes(problem.classes, one)), seen)
         shapes = {name: state[name].shape for name in (*State.__annotations__, *state)}
         if wrong := {name: list(shape) for name, shape in shapes.items() if shape[:1] != one.shape}:
             raise ValueError(f"shapes {wrong} for two runs")

@@ -139,6 +139,7 @@ def train(
         with torch.no_grad():
             row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
         row = {name: value.detach().double() for name, value in row.items()}
+        row |= vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, encoder)
 
         # --- control: the annotator reports, the law sets lam for the next epoch --------------------------------
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
@@ -146,7 +147,8 @@ def train(
         luck = shared.draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
         report = vmap(partial(problem.report, epoch))(judgement, utilities, critiques, luck)
         exploration = shared.draw("policy", epoch, lambda rng: rng.standard_normal())
-        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration, row["logdet_rate"]))
+        forces = row["force"], row["critical_lam"]
+        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration, row["logdet_rate"], *forces))
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
@@ -155,7 +157,7 @@ def train(
             row |= _on_request(problem, runs, theta, after, state["lam"], *shared.split("train"))
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
-        row |= vmap(observables.forces, in_dims=(0, 0, 0, 0, None))(gS, gL, noisy_gL, state["lam"], encoder)
+        row |= observables.pushes(row, state["lam"])
         row |= _balance(epoch, before, theta, moves, (entropy, row["entropy"]), (gS_before, gS), encoder)
         entropy = row["entropy"]
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}
