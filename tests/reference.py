@@ -148,9 +148,9 @@ def terms(config, theta, x, y, xi):
     output = read(theta, Z + config.sigma * xi)
     rest = 0.0
     if config.omega > 0:
-        rest = rest + config.omega * group_sparsity(theta)
+        rest = rest + config.omega * globals()[config.structure.name](theta)
     if config.rho > 0:
-        rest = rest + config.rho * asymmetric_cost(output, y, **config.risk.options)
+        rest = rest + config.rho * globals()[config.risk.name](output, y, **config.risk.options)
     return loss(output, y), entropy(config, Z), rest
 
 
@@ -198,7 +198,10 @@ def entropy(config, Z):
             log_p = log_probabilities(z)
             H = H - (torch.exp(log_p) * log_p).sum()
         return H / len(Z)
-    Sigma, eps = covariance(Z), config.surrogate.options["eps"]
+    eps = config.surrogate.options["eps"]
+    if config.surrogate.name == "vib":
+        return sum((z**2 + eps - 1 - math.log(eps)).sum() / 2 for z in Z) / len(Z)
+    Sigma = covariance(Z)
     if config.surrogate.name == "variance":
         return torch.trace(Sigma) / (2 * eps)
     _, log_det = torch.linalg.slogdet(torch.eye(len(Sigma), dtype=Sigma.dtype) + Sigma / eps)
@@ -218,6 +221,25 @@ def asymmetric_cost(logits, y, critical_class, miss_cost):
     for i in range(len(y)):
         cost = miss_cost if int(y[i]) == critical_class else 1.0
         D = D + cost * (1 - torch.exp(log_probabilities(logits[i])[y[i]]))
+    return D / len(y)
+
+
+def spectral(theta):
+    return sum(torch.linalg.matrix_norm(W, 2) ** 2 / 2 for W in theta[::2])
+
+
+def label_smoothing(logits, y):
+    """What the labels' share of uniform ones adds to the loss, in units of that share."""
+    K = logits.shape[1]
+    uniform = sum(-log_probabilities(logits[i])[k] / K for i in range(len(y)) for k in range(K)) / len(y)
+    return uniform - loss(logits, y)
+
+
+def confidence_penalty(logits, y):
+    D = 0.0
+    for i in range(len(y)):
+        log_p = log_probabilities(logits[i])
+        D = D + (torch.exp(log_p) * log_p).sum()
     return D / len(y)
 
 
