@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance"]
+PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout"]
 NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "feedback_loss", "gap", "train_accuracy", "feedback_accuracy", "test_accuracy"),
@@ -33,7 +33,7 @@ def reference_run(config) -> dict[str, list[float]]:
     x, y = splits["train"]
     n, B = len(x), config.batch_size
     theta = initial_weights(config, x.shape[1], task.classes or y.shape[1])
-    optimizer = {"sgd": SGD, "adam": Adam}[config.optimizer.name](theta, **config.optimizer.options)
+    optimizer = {"sgd": SGD, "adam": Adam, "sam": SAM}[config.optimizer.name](theta, **config.optimizer.options)
     R = math.log(task.classes) if task.classes else NAN
     law = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat}[config.regime.name](
         config.lam, R, **config.regime.options
@@ -98,14 +98,24 @@ def step(config, optimizer, theta, x, y, lam, t, k):
     n, B = len(x), config.batch_size
     batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
     noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, theta[-2].shape[1])))
-    L, S, rest = terms(config, theta, x[batch], y[batch], noise[k])
-    gS = gradient(S, theta)
-    if config.clamp is not None:
-        norm = math.sqrt(dot(gS, gS))
-        gS = [config.clamp / norm * g for g in gS]
-    gL, pull = gradient(L, theta), [lam * g for g in gS]
-    g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
-    return optimizer.step(theta, gL, pull, g_rest)
+    kept = None
+    if config.dropout > 0:
+        u = torch.tensor(stream(config.seed, "dropout", t).random((n // B, B, theta[-2].shape[1])))[k]
+        kept = (u >= config.dropout).double() / (1 - config.dropout)
+
+    def parts(theta):
+        """The gradients of L, lam S and the rest on this minibatch."""
+        L, S, rest = terms(config, theta, x[batch], y[batch], noise[k], kept)
+        gS = gradient(S, theta)
+        if config.clamp is not None:
+            norm = math.sqrt(dot(gS, gS))
+            gS = [config.clamp / norm * g for g in gS]
+        gL, pull = gradient(L, theta), [lam * g for g in gS]
+        g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
+        return gL, pull, g_rest
+
+    there = optimizer.ahead(theta, *parts(theta)) if isinstance(optimizer, SAM) else theta
+    return optimizer.step(theta, *parts(there))
 
 
 # --- data, weights, random numbers ----------------------------------------------------------------------------------
@@ -140,12 +150,13 @@ def gradient(value, theta):
 # --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) ---------------------------------------------------------
 
 
-def terms(config, theta, x, y, xi):
-    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
+def terms(config, theta, x, y, xi, kept=None):
+    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head what is kept of Zn = Z + sigma xi (Eq 1)."""
     for p in theta:
         p.requires_grad_()
     Z = encode(theta, x)
-    output = read(theta, Z + config.sigma * xi)
+    Zn = Z + config.sigma * xi
+    output = read(theta, Zn if kept is None else Zn * kept)
     rest = 0.0
     if config.omega > 0:
         rest = rest + config.omega * globals()[config.structure.name](theta)
@@ -262,6 +273,20 @@ class SGD:
                 self.v[k][j] = self.momentum * self.v[k][j] + pull
                 moves[k].append(-self.lr * self.v[k][j])
         return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
+
+
+class SAM(SGD):
+    def __init__(self, theta, rho, adaptive, **options):
+        super().__init__(theta, **options)
+        self.rho, self.adaptive = rho, adaptive
+
+    def ahead(self, theta, *parts):
+        """Return theta + rho T^2 h / ||T h||, h the gradient of E."""
+        T = [p.detach().abs() if self.adaptive else torch.ones_like(p) for p in theta]
+        h = [sum(g) for g in zip(*parts, strict=True)]
+        Th = [t * g for t, g in zip(T, h, strict=True)]
+        norm = math.sqrt(dot(Th, Th))
+        return [(p + self.rho / norm * t * g).detach() for p, t, g in zip(theta, T, Th, strict=True)]
 
 
 class Adam:

@@ -61,7 +61,7 @@ def group_sparsity(parameters: Mapping[str, Tensor]) -> Tensor:
 
 @part("structure", "spectral", version=1)
 def spectral(parameters: Mapping[str, Tensor]) -> Tensor:
-    """Structural penalty Omega: spectral norm regularisation (Yoshida & Miyato 2017, arXiv:1705.10941, Eq 3).
+    """Structural penalty Omega: spectral norm regularisation (Yoshida & Miyato 2017, arXiv:1705.10941).
 
     Omega = 1/2 sum over weights W [m, k] (dimensions after the first count as one) of sigma_1(W)^2, the largest
     singular value squared; biases are free. It is exact: the largest eigenvalue of the smaller Gram matrix, where the
