@@ -63,6 +63,14 @@ def test_the_reference_network_is_bit_equal_alone_and_in_a_batch(dtype):
     alike(runs_of("logdet", "rl_thermostat", "reference", dtype), (2, 3, 80), (0, 80))
 
 
+@pytest.mark.parametrize(
+    "method",
+    [["optimizer=sam", "dropout=0.3"], ["optimizer=sam", "optimizer.adaptive=true", "omega=0.1", "structure=spectral"]],
+)
+def test_with_two_gradients_a_step_dropout_and_a_spectral_penalty(method):
+    alike(runs_of("vib", "fixed", "unaligned", "float32", *method), (2, 7, 40), (0, 11))
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("regime", ["fixed", "thermostat", "rl_thermostat"])
 @pytest.mark.parametrize("surrogate", ["logdet", "variance", "softmax"])

@@ -102,16 +102,26 @@ class Shared:
         x, y = (self.data[f"{part}_{name}"].index_select(0, self.task[self.of_run]) for part in "xy")
         return x, y
 
-    def batches(self, epoch: int, size: int, d: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order."""
+    def batches(
+        self, epoch: int, size: int, d: int, numbers: dict[str, Any]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, dict[str, Any]]]:
+        """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order.
+
+        And the runs' numbers. With dropout p these have `kept`, the factor of each entry of Zn [R, size, d]: 0 with
+        probability p, else 1 / (1 - p) (Srivastava et al. 2014).
+        """
         x, y = self.data["x_train"], self.data["y_train"]
         n = x.shape[1]
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
         xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
-        task = self.task[:, None]
+        task, given = self.task[:, None], numbers
+        if "dropout" in numbers:
+            u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), numbers["dropout"]
         for k in range(steps):
-            yield self._copy(x[task, order[:, k]]), self._copy(y[task, order[:, k]]), self._copy(xi[:, k])
+            if "dropout" in numbers:
+                given = numbers | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
+            yield self._copy(x[task, order[:, k]]), self._copy(y[task, order[:, k]]), self._copy(xi[:, k]), given
 
     def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
         """Return sample(generator) of each run's seed, the generator that of a purpose and epoch: [R, ...]."""

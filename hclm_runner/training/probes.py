@@ -129,6 +129,11 @@ def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
     with _naming(rule, wanted):
         memory = vmap(problem.start)(theta, numbers)
         still = torch.zeros_like(theta)
+        if (
+            problem.looks_ahead
+            and (there := vmap(problem.ahead)(theta, (still,) * 3, theta.new_zeros(1), numbers)).shape != theta.shape
+        ):
+            raise ValueError(f"ahead of shape {list(there.shape[1:])} for {list(theta.shape[1:])}")
         moved, trace, moves = vmap(problem.update)(theta, (still, still, still), theta.new_zeros(1), memory, numbers)
         if moved.shape != theta.shape:
             raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
