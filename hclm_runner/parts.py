@@ -30,7 +30,7 @@ ROOMS = {
     "regime": Room("hclm_runner.regimes", varying=(float, int)),
     "task": Room("hclm_runner.tasks", ("rng",)),
     # A model's floats are shared: only its weights reach the physics as numbers of each run.
-    "model": Room("hclm_runner.models", ("in_features", "out_features"), varying=()),
+    "model": Room("hclm_runner.models", ("input_shape", "outputs"), varying=()),
     "optimizer": Room("hclm_runner.optimizers"),
     "feedback": Room("hclm_runner.feedback", varying=(float, int)),
     "structure": Room("hclm_runner.physics.energy", ("parameters",)),

@@ -32,7 +32,7 @@ def reference_run(config) -> dict[str, list[float]]:
     splits = {"train": as_tensors(*task.train), "feedback": as_tensors(*task.feedback), "test": as_tensors(*task.test)}
     x, y = splits["train"]
     n, B = len(x), config.batch_size
-    theta = initial_weights(config, x.shape[1], task.classes or y.shape[1])
+    theta = initial_weights(config, x.shape[1:], task.classes or y.shape[1])
     optimizer = {"sgd": SGD, "adam": Adam, "sam": SAM}[config.optimizer.name](theta, **config.optimizer.options)
     R = math.log(task.classes) if task.classes else NAN
     laws = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat, "balance": Balance}
@@ -130,11 +130,11 @@ def as_tensors(x, y):
     return torch.tensor(x, dtype=torch.float64), torch.tensor(y)
 
 
-def initial_weights(config, in_features, out_features):
+def initial_weights(config, input_shape, outputs):
     """W1, b1, W2, b2, ... of the encoder, then W, b of the head."""
     with torch.random.fork_rng():
         torch.manual_seed(int(stream(config.seed, "weights").integers(2**63)))
-        model = config.model.load()(in_features, out_features, **config.model.options)
+        model = config.model.load()(input_shape, outputs, **config.model.options)
     return [p.detach().double() for part in (model["encoder"], model["head"]) for p in part.parameters()]
 
 

@@ -84,14 +84,14 @@ def split(n=6, columns=2, y=None):
 @pytest.mark.parametrize(
     ("train", "classes", "message"),
     [
-        (split(y=np.zeros(5, int)), 2, "x .n, features. and y"),
+        (split(y=np.zeros(5, int)), 2, "x .n, ....*and y"),
         (split(y=np.linspace(0, 1, 6)), 2, "integer labels 0..1"),
         (split(y=np.full(6, 7)), 2, "integer labels 0..1"),
         (split(y=np.zeros(6, int)), 2, "at least two classes"),
         (split(y=np.ones(6)), None, "targets .n, m., m the same, for regression"),
         ((np.full((6, 2), np.inf), np.arange(6) % 2), 2, "12 NaN or infinite entries in the train split"),
-        ((np.ones((0, 2)), np.ones(0, int)), 2, "x .n, features."),
-        (split(columns=3), 2, "x .n, features."),
+        ((np.ones((0, 2)), np.ones(0, int)), 2, "x .n, ....*samples of one shape"),
+        (split(columns=3), 2, "x .n, ....*samples of one shape"),
     ],
 )
 def test_data_no_run_could_learn_from_is_refused(train, classes, message):
@@ -131,7 +131,7 @@ def test_arrays_are_kept_as_they_are():
         (
             (X, np.array(list("abababab"))),
             2,
-            "expected numpy arrays: x .n, features.*got ndarray of text for y of the train",
+            "expected numpy arrays: x .n, ....*got ndarray of text for y of the train",
         ),
         ((pd.DataFrame({"a": list("abcdefgh")}), Y), 2, "got DataFrame of text for x of the train split"),
         ((torch.tensor(X).bfloat16(), Y), 2, "got Tensor for x of the train split"),
@@ -153,7 +153,7 @@ def test_what_is_no_table_of_numbers_is_refused_with_what_is_taken(split, classe
 
 def test_the_mlp_is_the_reference_network():
     config = configure()
-    model = config.model.load()(40, 4, **config.model.options)
+    model = config.model.load()((40,), 4, **config.model.options)
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     assert list(shapes.values()) == [(64, 40), (64,), (16, 64), (16,), (4, 16), (4,)]
     x = torch.randn(5, 40)
@@ -165,7 +165,7 @@ def test_the_mlp_is_the_reference_network():
 
 def test_the_mlp_with_relu_differs_in_the_activation_alone():
     config = configure("model.activation=relu", "model.hidden=[8,6]")
-    model = config.model.load()(40, 4, **config.model.options)
+    model = config.model.load()((40,), 4, **config.model.options)
     x = torch.randn(5, 40)
     W1, b1, W2, b2, W3, b3, *_ = model.parameters()
     hidden = ((x @ W1.T + b1).clamp(min=0) @ W2.T + b2).clamp(min=0)

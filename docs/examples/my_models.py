@@ -5,9 +5,9 @@ from torch import nn
 from hclm_runner.ranges import Count
 
 
-def convolutional(in_features: int, out_features: int, *, channels: Count, representation: Count) -> nn.Module:
-    """Return a convolutional encoder of square pictures, and a linear head."""
-    side = round(in_features**0.5)
+def convolutional(input_shape: tuple[int, ...], outputs: int, *, channels: Count, representation: Count) -> nn.Module:
+    """Return a convolutional encoder of square pictures, each a row of its pixels, and a linear head."""
+    side = round(input_shape[0] ** 0.5)
     encoder = nn.Sequential(
         nn.Unflatten(1, (1, side, side)),
         nn.Conv2d(1, channels, kernel_size=3, padding=1),
@@ -17,4 +17,4 @@ def convolutional(in_features: int, out_features: int, *, channels: Count, repre
         nn.Linear(channels * (side // 2) ** 2, representation),
         nn.Tanh(),
     )
-    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(representation, out_features)})
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(representation, outputs)})

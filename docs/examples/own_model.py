@@ -15,7 +15,7 @@ from hclm_runner import configure, train
 from hclm_runner.training.problem import draw_task
 
 # %%
-# A model is a function of the numbers of features and of outputs. It returns a module with an
+# A model is a function of the shape of a sample and the number of outputs. It returns a module with an
 # ``encoder``, whose output is the representation Z, and a ``head``. This is ``my_models.py``, in
 # the same folder as this notebook.
 
@@ -46,7 +46,7 @@ plt.show()
 # ``parameters()``. So the trained network is an ordinary torch module again.
 
 x, y = (torch.as_tensor(part) for part in draw_task(runs[1]).test)
-network = my_models.convolutional(x.shape[1], 10, channels=8, representation=16)
+network = my_models.convolutional(x.shape[1:], 10, channels=8, representation=16)
 theta = torch.from_numpy(records.theta[1])
 torch.nn.utils.vector_to_parameters(theta, network.parameters())
 with torch.no_grad():

@@ -143,7 +143,7 @@ def plain_loop(runs: list[RunConfig]) -> Work:
     problem = Problem.of(runs[0])
     x, y = torch.as_tensor(problem.task.train[0], dtype=torch.float32), torch.as_tensor(problem.task.train[1])
     make = problem.config.model.load()
-    models: list[nn.ModuleDict] = [make(x.shape[1], problem.classes, **problem.config.model.options) for _ in runs]
+    models: list[nn.ModuleDict] = [make(x.shape[1:], problem.classes, **problem.config.model.options) for _ in runs]
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9) for model in models]
 
     def training() -> None:

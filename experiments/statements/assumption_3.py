@@ -81,7 +81,7 @@ def encoders(eps_over_sigma2: float) -> tuple[Array, Array]:
     for seed in range(3):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = mlp(6, 2, hidden=[16], representation=2, activation="tanh").get_submodule("encoder").double()
+            encoder = mlp((6,), 2, hidden=[16], representation=2, activation="tanh").get_submodule("encoder").double()
             Z = encoder(torch.randn(SAMPLES, 6, dtype=torch.float64)).detach().numpy()
         scaled = [Z * strength / Z.std() for strength in STRENGTHS]
         rows.append([(rate(z, eps_over_sigma2), mixture_information(z, 1.0)) for z in scaled])

@@ -78,7 +78,7 @@ def premise(surrogates: tuple[str, ...] = ("logdet", "softmax"), *, closed: bool
 
 
 def _reference(features: int, classes: int) -> nn.Module:
-    return mlp(features, classes, hidden=[16], representation=8, activation="tanh")
+    return mlp((features,), classes, hidden=[16], representation=8, activation="tanh")
 
 
 def draw(folder: Path) -> list[Path]:

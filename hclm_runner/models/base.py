@@ -1,16 +1,32 @@
 """What a model is: an encoder and a head, built once for each seed."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import nn
 
 
 class Model(Protocol):
-    """A function of the two sizes; its keyword-only parameters are its options."""
+    """A function of the shape of a sample and of a number; its keyword-only parameters are its options.
 
-    def __call__(self, in_features: int, out_features: int, **options: Any) -> nn.Module:
-        """Return a module with an `encoder` (x [B, in_features] -> Z [B, d]) and a `head` (Z -> [B, out_features]).
+    A model whose first parameter has another name than `input_shape` gets the number of features there, and trains on
+    flat samples only.
+    """
+
+    def __call__(self, input_shape: tuple[int, ...], outputs: int, **options: Any) -> nn.Module:
+        """Return a module with an `encoder` (x [B, *input_shape] -> Z [B, d]) and a `head` (Z -> [B, outputs]).
 
         It has no parameters outside them and no buffers. Torch's global generator is seeded for the purpose, so any of
         torch's initialisations may be used.
+
+        Args:
+            input_shape: Of one sample: (features,), (channels, length) or (channels, height, width).
+            outputs: Classes, or components of the target.
+            **options: Its own.
         """
+
+
+def reads_shape(model: Callable[..., nn.Module]) -> bool:
+    """Return whether a model is one of `input_shape`: else its first argument is the number of features."""
+    return next(iter(inspect.signature(model).parameters)) == "input_shape"

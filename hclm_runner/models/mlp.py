@@ -1,6 +1,7 @@
 """A network with a linear representation."""
 
 import itertools
+import math
 from typing import Literal
 
 import torch
@@ -34,8 +35,8 @@ class Tanh(nn.Module):
 
 @part("model", "mlp", version=1)
 def mlp(
-    in_features: int,
-    out_features: int,
+    input_shape: tuple[int, ...],
+    outputs: int,
     *,
     hidden: list[Count],
     representation: Count,
@@ -43,13 +44,13 @@ def mlp(
 ) -> nn.Module:
     """Network into a linear representation, read by a ReLU and a linear head.
 
-    Encoder: in_features -> hidden... (each activated) -> representation (linear). Head: ReLU -> out_features.
-        Weights and biases start as torch's `nn.Linear` has them, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+    Encoder: features -> hidden... (each activated) -> representation (linear). Head: ReLU -> outputs. An image is
+        flattened first. Weights and biases start as torch's `nn.Linear` has them, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
     """
-    widths = [in_features, *hidden]
-    layers: list[nn.Module] = []
+    widths = [math.prod(input_shape), *hidden]
+    layers: list[nn.Module] = [nn.Flatten()] if len(input_shape) > 1 else []
     for fan_in, fan_out in itertools.pairwise(widths):
         layers += [Linear(fan_in, fan_out), Tanh() if activation == "tanh" else nn.ReLU()]
     encoder = nn.Sequential(*layers, Linear(widths[-1], representation))
-    head = nn.Sequential(nn.ReLU(), Linear(representation, out_features))
+    head = nn.Sequential(nn.ReLU(), Linear(representation, outputs))
     return nn.ModuleDict({"encoder": encoder, "head": head})

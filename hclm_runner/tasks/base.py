@@ -12,17 +12,15 @@ from hclm_runner.refusal import ConfigError
 Split = tuple[NDArray[Any], NDArray[Any]]
 
 
-TAKEN = (
-    "numpy arrays: x [n, features] of numbers, y [n] of class numbers 0..K-1, or [n, m] of targets where classes=None"
-)
+TAKEN = "numpy arrays: x [n, ...] of numbers, y [n] of class numbers 0..K-1, or [n, m] of targets where classes=None"
 
 
 @dataclass(frozen=True)
 class Task:
     """The three splits (x, y) of one run. `classes` is None for regression.
 
-    What is a table of numbers becomes a numpy array: a torch tensor, a pandas frame, a list of lists. Labels that are
-    true or false become 1 and 0.
+    x is [n, ...]: features [n, features], or images [n, channels, height, width]. Numbers in another form become a
+    numpy array: a torch tensor, a pandas frame, a list of lists. Labels that are true or false become 1 and 0.
     """
 
     train: Split
@@ -34,7 +32,7 @@ class Task:
         """Refuse data that no run could learn from.
 
         Raises:
-            ConfigError: On anything but numbers, non-finite features or targets, splits of different width, an empty
+            ConfigError: On anything but numbers, non-finite features or targets, samples of different shapes, an empty
                 split, or labels that are not integers 0..classes-1, at least two of them in the training split.
         """
         key = "task._target_"
@@ -43,10 +41,9 @@ class Task:
         for name, split in self.splits().items():
             object.__setattr__(self, name, _pair(split, name))
         for name, (x, y) in self.splits().items():
-            if x.ndim != 2 or len(x) == 0 or len(y) != len(x) or x.shape[1] != self.train[0].shape[1]:
-                raise ConfigError(
-                    key, None, f"x [n, features] and y [n, ...] in the {name} split, got {x.shape} and {y.shape}"
-                )
+            if x.ndim < 2 or x.size == 0 or len(y) != len(x) or x.shape[1:] != self.train[0].shape[1:]:
+                wanted = f"x [n, ...], samples of one shape in every split, and y [n, ...] in the {name} split"
+                raise ConfigError(key, None, f"{wanted}, got {x.shape} and {y.shape}")
             if not np.isfinite(x).all() or not np.isfinite(y).all():
                 bad = int((~np.isfinite(x)).sum() + (~np.isfinite(y)).sum())
                 raise ConfigError(key, None, f"finite numbers, got {bad} NaN or infinite entries in the {name} split")
@@ -94,7 +91,7 @@ class Draw(Protocol):
     def __call__(self, rng: np.random.Generator, **options: Any) -> Task:
         """Return the data that follow from `rng`, and from nothing else.
 
-        Features are an array [n, features]; labels are integers 0..K-1 [n], or float targets [n, m] for a regression.
-        The feedback split, which others call the validation split, is for the annotator and for choosing lam; it is
-        never trained on.
+        x is an array [n, ...], n samples of one shape; labels are integers 0..K-1 [n], or float targets [n, m] for a
+        regression. The feedback split, which others call the validation split, is for the annotator and for choosing
+        lam; it is never trained on.
         """

@@ -25,7 +25,7 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
 
     Args:
         problem: The run.
-        x: A batch of features, [B, features].
+        x: A batch of samples, [B, ...].
         y: Its labels [B], or targets [B, m].
 
     Returns:
@@ -95,7 +95,9 @@ def _check_second_derivatives(problem: Problem, theta: Tensor, x: Tensor, y: Ten
             vmap(problem.curvature)(theta, theta, x, y)
         if problem.config.premises:
             energy = vmap(problem.energy)
-            premises.hessian_product(lambda t: energy(t, x, y, 0 * x[:, :, :1], lam, numbers), theta, theta)
+            premises.hessian_product(
+                lambda t: energy(t, x, y, x.new_zeros(*x.shape[:2], 1), lam, numbers), theta, theta
+            )
     except ERRORS as error:
         asked = "metric_force" if problem.config.metric_force else "premises"
         wanted = f"a model and a surrogate with second derivatives, got {one_line(error)}"
@@ -108,6 +110,8 @@ def _check_layout(problem: Problem) -> None:
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     if buffers := [name for name, _ in model.named_buffers()]:
         wrong = f"buffers {buffers}"
+        if any("running_" in name for name in buffers):
+            wrong += ": write nn.GroupNorm, or nn.BatchNorm2d(track_running_stats=False), which takes each batch's own"
     elif outside := [name for name in names if not name.startswith(("encoder.", "head."))]:
         wrong = f"parameters {outside}"
     elif len(names) != len(problem.layout):

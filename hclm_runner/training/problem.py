@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hclm_runner.config import RunConfig
+from hclm_runner.models.base import reads_shape
 from hclm_runner.optimizers import Memory
 from hclm_runner.physics import metric, observables
 from hclm_runner.physics.energy import cross_entropy, squared_error, total
@@ -215,7 +216,7 @@ class Problem:
     def curvature(self, theta: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return G v, [p]: `metric_force=ggn` the Gauss-Newton matrix of the loss, `fisher` that of -log p(y | x).
 
-        Both are means over the samples x [n, features]. The likelihood of a regression is a Gaussian of unit variance,
+        Both are means over the samples x [n, ...]. The likelihood of a regression is a Gaussian of unit variance,
         so there the Fisher matrix is m / 2 times the other, m the components of y; with classes they are one.
         """
         fisher_of_regression = self.classes is None and self.config.metric_force == "fisher"
@@ -275,10 +276,17 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     """
     key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
     outputs = task.train[1].shape[1] if task.classes is None else task.classes
+    make, shape = run.model.load(), task.train[0].shape[1:]
+    takes_shape = reads_shape(make)
+    if not takes_shape and len(shape) > 1:
+        of_images = f"a model of (input_shape, outputs), for samples of shape {list(shape)}"
+        raise ConfigError(key, target, f"{of_images}; one whose first parameter is called otherwise reads flat samples")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
         try:
-            model = run.model.load()(task.train[0].shape[1], outputs, **run.model.options)
+            model = make(shape if takes_shape else shape[0], outputs, **run.model.options)
+        except ConfigError:
+            raise
         except ERRORS as error:
             if out_of_memory(error):
                 wanted = "a network that fits into the memory of this machine"
@@ -286,7 +294,7 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ConfigError(key, target, f"{wanted}, got {type(model).__name__}")
     if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
-        wanted = "layers whose sizes are known, as nn.Linear(in_features, 64) for nn.LazyLinear(64)"
+        wanted = "layers whose sizes are known, as nn.Linear(128, 64) for nn.LazyLinear(64)"
         raise ConfigError(key, target, f"{wanted}, got a lazy layer")
     return model
 

@@ -226,7 +226,7 @@ def _on_request(
     In float64: the condition of Eq 5 is that of G / delta, and one step changes S by little.
     """
     x, y = x.double(), y.double() if y.is_floating_point() else y
-    theta, moved, silence = theta.double(), moved.double(), torch.zeros_like(x[:, :, :1])
+    theta, moved, silence = theta.double(), moved.double(), x.new_zeros(*x.shape[:2], 1)
     numbers = problem.numbers(runs, torch.float64, str(theta.device))
 
     def term(theta: Tensor, i: int) -> Tensor:

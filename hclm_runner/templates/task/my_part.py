@@ -15,7 +15,7 @@ def my_part(rng: np.random.Generator, *, samples: Count = 256, noise: NonNegativ
         noise: Standard deviation of the noise on the coordinates, after the class is decided.
 
     Returns:
-        x [n, features] and the classes y [n], 0..K-1, of each split; for a regression y is [n, m], and classes=None.
+        x [n, ...] and the classes y [n], 0..K-1, of each split; for a regression y is [n, m], and classes=None.
     """
 
     def split() -> tuple[np.ndarray, np.ndarray]:
