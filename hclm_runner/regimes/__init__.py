@@ -3,6 +3,7 @@
 from hclm_runner.regimes.balance import Balance
 from hclm_runner.regimes.base import Law, Seen, State
 from hclm_runner.regimes.dual import Dual
+from hclm_runner.regimes.excited import Excited
 from hclm_runner.regimes.fixed import Fixed
 from hclm_runner.regimes.nupi import NuPI
 from hclm_runner.regimes.proportional import Proportional
@@ -13,6 +14,7 @@ from hclm_runner.regimes.ziegler import Ziegler
 __all__ = [
     "Balance",
     "Dual",
+    "Excited",
     "Fixed",
     "Law",
     "NuPI",
