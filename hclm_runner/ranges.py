@@ -16,5 +16,7 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 Weight = Annotated[float, Gt(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(2**31)]
 Whole = Annotated[int, Ge(0), Le(2**31)]
+Replayed = str
+"""The id of a stored run; where the trainer builds the part, what it repeats of that run, by epoch: [epochs + 1]."""
 
-__all__ = ["Count", "Decay", "NonNegative", "Positive", "Probability", "Weight", "Whole"]
+__all__ = ["Count", "Decay", "NonNegative", "Positive", "Probability", "Replayed", "Weight", "Whole"]

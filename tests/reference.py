@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout"]
+PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo"]
 NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "feedback_loss", "gap", "train_accuracy", "feedback_accuracy", "test_accuracy"),

@@ -26,8 +26,8 @@ def test_every_line_of_yaml_says_what_it_means(path):
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_every_option_composes_and_gives_all_its_target_needs(group, option):
-    chosen = getattr(configure(f"{group}={option}"), group)
+def test_every_option_composes_and_gives_all_its_target_needs(group, option, needs):
+    chosen = getattr(configure(f"{group}={option}", needs(group, option)), group)
     assert chosen.name == option
     assert callable(chosen.load())
 

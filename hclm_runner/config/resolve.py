@@ -40,6 +40,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise words.refusal(error, RunConfig) from None
+    _check_replayed(config)
     return config
 
 
@@ -143,6 +144,14 @@ def _check_rate(values: Mapping[str, Any]) -> None:
     regime = values.get("regime")
     if isinstance(regime, dict) and regime.get("holds") == "logdet_rate" and values.get("sigma") == 0:
         raise ConfigError("regime.holds", "logdet_rate", "entropy where sigma=0: a channel without noise has no rate")
+
+
+def _check_replayed(config: RunConfig) -> None:
+    """Refuse to repeat a stored run that is shorter."""
+    for choice in (config.regime, config.feedback):
+        if choice.trace is not None and len(choice.trace) <= config.epochs:
+            wanted = f"a run of {config.epochs} epochs or more, got one of {len(choice.trace) - 1}"
+            raise ConfigError(f"{choice.group}.run", choice.options["run"], wanted)
 
 
 def _square(value: object) -> object:

@@ -7,6 +7,7 @@ from hclm_runner.regimes.excited import Excited
 from hclm_runner.regimes.fixed import Fixed
 from hclm_runner.regimes.nupi import NuPI
 from hclm_runner.regimes.proportional import Proportional
+from hclm_runner.regimes.replay import Replay
 from hclm_runner.regimes.rl_thermostat import RLThermostat
 from hclm_runner.regimes.thermostat import Thermostat
 from hclm_runner.regimes.ziegler import Ziegler
@@ -20,6 +21,7 @@ __all__ = [
     "NuPI",
     "Proportional",
     "RLThermostat",
+    "Replay",
     "Seen",
     "State",
     "Thermostat",

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from hclm_runner.config import Choice, RunConfig
+from hclm_runner.parts import ROOMS
 from hclm_runner.records import SPLITS
 from hclm_runner.refusal import ConfigError
+from hclm_runner.replay import ORDERS, Trace
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 
@@ -30,12 +32,27 @@ def check_together(runs: Sequence[RunConfig]) -> None:
 
 
 def varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Return the other options of a group, each [R]: floats in `dtype`, integers as they are."""
-    options = [getattr(run, group).options for run in runs]
-    names = sorted(options[0].keys() - getattr(runs[0], group).static().keys())
-    columns = {name: [own[name] for own in options] for name in names}
+    """Return the options of a group that may differ, each [R]: floats in `dtype`, integers as they are.
+
+    A part that repeats stored runs has them as `run`, [R, epochs + 1].
+    """
+    choices: list[Choice] = [getattr(run, group) for run in runs]
+    names = sorted(name for name, value in choices[0].options.items() if type(value) in ROOMS[group].varying)
+    columns = {name: [own.options[name] for own in choices] for name in names}
     whole = {name for name, values in columns.items() if all(type(value) is int for value in values)}
-    return {name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()}
+    numbers = {
+        name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()
+    }
+    if choices[0].trace is not None:
+        traces = [_repeated(run, choice) for run, choice in zip(runs, choices, strict=True)]
+        numbers["run"] = torch.as_tensor(np.stack(traces), dtype=dtype, device=device)
+    return numbers
+
+
+def _repeated(run: RunConfig, choice: Choice) -> Trace:
+    """Return what a run repeats of a stored one, [epochs + 1]; that may have been longer."""
+    trace, order = np.array(choice.trace)[: run.epochs + 1], choice.options.get("order", "kept")
+    return ORDERS[order](trace, stream(run.seed, "placebo"))
 
 
 def column(values: Sequence[float], dtype: torch.dtype, device: str) -> Tensor:

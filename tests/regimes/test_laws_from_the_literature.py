@@ -167,6 +167,13 @@ def test_the_papers_anti_windup_of_the_proportional_law_would_not_leave_the_boun
     assert integral == HIGH
 
 
+def test_the_proportional_law_comes_back_from_beyond_a_bound():
+    law = law_of(Proportional, warmup=0, ki=1.0)
+    lam = drive(law, 9.9, [see(0, R + 1), *(see(t, R - 0.3) for t in range(1, 6))])["lam"]
+    assert lam[1] == HIGH
+    assert lam[-1] < HIGH
+
+
 def follow(law, plant: Callable[[float, float], float], S0: float, epochs: int, **of_plant) -> np.ndarray:
     """Return S by epoch, of a plant that gives the next S from S and the lam in force."""
     state, S, path = start(law, 0.3), S0, []
