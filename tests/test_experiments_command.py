@@ -99,13 +99,15 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_what_reads_a_store_imports_neither_torch_nor_hydra_and_help_imports_no_verb():
-    modules = [VERBS[verb].module for verb in READERS]
+def test_what_reads_a_store_or_lists_statements_imports_neither_torch_nor_hydra_and_help_imports_no_verb():
+    modules = [VERBS[verb].module for verb in (*READERS, "statements")]
+    modules += [f"experiments.statements.{name}" for name in ("sweeps", "trajectories")]
     code = (
         "import sys, importlib, experiments.__main__\n"
         "experiments.__main__.main([])\n"
         "early = [name for name in sys.modules if name in " + repr([row.module for row in VERBS.values()]) + "]\n"
         f"for name in {modules}: importlib.import_module(name)\n"
+        "list(sys.modules['experiments.statements'].STATEMENTS)\n"
         "late = [name for name in ('torch', 'hydra') if name in sys.modules]\n"
         "print(early, late)"
     )
