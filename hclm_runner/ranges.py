@@ -17,4 +17,11 @@ Weight = Annotated[float, Gt(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(2**31)]
 Whole = Annotated[int, Ge(0), Le(2**31)]
 
-__all__ = ["Count", "Decay", "NonNegative", "Positive", "Probability", "Weight", "Whole"]
+
+class Place:
+    """Marks an option that says where data lie, not what they are: it is no part of a run's identity or label."""
+
+
+Folder = Annotated[str, Place]
+
+__all__ = ["Count", "Decay", "Folder", "NonNegative", "Place", "Positive", "Probability", "Weight", "Whole"]
