@@ -60,6 +60,7 @@ CONTENTS = """
 :hidden:
 :caption: How to
 docs/running
+docs/laws
 docs/python
 docs/gallery/index
 docs/extending

@@ -17,7 +17,7 @@ import xarray as xr
 
 from hclm_runner import store
 from hclm_runner.analysis import F_MIN, LATE, SHARE
-from hclm_runner.config import EXECUTION, SCHEMA_VERSION
+from hclm_runner.config import EXECUTION, PLACE, SCHEMA_VERSION
 from hclm_runner.records import AT_ENDS, COLUMNS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first
@@ -263,12 +263,21 @@ def _shared(runs: pd.DataFrame, where: str) -> dict[str, Any]:
             if key in {*EXECUTION, "lam", "seed", "data_seed"}:
                 continue
             name = f"{key} {run[key]}" if key in ("surrogate", "regime") else key
-            both = value, run["code"].get(key)
+            both = _without_place(value), run["code"].get(key)
             known = shared.setdefault(name, both)
-            if known[0] != value:
-                wanted = f"runs of one configuration, but {name} is both {json.dumps(known[0])} and {json.dumps(value)}"
+            if known[0] != both[0]:
+                wanted = (
+                    f"runs of one configuration, but {name} is both {json.dumps(known[0])} and {json.dumps(both[0])}"
+                )
                 raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
             if known != both:
                 wanted = f"runs of one code, but that of {name} changed between them"
                 raise ConfigError("store", where, f"{wanted}; give each a store of its own (name=...)")
     return {name: value for name, (value, _) in shared.items()}
+
+
+def _without_place(value: Any) -> Any:
+    """Return a setting; of a part that repeats a stored run without which: that is data, as a seed is."""
+    if not isinstance(value, dict) or value.get("_target_") != "replay":
+        return value
+    return {option: each for option, each in value.items() if option not in PLACE}

@@ -107,6 +107,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg"), dpi:
     with mpl.rc_context(STYLE):
         for kind, path in paths.items():
             atomically(path, partial(figure.savefig, dpi=dpi, metadata=_UNDATED[kind]))
+            figure.set_layout_engine("none")  # to lay out is half of the work: the first file's layout is that of all
     return list(paths.values())
 
 

@@ -16,6 +16,8 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 Weight = Annotated[float, Gt(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(2**31)]
 Whole = Annotated[int, Ge(0), Le(2**31)]
+Replayed = str
+"""The id of a stored run; where the trainer builds the part, what it repeats of that run, by epoch: [epochs + 1]."""
 
 
 class Place:
@@ -24,4 +26,4 @@ class Place:
 
 Folder = Annotated[str, Place]
 
-__all__ = ["Count", "Decay", "Folder", "NonNegative", "Place", "Positive", "Probability", "Weight", "Whole"]
+__all__ = ["Count", "Decay", "Folder", "NonNegative", "Place", "Positive", "Probability", "Replayed", "Weight", "Whole"]

@@ -5,16 +5,13 @@ import time
 import traceback
 from pathlib import Path
 
-import torch
-
-from hclm_runner import callbacks, picture, store, terminal
+from hclm_runner import callbacks, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
 from hclm_runner.sweeps import board
 from hclm_runner.sweeps.plan import compiles, find_device, make_plan, size_of
-from hclm_runner.training.trainer import train
 
 
 def run(config: RunConfig) -> int:
@@ -58,6 +55,12 @@ def _reuse(config: RunConfig, folder: Path) -> int | None:
 
 def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> int:
     """Train the run, write it to the store, which is locked, show it, and return the exit code."""
+    # Here, because a run that the store has needs neither.
+    import torch
+
+    from hclm_runner import picture
+    from hclm_runner.training.trainer import train
+
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
     with terminal.progress_line(config.epochs) as show:

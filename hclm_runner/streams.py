@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance")
+PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo")
 """What randomness is used for. The position is part of the stream's key: append, never reorder.
 
 - data: the task's, epoch 0.
@@ -12,6 +12,8 @@ PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance
 - annotator: two normals, then two uniforms, at the end of each epoch 0..T.
 - policy: one standard normal at the end of each epoch 0..T.
 - balance: xi [draws / 2, n, d], standard normal, at the end of each epoch 0..T.
+- dropout: [steps, B, d], uniform in [0, 1), for each training epoch 1..T, where `dropout` is not 0.
+- placebo: a permutation of the T values of lam that a stored run had in force, epoch 0.
 """
 
 

@@ -10,10 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 import hclm_runner  # noqa: F401 - before torch computes: it sets how MKL computes
+from hclm_runner import store
+from hclm_runner.config import CONF, configure
+from hclm_runner.records import COLUMNS, Records, describe
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
@@ -79,6 +83,28 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, 
         return folder, Outcome(code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def needs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], list[str]]:
+    """Return what an option of a group needs to compose: a placebo a stored run, the others nothing."""
+
+    @cache
+    def run() -> tuple[Path, str]:
+        folder, config = tmp_path_factory.mktemp("needs"), configure("regime=rl_thermostat")
+        columns = {name: np.full((1, config.epochs + 1), 0.1) for name in COLUMNS}
+        records = Records([config], columns, np.array([-1]))
+        store.prepare(folder)
+        store.write(folder, records.frame(), describe(records, "cpu", 1.0))
+        return folder, config.run_id
+
+    def overrides(group: str, option: str) -> list[str]:
+        if "run: ???" not in (CONF / group / f"{option}.yaml").read_text():
+            return []
+        folder, run_id = run()
+        return [f"{group}.store={folder}", f"{group}.run={run_id}"]
+
+    return overrides
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance"]
+PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo"]
 NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "feedback_loss", "gap", "train_accuracy", "feedback_accuracy", "test_accuracy"),
@@ -33,11 +33,10 @@ def reference_run(config) -> dict[str, list[float]]:
     x, y = splits["train"]
     n, B = len(x), config.batch_size
     theta = initial_weights(config, x.shape[1:], task.classes or y.shape[1])
-    optimizer = {"sgd": SGD, "adam": Adam}[config.optimizer.name](theta, **config.optimizer.options)
+    optimizer = {"sgd": SGD, "adam": Adam, "sam": SAM}[config.optimizer.name](theta, **config.optimizer.options)
     R = math.log(task.classes) if task.classes else NAN
-    law = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat}[config.regime.name](
-        config.lam, R, **config.regime.options
-    )
+    laws = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat, "balance": Balance}
+    law = laws[config.regime.name](config.lam, R, **config.regime.options)
     w = config.feedback.options["w"]
     utilities, critiques = [], []  # the truth that the annotator judges, by epoch
     columns = {name: [] for name in COLUMNS}
@@ -63,6 +62,9 @@ def reference_run(config) -> dict[str, list[float]]:
         u, c = report(utilities, critiques, t, draws, **config.feedback.options)
         law.hear(t, u, c, stream(config.seed, "policy", t).standard_normal())
         held = row["logdet_rate"] if getattr(law, "holds", "entropy") == "logdet_rate" else row["entropy"]
+        FF = dot(gS, gS)
+        row["critical_lam"] = row["noisy_injection"] / FF if FF > 0 else NAN
+        law.feel(FF, row["critical_lam"])
         law.hold(t, held)
 
         row["feedback_utility"] = utilities[t]
@@ -81,7 +83,6 @@ def reference_run(config) -> dict[str, list[float]]:
         if due and config.premises:
             moved, _ = step(config, copy.deepcopy(optimizer), theta, x, y, law.lam, t + 1, 0)
             row.update(premises(config, theta, moved, x, y, law.lam))
-        row["critical_lam"] = row["noisy_injection"] / F**2 if F > 0 else NAN
         for name in COLUMNS:
             columns[name].append(row.get(name, NAN))
 
@@ -98,14 +99,24 @@ def step(config, optimizer, theta, x, y, lam, t, k):
     n, B = len(x), config.batch_size
     batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
     noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, theta[-2].shape[1])))
-    L, S, rest = terms(config, theta, x[batch], y[batch], noise[k])
-    gS = gradient(S, theta)
-    if config.clamp is not None:
-        norm = math.sqrt(dot(gS, gS))
-        gS = [config.clamp / norm * g for g in gS]
-    gL, pull = gradient(L, theta), [lam * g for g in gS]
-    g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
-    return optimizer.step(theta, gL, pull, g_rest)
+    kept = None
+    if config.dropout > 0:
+        u = torch.tensor(stream(config.seed, "dropout", t).random((n // B, B, theta[-2].shape[1])))[k]
+        kept = (u >= config.dropout).double() / (1 - config.dropout)
+
+    def parts(theta):
+        """The gradients of L, lam S and the rest on this minibatch."""
+        L, S, rest = terms(config, theta, x[batch], y[batch], noise[k], kept)
+        gS = gradient(S, theta)
+        if config.clamp is not None:
+            norm = math.sqrt(dot(gS, gS))
+            gS = [config.clamp / norm * g for g in gS]
+        gL, pull = gradient(L, theta), [lam * g for g in gS]
+        g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
+        return gL, pull, g_rest
+
+    there = optimizer.ahead(theta, *parts(theta)) if isinstance(optimizer, SAM) else theta
+    return optimizer.step(theta, *parts(there))
 
 
 # --- data, weights, random numbers ----------------------------------------------------------------------------------
@@ -140,17 +151,18 @@ def gradient(value, theta):
 # --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) ---------------------------------------------------------
 
 
-def terms(config, theta, x, y, xi):
-    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1)."""
+def terms(config, theta, x, y, xi, kept=None):
+    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head what is kept of Zn = Z + sigma xi (Eq 1)."""
     for p in theta:
         p.requires_grad_()
     Z = encode(theta, x)
-    output = read(theta, Z + config.sigma * xi)
+    Zn = Z + config.sigma * xi
+    output = read(theta, Zn if kept is None else Zn * kept)
     rest = 0.0
     if config.omega > 0:
-        rest = rest + config.omega * group_sparsity(theta)
+        rest = rest + config.omega * globals()[config.structure.name](theta)
     if config.rho > 0:
-        rest = rest + config.rho * asymmetric_cost(output, y, **config.risk.options)
+        rest = rest + config.rho * globals()[config.risk.name](output, y, **config.risk.options)
     return loss(output, y), entropy(config, Z), rest
 
 
@@ -198,7 +210,10 @@ def entropy(config, Z):
             log_p = log_probabilities(z)
             H = H - (torch.exp(log_p) * log_p).sum()
         return H / len(Z)
-    Sigma, eps = covariance(Z), config.surrogate.options["eps"]
+    eps = config.surrogate.options["eps"]
+    if config.surrogate.name == "vib":
+        return sum((z**2 + eps - 1 - math.log(eps)).sum() / 2 for z in Z) / len(Z)
+    Sigma = covariance(Z)
     if config.surrogate.name == "variance":
         return torch.trace(Sigma) / (2 * eps)
     _, log_det = torch.linalg.slogdet(torch.eye(len(Sigma), dtype=Sigma.dtype) + Sigma / eps)
@@ -221,6 +236,25 @@ def asymmetric_cost(logits, y, critical_class, miss_cost):
     return D / len(y)
 
 
+def spectral(theta):
+    return sum(torch.linalg.matrix_norm(W, 2) ** 2 / 2 for W in theta[::2])
+
+
+def label_smoothing(logits, y):
+    """What the labels' share of uniform ones adds to the loss, in units of that share."""
+    K = logits.shape[1]
+    uniform = sum(-log_probabilities(logits[i])[k] / K for i in range(len(y)) for k in range(K)) / len(y)
+    return uniform - loss(logits, y)
+
+
+def confidence_penalty(logits, y):
+    D = 0.0
+    for i in range(len(y)):
+        log_p = log_probabilities(logits[i])
+        D = D + (torch.exp(log_p) * log_p).sum()
+    return D / len(y)
+
+
 # --- optimisers: each part of the gradient has a velocity of its own, and the step is the sum of what they do -----------
 
 
@@ -240,6 +274,20 @@ class SGD:
                 self.v[k][j] = self.momentum * self.v[k][j] + pull
                 moves[k].append(-self.lr * self.v[k][j])
         return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
+
+
+class SAM(SGD):
+    def __init__(self, theta, rho, adaptive, **options):
+        super().__init__(theta, **options)
+        self.rho, self.adaptive = rho, adaptive
+
+    def ahead(self, theta, *parts):
+        """Return theta + rho T^2 h / ||T h||, h the gradient of E."""
+        T = [p.detach().abs() if self.adaptive else torch.ones_like(p) for p in theta]
+        h = [sum(g) for g in zip(*parts, strict=True)]
+        Th = [t * g for t, g in zip(T, h, strict=True)]
+        norm = math.sqrt(dot(Th, Th))
+        return [(p + self.rho / norm * t * g).detach() for p, t, g in zip(theta, T, Th, strict=True)]
 
 
 class Adam:
@@ -462,6 +510,9 @@ class Fixed:
     def hear(self, t, r, c, xi):
         """Take the reported utility r and critique c of epoch t; xi is the policy's draw."""
 
+    def feel(self, FF, critical_lam):
+        """Take the squared force of epoch t, and the lam that would balance it."""
+
     def hold(self, t, S):
         """Set lam, having seen the entropy S of epoch t."""
 
@@ -486,6 +537,21 @@ class Thermostat(Fixed):
         u = clip(v, self.low, self.high)
         self.I = self.I + self.ki * e + min(self.anti_windup * self.ki / self.kp, 1.0) * (u - v)
         self.lam = math.exp(u)
+
+
+class Balance(Fixed):
+    def __init__(self, lam0, R, holds, setpoint, kappa, lam_min, lam_max, warmup, smoothing, k):
+        self.low, self.high, self.warmup, self.smoothing, self.k = lam_min, lam_max, warmup, smoothing, k
+        self.S_ref = kappa * (R if setpoint is None else setpoint)
+        self.lam, self.feedback, self.y = clip(lam0, lam_min, lam_max), NAN, None
+
+    def feel(self, FF, critical_lam):
+        self.FF, self.critical_lam = FF, critical_lam
+
+    def hold(self, t, S):
+        self.y = S if self.y is None else (1 - self.smoothing) * self.y + self.smoothing * S
+        if t >= self.warmup:
+            self.lam = clip(self.critical_lam + self.k * (self.y - self.S_ref) / self.FF, self.low, self.high)
 
 
 class RLThermostat(Thermostat):

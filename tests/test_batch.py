@@ -35,7 +35,7 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
     runs = [configure([*SMALL, f"seed={seed}", f"data_seed={data}"]) for seed, data in ((7, 7), (1, 2), (7, 7), (7, 2))]
     shared = shared_of(runs)
     assert len(shared.data["x_train"]) == 2
-    batches = list(shared.batches(epoch=3, size=8, d=2))
+    batches = list(shared.batches(epoch=3, size=8, d=2, numbers={"dropout": torch.tensor([0.3, 0.6, 0.9, 0.0])}))
     assert len(batches) == 2, "of 20 samples, 4 are left out"
     for r, run in enumerate(runs):
         x, y = draw_task(run).train
@@ -43,7 +43,9 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
             stream(run.seed, "order", 3).permutation(20),
             stream(run.seed, "noise", 3).standard_normal((2, 8, 2)),
         )
-        for k, batch in enumerate(batches):
+        u, p = stream(run.seed, "dropout", 3).random((2, 8, 2)), [0.3, 0.6, 0.9, 0.0][r]
+        for k, (*batch, numbers) in enumerate(batches):
+            np.testing.assert_allclose(numbers["kept"][r], (u[k] >= p) / (1 - p), rtol=1e-6)  # p is of float32
             chosen = order[8 * k : 8 * k + 8]
             for got, expected in zip(batch, (x[chosen], y[chosen], xi[k]), strict=True):
                 np.testing.assert_array_equal(got[r], expected)

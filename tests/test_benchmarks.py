@@ -62,8 +62,8 @@ def test_memory_is_that_of_the_whole_family():
         process.communicate(b"\n")
 
 
-def test_a_size_is_of_a_sweep_and_is_refused_for_a_step(capsys):
+def test_a_scale_that_a_benchmark_does_not_have_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         command.main(["step", "--quick"])
     assert stop.value.code == 2
-    assert "--quick is of the benchmark of a sweep" in capsys.readouterr().err
+    assert "--quick is not of the benchmark of a step" in capsys.readouterr().err

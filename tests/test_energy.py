@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.physics.energy import asymmetric_cost, cross_entropy, group_sparsity, squared_error, total
+from hclm_runner.physics.energy import (
+    asymmetric_cost,
+    confidence_penalty,
+    cross_entropy,
+    group_sparsity,
+    label_smoothing,
+    spectral,
+    squared_error,
+    total,
+)
 
 pytestmark = pytest.mark.kernels
 
@@ -173,6 +182,32 @@ def test_group_sparsity_gradient_equals_central_differences():
         check_gradient(lambda W, name=name: group_sparsity(parameters | {name: W}), parameters[name])
 
 
+def test_spectral_is_half_the_sum_of_squared_spectral_norms_and_leaves_biases_free():
+    parameters = network(0)
+    norms = [np.linalg.norm(parameters[name].numpy(), 2) for name in ("encoder.0.weight", "head.weight")]
+    assert spectral(parameters).item() == pytest.approx(sum(norm**2 for norm in norms) / 2, rel=1e-13)
+    convolution = {"W": normal(4, 5, 2, 3)}
+    expected = np.linalg.norm(convolution["W"].numpy().reshape(5, 6), 2) ** 2 / 2
+    assert spectral(convolution).item() == pytest.approx(expected, rel=1e-13)
+
+
+def test_spectral_gradient_is_of_rank_one_along_the_leading_singular_vectors():
+    for shape in ((4, 6), (6, 4)):
+        W = normal(0, *shape).requires_grad_()
+        (g,) = torch.autograd.grad(spectral({"W": W}), W)
+        u, s, v = np.linalg.svd(W.detach().numpy())
+        # Relative errors of eigenvectors are those of the entries, about 1e-16, over the relative gap of s^2, above 0.1.
+        np.testing.assert_allclose(g.numpy(), s[0] * np.outer(u[:, 0], v[0]), rtol=0, atol=1e-13 * s[0])
+
+
+def test_spectral_of_a_run_that_broke_is_nan_and_leaves_its_neighbour_alone():
+    W = normal(0, 2, 4, 6)
+    W[0, 1, 2] = torch.nan
+    values = vmap(lambda w: spectral({"W": w}))(W)
+    assert values[0].isnan()
+    assert values[1].item() == pytest.approx(spectral({"W": W[1]}).item(), rel=1e-13)
+
+
 # --- decision risk --------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +257,31 @@ def test_asymmetric_cost_charges_only_misses_of_the_critical_class():
 def test_asymmetric_cost_gradient_equals_central_differences():
     y = labels(0, 6, 3)
     check_gradient(lambda z: asymmetric_cost(z, y, critical_class=1, miss_cost=4.0), normal(0, 6, 3))
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.7])
+@given(seed=st.integers(0, 2**31), B=st.integers(1, 9), K=st.integers(2, 6))
+@settings(max_examples=30, deadline=None)
+def test_label_smoothing_at_rho_is_torchs_at_that_epsilon(epsilon, seed, B, K):
+    logits, y = 3 * normal(seed, B, K), labels(seed, B, K)
+    smoothed = total(cross_entropy(logits, y), scalar(0.0), scalar(0.0), epsilon * label_smoothing(logits, y))
+    expected = torch.nn.functional.cross_entropy(logits, y, label_smoothing=epsilon)
+    assert smoothed.item() == pytest.approx(expected.item(), rel=1e-12, abs=1e-13)
+
+
+def test_confidence_penalty_is_minus_the_mean_entropy_of_the_predictions():
+    p = np.random.default_rng(0).dirichlet(np.ones(4), size=6)
+    expected = (p * np.log(p)).sum(1).mean()
+    y = labels(0, 6, 4)
+    assert confidence_penalty(torch.from_numpy(np.log(p)) + 3, y).item() == pytest.approx(expected, rel=1e-13)
+    chance, certain = torch.zeros(6, 4, dtype=torch.float64), 1e4 * torch.eye(4, dtype=torch.float64)
+    assert confidence_penalty(chance, y).item() == pytest.approx(-np.log(4), rel=1e-15)
+    assert confidence_penalty(certain, y[:4]).item() == 0
+
+
+@pytest.mark.parametrize("risk", [label_smoothing, confidence_penalty])
+def test_the_gradient_of_a_risk_equals_central_differences(risk):
+    check_gradient(lambda z: risk(z, labels(0, 6, 3)), normal(0, 6, 3))
 
 
 def test_terms_are_the_same_for_many_runs_at_once():

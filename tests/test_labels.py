@@ -25,9 +25,10 @@ def test_a_run_of_defaults_has_bare_names():
 
 
 @pytest.mark.parametrize("group", ROOMS)
-def test_each_option_that_ships_is_called_as_its_file(group):
+def test_each_option_that_ships_is_called_as_its_file(group, needs):
     for path in (labels.CONF / group).glob("*.yaml"):
-        assert configure([f"{group}={path.stem}", "sigma=0.5"]).label_of(group) == path.stem
+        chosen = configure(f"{group}={path.stem}", "sigma=0.5", needs(group, path.stem))
+        assert chosen.label_of(group) == path.stem
 
 
 @pytest.mark.parametrize(

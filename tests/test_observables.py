@@ -37,11 +37,12 @@ def scalar(value: float) -> Tensor:
 
 def forces(gS: Tensor, gL: Tensor, lam: Tensor) -> dict[str, Tensor]:
     """Without noise, and with nothing but an encoder."""
-    return observables.forces(gS, gL, gL, lam, torch.ones_like(gS))
+    row = observables.forces(gS, gL, gL, torch.ones_like(gS))
+    return row | observables.pushes(row, lam)
 
 
 def test_noise_and_the_encoder_are_told_apart():
-    row = observables.forces(vector(3, 4, 0), vector(1, 1, 9), vector(-2, 0, 5), scalar(2.0), vector(1, 1, 0))
+    row = observables.forces(vector(3, 4, 0), vector(1, 1, 9), vector(-2, 0, 5), vector(1, 1, 0))
     assert row["injection"] == -7
     assert row["noisy_injection"] == 6
     assert row["critical_lam"] == 6 / 25  # of the loss that training descends
@@ -52,6 +53,7 @@ def test_forces_of_two_vectors_by_hand():
     row = forces(vector(3, 0, 4), vector(0, 5, -12), scalar(0.5))
     assert {key: value.item() for key, value in row.items()} == {
         "force": 5,
+        "force_squared": 25,
         "loss_force": 13,
         "force_ratio": 2.5 / 13,
         "alignment": -48 / 65,

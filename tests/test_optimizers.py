@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.optimizers import SGD, Adam
+from hclm_runner.optimizers import SAM, SGD, Adam
 
 STEPS, P = 50, 12
 SGD_OPTIONS = [
@@ -145,6 +145,68 @@ def test_update_keeps_the_dtype_and_changes_nothing_in_place(rule, dtype):
     assert torch.equal(theta, torch.ones(3, dtype=dtype))
     assert all(torch.equal(memory[key], before[key]) for key in before)
     assert not torch.equal(moved, theta)
+
+
+# --- where the gradient is taken ------------------------------------------------------------------------------------
+
+
+def path_of_two_passes(adaptive: bool, rho: float, seed: int, **options) -> Tensor:
+    """SAM as it is usually written for torch: climb along the gradient, take it there, step back, and step by SGD."""
+    A, b, start = quadratic(seed)
+    p = torch.nn.Parameter(start.clone())
+    base, thetas = torch.optim.SGD([p], **options), []
+    for _ in range(STEPS):
+        g = A @ p.detach() - b
+        norm = ((p.detach().abs() if adaptive else 1.0) * g).norm(p=2)
+        climb = (p.detach().square() if adaptive else 1.0) * g * (rho / (norm + 1e-12))
+        p.grad = A @ (p.detach() + climb) - b
+        base.step()
+        thetas.append(p.detach().clone())
+    return torch.stack(thetas)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_sam_equals_the_two_passes_on_top_of_torchs_sgd(adaptive):
+    options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
+    expected = path_of_two_passes(adaptive, 0.3, 1, **options)
+    A, b, theta = quadratic(1)
+    rule = SAM(**as_tensors(options | {"rho": 0.3}), adaptive=adaptive)
+    memory, thetas = rule.init(theta), []
+    for _ in range(STEPS):
+        there = rule.ahead(theta, A @ theta - b)
+        theta, memory = rule.update(theta, A @ there - b, memory)
+        thetas.append(theta)
+    # Theirs has 1e-12 in the norm, which is about 1 here; the map contracts, so that nothing is amplified.
+    assert error(torch.stack(thetas), expected) < 1e-10
+    plain = path_of_two_passes(adaptive, 0.0, 1, **options)
+    assert error(plain, expected) > 1e-3, "the climb matters"
+
+
+def test_sam_climbs_by_rho_and_asam_by_rho_of_the_relative_change():
+    theta, g = normal_pair()
+    climb = SAM(0.1, 0.0, 0.0, 0.3, adaptive=False).ahead(theta, g) - theta
+    assert climb.norm().item() == pytest.approx(0.3, rel=1e-13)
+    relative = (SAM(0.1, 0.0, 0.0, 0.3, adaptive=True).ahead(theta, g) - theta) / theta.abs()
+    assert relative.norm().item() == pytest.approx(0.3, rel=1e-13)
+
+
+def test_asam_does_not_see_the_scale_of_the_weights():
+    """Weights c times as large have gradients c times as small: the relative climb is the same."""
+    theta, g = normal_pair()
+    c = torch.tensor(10.0) ** torch.linspace(-2, 2, P, dtype=torch.float64)
+    rule = SAM(0.1, 0.0, 0.0, 0.3, adaptive=True)
+    torch.testing.assert_close(rule.ahead(c * theta, g / c), c * rule.ahead(theta, g), rtol=1e-13, atol=0)
+    assert not torch.allclose(SAM(0.1, 0.0, 0.0, 0.3, adaptive=False).ahead(c * theta, g / c), c * theta, rtol=1e-6)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_where_the_gradient_is_zero_there_is_no_climb(adaptive):
+    theta, _ = normal_pair()
+    assert torch.equal(SAM(0.1, 0.0, 0.0, 0.3, adaptive=adaptive).ahead(theta, torch.zeros_like(theta)), theta)
+
+
+def normal_pair() -> tuple[Tensor, Tensor]:
+    return tuple(torch.from_numpy(np.random.default_rng(3).standard_normal((2, P))))
 
 
 # --- what each part of the gradient does ----------------------------------------------------------------------------

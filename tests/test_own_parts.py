@@ -127,7 +127,7 @@ def test_options_files_of_a_folder_of_ones_own_alone_in_a_grid_and_in_an_experim
     own = ("--config-dir", "myconf", *SMALL)
     assert "experiment: expected a file whose first line is `# @package _global_`" in cli(*own, "experiment=inside").err
     assert "width: 0.5" in cli(*own, "surrogate=narrow", "--cfg", "job").out
-    assert "surrogate: logdet, narrow, softmax, variance, wide" in cli("--config-dir", "myconf", "--help").out
+    assert "surrogate: logdet, narrow, softmax, variance, vib, wide" in cli("--config-dir", "myconf", "--help").out
     done = cli(*own, "surrogate=narrow")
     assert done.code == 0, done.err
     done = cli("-m", *own, "experiment=widths", "sweep.verify=6")
@@ -323,7 +323,7 @@ def test_completion_and_help_need_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "surrogate: logdet, softmax, variance\n" in done.stdout
+    assert "surrogate: logdet, softmax, variance, vib\n" in done.stdout
 
 
 # --- what reads a store takes a user's own as it takes ours ------------------------------------------------------------

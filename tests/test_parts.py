@@ -24,11 +24,11 @@ OLD_PATHS = [
 ]
 
 
-def test_every_option_of_the_configuration_is_one_of_our_parts_by_its_registered_name():
+def test_every_option_of_the_configuration_is_one_of_our_parts_by_its_registered_name(needs):
     for group, room in parts.ROOMS.items():
         folder = CONF / group
         for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
-            found = getattr(configure([f"{group}={path.stem}"]), group)
+            found = getattr(configure(f"{group}={path.stem}", needs(group, path.stem)), group)
             own = parts.part_of(found.load())
             assert (own.group, own.name) == (group, found.target), path
             assert found.load().__module__.startswith(room.module), path

@@ -122,3 +122,23 @@ def test_an_index_reads_each_shard_once_however_many_runs_it_has(tmp_path, monke
     monkeypatch.setattr(pd, "read_parquet", lambda path, **options: opened.append(path) or read(path, **options))
     assert set(store.index(tmp_path)["run_id"]) == set(runs["run_id"])
     assert sorted(opened) == sorted(shards)
+
+
+def test_a_write_reads_a_shard_once_however_many_there_are(tmp_path):
+    store.prepare(tmp_path)
+    for i in range(20):
+        before = store._read_ids.cache_info().misses
+        store.write(tmp_path, RECORDS.assign(run_id=f"r{i}"), RUN.assign(run_id=f"r{i}"))
+        assert store._read_ids.cache_info().misses - before <= 2, "of the shard before, and of its own place"
+    assert set(store.index(tmp_path)["run_id"]) == {f"r{i}" for i in range(20)}
+
+
+def test_a_shard_that_another_process_replaced_is_read_again(folder):
+    assert store.find(folder, "abc") is not None
+    store.atomically(folder / "records" / "abc.parquet", RECORDS.assign(run_id="xyz").to_parquet)
+    store.atomically(folder / "runs" / "abc.parquet", RUN.assign(run_id="xyz").to_parquet)
+    assert store.find(folder, "abc") is None
+    assert store.find(folder, "xyz") is not None
+    assert store.read_records(folder, "xyz")["force"].tolist() == [1.0, 2.0]
+    nothing = store.read_records(folder, "abc")
+    assert (len(nothing), *nothing.columns) == (0, *RECORDS.columns)

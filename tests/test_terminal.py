@@ -61,6 +61,21 @@ def test_a_grid_of_no_runs_is_refused(cli, nothing):
     assert (refused.code, refused.err) == (2, f"error: {nothing}: expected at least one value, got none\n")
 
 
+def test_a_range_that_does_not_move_is_refused_by_its_key(cli):
+    refused = cli("-m", "lam=range(0,5,0)")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert refused.err.startswith("error: lam=range(0,5,0): expected values to run, got ")
+
+
+def test_the_values_of_a_grid_are_added_to_hydras_sweeper_and_to_nothing_else(cli):
+    refused = cli("-m", "hydra.sweeper.params={lam:1}")
+    wanted = "expected a key that Hydra has there, or +hydra.sweeper.params=... to add one"
+    assert (refused.code, refused.err) == (2, f"error: hydra.sweeper.params: {wanted}\n")
+    added = cli("-m", "+hydra.sweeper.params={lam:'1,2'}", *SMALL, "sweep.dry_run=true")
+    assert added.code == 0, added.err
+    assert "2 runs would train" in added.out
+
+
 def test_a_grid_of_no_runs_in_an_experiment_is_refused(cli):
     folder = Path("mine/experiment")
     folder.mkdir(parents=True)

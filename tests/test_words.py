@@ -44,8 +44,8 @@ REFUSED = {
     ("eps=1",): "(did you mean surrogate.eps or optimizer.eps?)",
     ("+workers=2",): "(did you mean sweep.workers?)",
     ("LAM=1",): "(did you mean lam?)",
-    ("regime.kp=1",): "regime.kp: expected a known key (a key of regime=rl_thermostat and regime=thermostat); keys: ",
-    ("+regime.kp=1",): "regime.kp=1: expected a known key (a key of regime=rl_thermostat and regime=thermostat)",
+    ("regime.kp=1",): "regime.kp: expected a known key (a key of regime=excited and regime=nupi and regime=proportional and ",
+    ("+regime.kp=1",): "regime.kp=1: expected a known key (a key of regime=excited and regime=nupi and regime=proportional and ",
     ("~nosuch",): "~nosuch: expected a known key; keys: lam, ",
     # options of a group
     ("surrogate=null",): "surrogate=null: expected one of ",
@@ -87,7 +87,7 @@ def test_nothing_is_offered_where_only_the_value_is_wrong():
 
 
 def test_a_key_is_found_under_each_option_that_has_it_with_those_that_it_starts_from():
-    assert places("kp") == {"regime.kp": ["rl_thermostat", "thermostat"]}
+    assert places("kp") == {"regime.kp": ["excited", "nupi", "proportional", "rate", "rl_thermostat", "thermostat"]}
     assert places("dry_run") == {"sweep.dry_run": []}
     assert set(places("eps")) == {"surrogate.eps", "optimizer.eps"}
     assert places("_target_") == places("lam") == {}

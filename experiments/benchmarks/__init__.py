@@ -1,1 +1,1 @@
-"""What the runner costs: a training step next to a plain loop (`step`), and a sweep next to stock Hydra (`sweep`)."""
+"""What the runner costs: a step next to a plain loop, a sweep next to stock Hydra, a store as it grows."""

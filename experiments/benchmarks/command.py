@@ -1,35 +1,28 @@
 """The command that measures what the runner costs.
 
-python -m experiments benchmark                  # a step, then a sweep
-python -m experiments benchmark sweep --quick    # tiny versions of everything, to see that it works
+python -m experiments benchmark                  # each in turn
+python -m experiments benchmark sweep --quick    # a tiny version, to see that it works
 """
 
 import argparse
+import importlib
 from collections.abc import Sequence
+
+MEASURES = {"step": (), "sweep": ("full", "quick"), "growth": ("full", "quick")}
+"""What is measured, each by the module of its name -> the scales that it has besides the default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line asks for; each prints its tables and writes its JSON."""
-    parser = argparse.ArgumentParser(prog="python -m experiments benchmark", description="Time a step, and a sweep.")
-    parser.add_argument("what", nargs="?", choices=("step", "sweep"), help="which (default: one after the other)")
+    says = "Time a step, a sweep, and a store as it grows."
+    parser = argparse.ArgumentParser(prog="python -m experiments benchmark", description=says)
+    parser.add_argument("what", nargs="?", choices=[*MEASURES], help="which (default: one after the other)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--full",
-        dest="scale",
-        action="store_const",
-        const="full",
-        help="of a sweep: three rounds, and growth to 7200 long runs",
-    )
-    size.add_argument(
-        "--quick", dest="scale", action="store_const", const="quick", help="of a sweep: tiny versions of everything"
-    )
+    for scale, explained in (("full", "three rounds of a sweep, and more runs"), ("quick", "tiny versions")):
+        size.add_argument(f"--{scale}", dest="scale", action="store_const", const=scale, help=explained)
     given = parser.parse_args(arguments)
-    if given.what == "step" and given.scale:
-        parser.error(f"--{given.scale} is of the benchmark of a sweep")
-
-    from experiments.benchmarks import step, sweep  # both import torch, which takes seconds
-
-    if given.what != "sweep":
-        step.measure_and_write()
-    if given.what != "step":
-        sweep.measure_and_write(given.scale or "default")
+    if given.what and given.scale and given.scale not in MEASURES[given.what]:
+        parser.error(f"--{given.scale} is not of the benchmark of a {given.what}")
+    for what in [given.what] if given.what else MEASURES:
+        module = importlib.import_module(f"experiments.benchmarks.{what}")  # which imports torch, in seconds
+        module.measure_and_write(*([given.scale or "default"] if MEASURES[what] else []))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from experiments.claims.intervals import ALPHA
 from experiments.claims.judge import INCONCLUSIVE
@@ -67,8 +67,8 @@ def explained(effects: Sequence[float], levels: Sequence[Mapping[str, Level]]) -
         name: dummies([levels[i][name] for i in kept]) for name in levels[0] if len({levels[i][name] for i in kept}) > 1
     }
     n, width = len(kept), sum(column.shape[1] for column in columns.values())
-    y = rankdata([effects[i] for i in kept])
-    y -= y.mean()
+    y = pd.Series([effects[i] for i in kept]).rank().to_numpy()
+    y = y - y.mean()
     if not columns or n < width + 1 + 10 or not y.any():
         return None
     if np.linalg.matrix_rank(np.hstack(list(columns.values()))) < width:

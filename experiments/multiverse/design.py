@@ -14,7 +14,6 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
 
 from experiments import grid
 from hclm_runner import configure
@@ -149,6 +148,8 @@ class Design(NamedTuple):
         """
         if number == 0:
             return []
+        from scipy.stats import qmc  # here: scipy.stats takes a second to import, and results need none of it
+
         points = qmc.Sobol(len(names), scramble=True, rng=seed).random_base2(math.ceil(math.log2(number)))[:number]
         levels = [self.choices[name].levels for name in names]
         return [

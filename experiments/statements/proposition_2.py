@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.statements.base import Gate, Measured, Statement, panel
-from experiments.statements.systems import MARKS, SURROGATES, System, grad, largest, number
+from experiments.statements.systems import MARKS, SURROGATES, System, grad, largest
 from hclm_runner.physics.observables import forces
 from hclm_runner.picture import BLUE, GREY, KINDS, STYLE, save
 
@@ -26,7 +26,7 @@ def critical(*multiples: float) -> list[list[float]]:
     for surrogate in SURROGATES:
         system = System(f"surrogate={surrogate}")
         gL = grad(system.loss, system.theta)  # of full batches without noise, as the flow has it
-        row = forces(grad(system.entropy, system.theta), gL, gL, number(0.0), system.problem.encoder)
+        row = forces(grad(system.entropy, system.theta), gL, gL, system.problem.encoder)
         free = entropy_rate(system, 0.0)
         rates.append([entropy_rate(system, m * float(row["critical_lam"])) / free for m in multiples])
     return rates

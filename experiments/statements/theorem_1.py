@@ -77,7 +77,7 @@ def descend(system: System, eta: float, T: int) -> Descent:
     E, gg, W = [], [], [0.0]
     for t in range(T + 1):
         S, before = system.entropy(theta), state["lam"]
-        state = law.update(state, Seen(t, S, missing, missing, missing, missing))
+        state = law.update(state, Seen(t, S, *[missing] * 6))
         if t > 0:
             W.append(W[-1] + float((state["lam"] - before).clamp(min=0) * S))
         value, g = value_and_grad(system.at(state["lam"]), theta)

@@ -15,7 +15,7 @@ from experiments.statements import trajectories
 from experiments.statements.base import Found, Gate, Measured, Statement, panel
 from experiments.statements.systems import MARKS, SURROGATES, Array, System, grad, largest, number, slope
 from experiments.statements.trajectories import LAMS, OPTIMIZERS, band, measured
-from hclm_runner.physics.observables import forces
+from hclm_runner.physics.observables import forces, pushes
 from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
 
 SIGNS = (1, -1, -1, -1)
@@ -30,7 +30,8 @@ def euler_error(surrogate: str, signs: tuple[int, ...] = SIGNS) -> tuple[Array, 
     system = System(f"surrogate={surrogate}", "lam=0.5", "omega=0.1", "rho=0.5")
     weights, theta, S = system.config, system.theta, system.entropy(system.theta)
     gS, gL, gOmega, gD = (grad(part, theta) for part in (system.entropy, system.loss, system.structure, system.risk))
-    row = forces(gS, gL, gL, number(weights.lam), system.problem.encoder)
+    row = forces(gS, gL, gL, system.problem.encoder)
+    row |= pushes(row, number(weights.lam))
     terms = (row["injection"], row["dissipation"], weights.omega * gS @ gOmega, weights.rho * gS @ gD)
     rate = sum(sign * float(term) for sign, term in zip(signs, terms, strict=True))
     eta = np.array([2.0**-k for k in range(6, 13)])

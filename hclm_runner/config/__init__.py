@@ -3,7 +3,7 @@
 `labels` says what it is called, `words` why it is refused.
 """
 
-from hclm_runner.config.choices import Choice
+from hclm_runner.config.choices import PLACE, Choice
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.resolve import configure, explain, resolve
 from hclm_runner.config.schema import EXECUTION, SCHEMA_VERSION, RunConfig
@@ -12,6 +12,7 @@ from hclm_runner.refusal import ConfigError
 __all__ = [
     "CONF",
     "EXECUTION",
+    "PLACE",
     "SCHEMA_VERSION",
     "Choice",
     "ConfigError",

@@ -29,6 +29,9 @@ STRICT = ConfigDict(
     validate_default=True,
 )
 
+PLACE = ("store", "run")
+"""The options of a part that repeats a stored run: they say which, and where it is. It is data, as a seed is."""
+
 YAML = (type(None), bool, int, float, str, list, dict)
 """Types of the values that an options file can hold."""
 
@@ -45,13 +48,20 @@ class Choice:
     options: Mapping[str, Any]
     code: tuple[str | int, ...]
     """Which code that is, as it was when the choice was made: see `_code`."""
+    trace: tuple[float, ...] | None = None
+    """What it repeats of a stored run, by epoch; None of most parts."""
 
     def load(self) -> Callable[..., Any]:
         """Import and return the target."""
         return _load(self.group, self.target)
 
     def static(self) -> dict[str, Any]:
-        """Return the options that runs in a batch share: those of a type that may not vary in this group."""
+        """Return the options that runs in a batch share: those of a type that may not vary in this group.
+
+        None of a part that repeats a stored run: what it repeats is a number of each run and epoch.
+        """
+        if self.trace is not None:
+            return {}
         varying = parts.ROOMS[self.group].varying
         return {key: value for key, value in self.options.items() if type(value) not in varying}
 
@@ -67,12 +77,15 @@ class Choice:
         else:
             fields = _options_schema(function, self.group, self.target).model_fields
             defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
-        return labels.label(self.name, self._placeless(), defaults)
+        hidden = PLACE if self.trace is not None else ()
+        shown = {key: value for key, value in self._placeless().items() if key not in hidden}
+        return labels.label(self.name, shown, defaults)
 
     def _placeless(self) -> dict[str, Any]:
         """Return the options but those that say where data lie."""
         fields = _options_schema(self.load(), self.group, self.target).model_fields
-        return {key: value for key, value in self.options.items() if Place not in fields[key].metadata}
+        places = {key for key, field in fields.items() if Place in field.metadata}
+        return {key: value for key, value in self.options.items() if key not in places}
 
     def check_unchanged(self) -> None:
         """Refuse code that is no longer what it was when the choice was made.
@@ -105,7 +118,15 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     options = {key: getattr(parsed, key) for key in schema.model_fields}
     _check_options(function, group, target, options)
     name = labels.name_of(group, target, value.get("name"))
-    return Choice(group, name, target, options, _code(function, target))
+    column = getattr(function, "replays", None)
+    trace = _stored(group, column, options) if isinstance(column, str) else None
+    return Choice(group, name, target, options, _code(function, target), trace)
+
+
+def _stored(group: str, column: str, options: Mapping[str, Any]) -> tuple[float, ...]:
+    from hclm_runner import replay  # here, because it reads stores, whose runs are configurations
+
+    return replay.read(group, column, options)
 
 
 Group = Annotated[Choice, BeforeValidator(_choice)]

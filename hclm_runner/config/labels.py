@@ -54,7 +54,7 @@ def name_of(group: str, target: str, given: object) -> str:
     if given is not None and not (isinstance(given, str) and _NAME.fullmatch(given)):
         wanted = "a name of letters, digits and _ . + -, which starts with a letter"
         raise ConfigError(f"{group}.name", json.dumps(given, ensure_ascii=False), wanted)
-    ours = {name: option["_target_"] for name, option in shipped(group).items()}
+    ours = _shipped_targets(group)
     taken = {*ours, *parts.names(group)}
     if target in parts.names(group):  # what the user calls it would hide which it is
         return str(given) if ours.get(str(given)) == target else target
@@ -87,6 +87,12 @@ def defaults() -> Mapping[str, Any]:
 def shipped(group: str) -> Mapping[str, DictConfig]:
     """Return name -> options file of a group."""
     return {path.stem: _read(path) for path in sorted((CONF / group).glob("*.yaml"))}
+
+
+@lru_cache(maxsize=16)
+def _shipped_targets(group: str) -> Mapping[str, str]:
+    """Return name -> target of a group's options files: each look into one of them would be an eighth of `resolve`."""
+    return {name: option["_target_"] for name, option in shipped(group).items()}
 
 
 def _read(path: Path) -> DictConfig:

@@ -16,8 +16,8 @@ def places(leaf: str) -> dict[str, list[str]]:
     """Return where a key is set: its whole name -> the options of its group that have it; none needed in config.yaml.
 
     Example:
-        >>> places("kp")
-        {'regime.kp': ['rl_thermostat', 'thermostat']}
+        >>> places("anti_windup")
+        {'regime.anti_windup': ['rate', 'rl_thermostat', 'thermostat']}
     """
     return _places().get(leaf, {})
 

@@ -40,6 +40,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise words.refusal(error, RunConfig) from None
+    _check_replayed(config)
     return config
 
 
@@ -126,7 +127,7 @@ def _check_eps(values: Mapping[str, Any], follows_sigma: bool) -> None:
     """Refuse an eps that is 0 or infinite in the run's dtype; name sigma, not eps, where that follows it."""
     surrogate, sigma = values.get("surrogate"), values.get("sigma")
     surrogate = surrogate if isinstance(surrogate, dict) else {}
-    eps = surrogate.get("eps") if surrogate.get("_target_") in ("logdet", "variance") else None
+    eps = surrogate.get("eps") if surrogate.get("_target_") in ("logdet", "variance", "vib") else None
     limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
     if not isinstance(eps, int | float) or limit < eps < 1 / limit:
         return
@@ -143,6 +144,14 @@ def _check_rate(values: Mapping[str, Any]) -> None:
     regime = values.get("regime")
     if isinstance(regime, dict) and regime.get("holds") == "logdet_rate" and values.get("sigma") == 0:
         raise ConfigError("regime.holds", "logdet_rate", "entropy where sigma=0: a channel without noise has no rate")
+
+
+def _check_replayed(config: RunConfig) -> None:
+    """Refuse to repeat a stored run that is shorter."""
+    for choice in (config.regime, config.feedback):
+        if choice.trace is not None and len(choice.trace) <= config.epochs:
+            wanted = f"a run of {config.epochs} epochs or more, got one of {len(choice.trace) - 1}"
+            raise ConfigError(f"{choice.group}.run", choice.options["run"], wanted)
 
 
 def _square(value: object) -> object:

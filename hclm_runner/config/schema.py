@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from hclm_runner.config import labels
 from hclm_runner.config.choices import STRICT, Choice, Group
 from hclm_runner.parts import ROOMS
-from hclm_runner.ranges import Count, NonNegative, Positive, Whole
+from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
 
 SCHEMA_VERSION = 7
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
@@ -51,6 +51,7 @@ class RunConfig(BaseModel):
     data_seed: Seed | None
     clamp: Positive | None
     sigma: NonNegative
+    dropout: Decay
     epochs: Count
     batch_size: Count
     surrogate: Group
@@ -131,6 +132,7 @@ class RunConfig(BaseModel):
     def _used(self) -> list[str]:
         """Return the keys on which the run's rows depend."""
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
+        unused |= set() if self.dropout else {"dropout"}
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
@@ -140,13 +142,13 @@ class RunConfig(BaseModel):
     def shape_key(self) -> str:
         """What runs must have in common to train as one batch: not their seeds, nor their floats (but a model's).
 
-        Whether omega and rho are zero is: a term that is left out costs nothing, and cannot spoil a run that does not
-        have it.
+        Whether omega, rho and dropout are zero is: a term that is left out costs nothing, and cannot spoil a run that
+        does not have it.
         """
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
         measured = ("metric_force", "premises", "measure_every")
         rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
-        terms = {"omega": self.omega > 0, "rho": self.rho > 0, "clamp": self.clamp is not None}
+        terms = {key: bool(getattr(self, key)) for key in ("omega", "rho", "clamp", "dropout")}
         return json.dumps(groups | rest | terms, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:

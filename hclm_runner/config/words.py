@@ -131,7 +131,12 @@ def explain(error: Exception, overrides: Sequence[str], known: Sequence[str]) ->
         parent = getattr(error.__cause__, "parent_node", None)
         keys = [str(key) for key in parent if key != "hydra"] if isinstance(parent, DictConfig) else list(known)
         above, _, _ = unknown[1].rpartition(".")
-        valued = f"{above} itself, which has no keys below it"
+        own = above.startswith("hydra.")
+        valued = (
+            f"a key that Hydra has there, or +{unknown[1]}=... to add one"
+            if own
+            else f"{above} itself, which has no keys below it"
+        )
         wanted = valued if above and not keys else known_key(unknown[1], keys or known)
         return ConfigError(unknown[1], None, wanted)
     if unknown := re.search(r"Could not delete from config. '([^']+)' does not exist", message):

@@ -1,7 +1,8 @@
 """Optimisers, one file a family; `base` says what an optimiser is."""
 
 from hclm_runner.optimizers.adam import Adam
-from hclm_runner.optimizers.base import Memory, Optimizer, Splitting
+from hclm_runner.optimizers.base import Looking, Memory, Optimizer, Splitting
+from hclm_runner.optimizers.sam import SAM
 from hclm_runner.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Memory", "Optimizer", "Splitting"]
+__all__ = ["SAM", "SGD", "Adam", "Looking", "Memory", "Optimizer", "Splitting"]

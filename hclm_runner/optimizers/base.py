@@ -32,3 +32,10 @@ class Splitting(Optimizer, Protocol):
             velocity: Of the part after the step before, [p]; zero at first.
             memory: After the step.
         """
+
+
+class Looking(Optimizer, Protocol):
+    """One whose gradient is not that at theta."""
+
+    def ahead(self, theta: Tensor, g: Tensor) -> Tensor:
+        """Return where the gradient of the step is taken, [p], on the same minibatch: g [p] is that of E at theta."""

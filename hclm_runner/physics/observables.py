@@ -1,16 +1,18 @@
 """What is measured of one run at the end of an epoch (section 3 of the paper), in the paper's symbols."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def forces(gS: Tensor, gL: Tensor, noisy_gL: Tensor, lam: Tensor, encoder: Tensor) -> dict[str, Tensor]:
-    """Return the force columns from gradients [p] and the coefficient in force.
+def forces(gS: Tensor, gL: Tensor, noisy_gL: Tensor, encoder: Tensor) -> dict[str, Tensor]:
+    """Return the force columns from gradients [p]; `pushes` has those that depend on lam.
 
-    - force: F = ||gS||_2, the Euclidean information force; loss_force: ||gL||_2.
-    - force_ratio: lam F / ||gL||, scale-free; alignment: cos(gS, gL) on the encoder's parameters, the ones S reaches.
-    - injection: -<gS, gL>, and dissipation: lam F^2: the two sides of dS/dt under gradient flow (Theorem 2).
+    - force: F = ||gS||_2, the Euclidean information force; force_squared: F^2, no column; loss_force: ||gL||_2.
+    - alignment: cos(gS, gL) on the encoder's parameters, the ones S reaches.
+    - injection: -<gS, gL>, one side of dS/dt under gradient flow (Theorem 2).
     - noisy_injection: -<gS, E_xi gL>, of the loss that training descends, with the channel's noise.
     - critical_lam: noisy_injection / F^2, where it and dissipation balance (Proposition 2); negative when the loss
       itself lowers entropy.
@@ -22,21 +24,31 @@ def forces(gS: Tensor, gL: Tensor, noisy_gL: Tensor, lam: Tensor, encoder: Tenso
         gS: grad S, [p].
         gL: grad L, [p], without noise.
         noisy_gL: E_xi grad L, [p].
-        lam: Scalar.
         encoder: Which parameters are the encoder's, [p]: 1 or 0.
     """
-    gS, gL, noisy_gL, lam = gS.double(), gL.double(), noisy_gL.double(), lam.double()
+    gS, gL, noisy_gL = gS.double(), gL.double(), noisy_gL.double()
     SS, LL, SL, injected = (gS * gS).sum(), (gL * gL).sum(), (gS * gL).sum(), -(gS * noisy_gL).sum()
     F, loss_force, at_encoder = SS.sqrt(), LL.sqrt(), (encoder * gL).norm()
     return {
         "force": F,
+        "force_squared": SS,
         "loss_force": loss_force,
-        "force_ratio": ratio(lam * F, loss_force),
         "alignment": ratio(SL, F * at_encoder),
         "injection": -SL,
-        "dissipation": lam * SS,
         "noisy_injection": injected,
         "critical_lam": ratio(injected, SS),
+    }
+
+
+def pushes(row: Mapping[str, Tensor], lam: Tensor) -> dict[str, Tensor]:
+    """Return what lam makes of the `forces` of a row.
+
+    force_ratio: lam F / ||gL||, scale-free; dissipation: lam F^2, the other side of Theorem 2.
+    """
+    lam = lam.double()
+    return {
+        "force_ratio": ratio(lam * row["force"], row["loss_force"]),
+        "dissipation": lam * row["force_squared"],
     }
 
 

@@ -32,6 +32,10 @@ class Seen(NamedTuple):
     """A standard normal draw, for policies that explore."""
     logdet_rate: Tensor
     """The rate of the channel Z + sigma xi on the training set, nats: one unit for all surrogates; NaN at sigma = 0."""
+    force: Tensor
+    """F = ||grad S||, on the training set."""
+    critical_lam: Tensor
+    """The lam at which injection and dissipation balance (Proposition 2); NaN where F = 0."""
 
 
 class Law(ABC):

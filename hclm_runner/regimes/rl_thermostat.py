@@ -66,7 +66,8 @@ class RLThermostat(Thermostat):
         arrived = self._active(seen) & ~feedback.isnan()
         moved = {key: torch.where(arrived, value, state[key]) for key, value in moved.items()}  # type: ignore[literal-required]
         state = cast("ThermostatState", {**state, **moved, "feedback": feedback})
-        return self._hold(state, seen, state["base"] * state["m"].exp())
+        held: ThermostatState = self._hold(state, seen, state["base"] * state["m"].exp())
+        return held
 
     def _criticise(self, state: ThermostatState, c: Tensor) -> dict[str, Tensor]:
         return {"m": self._range(state["m"] - self.alpha * (c - self.c0))}

@@ -4,5 +4,6 @@ from hclm_runner.surrogates.base import PROMISES, Surrogate
 from hclm_runner.surrogates.logdet import logdet
 from hclm_runner.surrogates.softmax import softmax
 from hclm_runner.surrogates.variance import variance
+from hclm_runner.surrogates.vib import vib
 
-__all__ = ["PROMISES", "Surrogate", "logdet", "softmax", "variance"]
+__all__ = ["PROMISES", "Surrogate", "logdet", "softmax", "variance", "vib"]

@@ -21,6 +21,7 @@ PROMISES: dict[str, frozenset[str]] = {
     "logdet": frozenset({"translation", "orthogonal", "correlation"}),
     "variance": frozenset({"translation", "orthogonal", "diagonal"}),
     "softmax": frozenset({"row_shift", "bounded_by_log_d", "vanishing_force"}),
+    "vib": frozenset({"orthogonal", "diagonal"}),
 }
 """What each surrogate promises, besides S >= 0 and indifference to the order of the batch. Tests check that each
 promise is kept, and that each promise a surrogate does not make is one it breaks.
@@ -28,7 +29,7 @@ promise is kept, and that each promise a surrogate does not make is one it break
 - translation: S(Z + 1 c^T) = S(Z) for any c in R^d.
 - orthogonal: S(Z Q) = S(Z) for any orthogonal Q.
 - correlation: S is smaller for correlated columns of Z than for uncorrelated ones of equal variances (Hadamard).
-- diagonal: S depends on the diagonal of Sigma only.
+- diagonal: of Sigma, S depends on the diagonal only.
 - row_shift: S is unchanged when each row of Z is shifted by a constant of its own.
 - bounded_by_log_d: S <= log d.
 - vanishing_force: along a ray t Z, barring ties within a row, both grad S and |Z| |grad S| -> 0 as t -> 0 and as

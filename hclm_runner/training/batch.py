@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from hclm_runner.config import Choice, RunConfig
+from hclm_runner.parts import ROOMS
 from hclm_runner.records import SPLITS
 from hclm_runner.refusal import ConfigError
+from hclm_runner.replay import ORDERS, Trace
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 
@@ -31,12 +33,27 @@ def check_together(runs: Sequence[RunConfig]) -> None:
 
 
 def varying(runs: Sequence[RunConfig], group: str, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Return the other options of a group, each [R]: floats in `dtype`, integers as they are."""
-    options = [getattr(run, group).options for run in runs]
-    names = sorted(options[0].keys() - getattr(runs[0], group).static().keys())
-    columns = {name: [own[name] for own in options] for name in names}
+    """Return the options of a group that may differ, each [R]: floats in `dtype`, integers as they are.
+
+    A part that repeats stored runs has them as `run`, [R, epochs + 1].
+    """
+    choices: list[Choice] = [getattr(run, group) for run in runs]
+    names = sorted(name for name, value in choices[0].options.items() if type(value) in ROOMS[group].varying)
+    columns = {name: [own.options[name] for own in choices] for name in names}
     whole = {name for name, values in columns.items() if all(type(value) is int for value in values)}
-    return {name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()}
+    numbers = {
+        name: column(values, torch.int64 if name in whole else dtype, device) for name, values in columns.items()
+    }
+    if choices[0].trace is not None:
+        traces = [_repeated(run, choice) for run, choice in zip(runs, choices, strict=True)]
+        numbers["run"] = torch.as_tensor(np.stack(traces), dtype=dtype, device=device)
+    return numbers
+
+
+def _repeated(run: RunConfig, choice: Choice) -> Trace:
+    """Return what a run repeats of a stored one, [epochs + 1]; that may have been longer."""
+    trace, order = np.array(choice.trace)[: run.epochs + 1], choice.options.get("order", "kept")
+    return ORDERS[order](trace, stream(run.seed, "placebo"))
 
 
 def column(values: Sequence[float], dtype: torch.dtype, device: str) -> Tensor:
@@ -109,16 +126,26 @@ class Shared:
         x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in (f"x_{name}", f"y_{name}"))
         return x, y
 
-    def batches(self, epoch: int, size: int, d: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order."""
+    def batches(
+        self, epoch: int, size: int, d: int, numbers: dict[str, Any]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, dict[str, Any]]]:
+        """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order.
+
+        And the runs' numbers. With dropout p these have `kept`, the factor of each entry of Zn [R, size, d]: 0 with
+        probability p, else 1 / (1 - p) (Srivastava et al. 2014).
+        """
         x, y = self.data["x_train"], self.data["y_train"]
         n = x.shape[1]
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
         xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
-        of_x, of_y = self.places["x_train"][:, None], self.places["y_train"][:, None]
+        of_x, of_y, given = self.places["x_train"][:, None], self.places["y_train"][:, None], numbers
+        if "dropout" in numbers:
+            u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), numbers["dropout"]
         for k in range(steps):
-            yield self._copy(x[of_x, order[:, k]]), self._copy(y[of_y, order[:, k]]), self._copy(xi[:, k])
+            if "dropout" in numbers:
+                given = numbers | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
+            yield self._copy(x[of_x, order[:, k]]), self._copy(y[of_y, order[:, k]]), self._copy(xi[:, k]), given
 
     def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
         """Return sample(generator) of each run's seed, the generator that of a purpose and epoch: [R, ...]."""

@@ -32,9 +32,9 @@ Step = Callable[..., tuple[Tensor, object, object]]
 class Causes:
     """What of each run of a batch was not finite first; None of a run that did not diverge."""
 
-    def __init__(self, problem: Problem, runs: Sequence[RunConfig], numbers: Numbers, shared: Shared) -> None:
+    def __init__(self, problem: Problem, runs: Sequence[RunConfig], shared: Shared) -> None:
         """Follow these runs, with their data."""
-        self.problem, self.runs, self.numbers, self.shared = problem, runs, numbers, shared
+        self.problem, self.runs, self.shared = problem, runs, shared
         self.found: list[str | None] = [None] * len(runs)
 
     def trace(
@@ -42,7 +42,7 @@ class Causes:
         broken: Tensor,
         epoch: int,
         before: tuple[Tensor, object, Mapping[str, Tensor]],
-        batches: Callable[[int], Iterable[tuple[Tensor, Tensor, Tensor]]],
+        batches: Callable[[int], Iterable[tuple[Tensor, Tensor, Tensor, Numbers]]],
         step: Step,
         end: Mapping[str, Tensor],
     ) -> None:
@@ -52,7 +52,7 @@ class Causes:
             broken: Which did, [R].
             epoch: The epoch.
             before: theta, the optimiser's memory and the law's state before it.
-            batches: Epoch -> x, y and xi of each minibatch, [R, B, ...].
+            batches: Epoch -> x, y and xi of each minibatch, [R, B, ...], and the runs' numbers.
             step: A training step.
             end: What was measured at its end: key of `WORDS` -> [R, ...].
         """
@@ -61,12 +61,12 @@ class Causes:
         theta, memory, state = before
         lam = state["lam"]
         if epoch > 0:
-            for x, y, xi in batches(epoch):
-                moved, memory, _ = step(theta, memory, lam, x, y, xi)
+            for batch in batches(epoch):
+                moved, memory, _ = step(theta, memory, lam, *batch)
                 theta = theta.detach().requires_grad_()
-                L, S, rest = vmap(self.problem.terms)(theta, x, y, xi, self.numbers)
+                L, S, rest = vmap(self.problem.terms)(theta, *batch)
                 E, (gL, gS) = total(L, S, lam.to(theta.dtype), rest), gradients(theta, L, S)
-                self._look(broken, epoch, theta, x, {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
+                self._look(broken, epoch, theta, batch[0], {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
                 theta = moved
         lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)
         self._look(broken, epoch, theta, self.shared.split("train")[0], {**end, "lam": lam})

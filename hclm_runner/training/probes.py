@@ -133,6 +133,11 @@ def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
     with _naming(rule, wanted):
         memory = vmap(problem.start)(theta, numbers)
         still = torch.zeros_like(theta)
+        if (
+            problem.looks_ahead
+            and (there := vmap(problem.ahead)(theta, (still,) * 3, theta.new_zeros(1), numbers)).shape != theta.shape
+        ):
+            raise ValueError(f"ahead of shape {list(there.shape[1:])} for {list(theta.shape[1:])}")
         moved, trace, moves = vmap(problem.update)(theta, (still, still, still), theta.new_zeros(1), memory, numbers)
         if moved.shape != theta.shape:
             raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
@@ -152,9 +157,8 @@ def _check_control(problem: Problem) -> None:
     keys = ", ".join(State.__annotations__)
     with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):
         built = build(law, varying(runs, "regime", torch.float64, "cpu"))
-        state = built.update(
-            built.init(one, log_classes(problem.classes, one)), Seen(0, one, utility, critique, one, one)
-        )
+        seen = Seen(0, one, utility, critique, *[one] * 4)
+        state = built.update(built.init(one, log_classes(problem.classes, one)), seen)
         shapes = {name: state[name].shape for name in (*State.__annotations__, *state)}
         if wrong := {name: list(shape) for name, shape in shapes.items() if shape[:1] != one.shape}:
             raise ValueError(f"shapes {wrong} for two runs")

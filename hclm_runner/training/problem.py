@@ -24,7 +24,7 @@ from hclm_runner.training.batch import build, column, varying
 
 Numbers = dict[str, Any]
 """The floats that the physics reads: sigma, omega, rho, clamp, and a dictionary for each group; a leaf is [R], or one
-run's scalar."""
+run's scalar. In a step with dropout also `kept`, the factor of each entry of Zn."""
 
 Pair = tuple[Tensor, Tensor]
 """What belongs to L, and what to lam S, [p] each."""
@@ -48,6 +48,7 @@ class Problem:
         self.weighted = [name for name, weight in (("structure", config.omega), ("risk", config.rho)) if weight > 0]
         self.encoder = torch.cat([torch.full((p.numel(),), name.startswith("encoder.")) for name, p in
                                   model.named_parameters()]).double()  # fmt: skip
+        self.looks_ahead = hasattr(config.optimizer.load(), "ahead")
         self.targets = {group: getattr(config, group).load() for group in ("surrogate", *self.weighted)}
 
     @classmethod
@@ -62,7 +63,7 @@ class Problem:
 
     def numbers(self, runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
         """Return the floats that the physics reads, each with a leading axis of runs."""
-        keys = ["sigma", "omega", "rho", *(["clamp"] if self.config.clamp is not None else [])]
+        keys = ["sigma", "omega", "rho", *(key for key in ("clamp", "dropout") if getattr(self.config, key))]
         scalars = {key: column([getattr(run, key) for run in runs], dtype, device) for key in keys}
         return scalars | {
             group: varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.weighted)
@@ -112,11 +113,12 @@ class Problem:
     def terms(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> tuple[Tensor, Tensor, Tensor]:
         """Return the terms of E on a minibatch: L, S, and omega Omega + rho D.
 
-        S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1).
+        S reads the clean Z, the head reads Zn = Z + sigma xi (Eq 1), or what dropout keeps of it.
         """
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
-        output = self.read(parameters, Z + numbers["sigma"] * xi)
+        Zn = Z + numbers["sigma"] * xi
+        output = self.read(parameters, Zn * numbers["kept"] if "kept" in numbers else Zn)
         rest = torch.zeros_like(output[0, 0])
         if "structure" in self.weighted:
             rest = rest + numbers["omega"] * self.apply("structure", numbers, parameters)
@@ -144,18 +146,30 @@ class Problem:
         Returns:
             theta [p], memory, and moves: NaN where the optimiser does not split its steps.
         """
+        g, pull = self._gradient(gradients, lam, numbers)
+        rule, (remembered, (v_L, v_S)) = build(self.config.optimizer, numbers["optimizer"]), memory
+        moved, remembered = rule.update(theta, g, remembered)
+        if hasattr(rule, "split"):
+            (D_L, v_L), (D_S, v_S) = rule.split(gradients[0], v_L, remembered), rule.split(pull, v_S, remembered)
+        else:
+            D_L = D_S = torch.full_like(theta, torch.nan)
+        return moved, (remembered, (v_L, v_S)), (D_L, D_S)
+
+    def ahead(self, theta: Tensor, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, numbers: Numbers) -> Tensor:
+        """Return where the optimiser takes the gradients of a step, [p], from those at theta; arguments of `update`."""
+        there: Tensor = build(self.config.optimizer, numbers["optimizer"]).ahead(
+            theta, self._gradient(gradients, lam, numbers)[0]
+        )
+        return there
+
+    def _gradient(self, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, numbers: Numbers) -> Pair:
+        """Return the gradient of E, and the part of it that is lam S's, [p] each; arguments of `update`."""
         gL, gS, rest = gradients
         if "clamp" in numbers:
             norm = gS.norm()
             gS = numbers["clamp"] * gS / torch.where(norm > 0, norm, 1.0)
         pull = lam * gS
-        rule, (remembered, (v_L, v_S)) = build(self.config.optimizer, numbers["optimizer"]), memory
-        moved, remembered = rule.update(theta, gL + pull + rest if self.weighted else gL + pull, remembered)
-        if hasattr(rule, "split"):
-            (D_L, v_L), (D_S, v_S) = rule.split(gL, v_L, remembered), rule.split(pull, v_S, remembered)
-        else:
-            D_L = D_S = torch.full_like(theta, torch.nan)
-        return moved, (remembered, (v_L, v_S)), (D_L, D_S)
+        return gL + pull + rest if self.weighted else gL + pull, pull
 
     def report(
         self, epoch: int, numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor

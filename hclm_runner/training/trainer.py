@@ -87,13 +87,13 @@ def train(
 
     problem = Problem(config, models[0], tasks[0])
     d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    written: list[Callable[..., Any]] = [problem.terms, problem.update, problem.measure, problem.audit]
+    written: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update, problem.measure, problem.audit]
     parts = [vmap(part) for part in written]
-    terms, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-
-    batches = partial(shared.batches, size=B, d=d)
+    terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     numbers = problem.numbers(runs, dtype, device)
+    batches = partial(shared.batches, size=B, d=d, numbers=numbers)
+
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
     memory = vmap(problem.start)(theta, numbers)
 
@@ -105,17 +105,20 @@ def train(
     state = law.init(lam0, log_classes(tasks[0].classes, lam0))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
-    def step(theta: Tensor, memory: Trace, lam: Tensor, x: Tensor, y: Tensor, xi: Tensor) -> tuple[Tensor, Trace, Pair]:
+    def step(theta: Tensor, memory: Trace, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
         """Return theta and memory after one minibatch, and the moves that L and lam S made of it."""
-        theta = theta.detach().requires_grad_()
-        along = gradients(theta, *terms(theta, x, y, xi, numbers))
-        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam.to(dtype), memory, numbers)
+        theta, lam = theta.detach().requires_grad_(), lam.to(dtype)
+        along = gradients(theta, *terms(theta, *batch))
+        if problem.looks_ahead:
+            there = ahead(theta.detach(), along, lam, numbers).requires_grad_()
+            along = gradients(there, *terms(there, *batch))
+        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, numbers)
         return moved
 
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
-    causes = Causes(problem, runs, numbers, shared)
+    causes = Causes(problem, runs, shared)
     encoder = problem.encoder.to(device)
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
     stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
@@ -139,6 +142,7 @@ def train(
         with torch.no_grad():
             row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
         row = {name: value.detach().double() for name, value in row.items()}
+        row |= vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, encoder)
 
         # --- control: the annotator reports, the law sets lam for the next epoch --------------------------------
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
@@ -146,7 +150,8 @@ def train(
         luck = shared.draw("annotator", epoch, lambda rng: np.concatenate([rng.standard_normal(2), rng.random(2)]))
         report = vmap(partial(problem.report, epoch))(judgement, utilities, critiques, luck)
         exploration = shared.draw("policy", epoch, lambda rng: rng.standard_normal())
-        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration, row["logdet_rate"]))
+        forces = row["force"], row["critical_lam"]
+        state = law.update(state, Seen(epoch, row["entropy"], *report, exploration, row["logdet_rate"], *forces))
 
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
@@ -155,7 +160,7 @@ def train(
             row |= _on_request(problem, runs, theta, after, state["lam"], *shared.split("train"))
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
-        row |= vmap(observables.forces, in_dims=(0, 0, 0, 0, None))(gS, gL, noisy_gL, state["lam"], encoder)
+        row |= observables.pushes(row, state["lam"])
         row |= _balance(epoch, before, theta, moves, (entropy, row["entropy"]), (gS_before, gS), encoder)
         entropy = row["entropy"]
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}

@@ -5,46 +5,47 @@ import pytest
 import torch
 from laws import R, number
 
-from hclm_runner.regimes import RLThermostat, Seen, State, Thermostat
+from hclm_runner.regimes import Balance, Dual, NuPI, Proportional, RLThermostat, Seen, State, Thermostat, Ziegler
+
+HELD = {"kappa": (0.5, 2), "lam_min": (1e-4, 1e-2), "lam_max": (1, 10), "smoothing": (0.1, 1)}
+PI = {"kp": (0.1, 1), "ki": (0, 0.3), "anti_windup": (0, 1)}
+RL = {"alpha": (0, 1), "c0": (-0.1, 0.1), "m_min": (-2, -1), "m_max": (0, 1), "explore": (0.1, 0.5), "baseline": (0, 1)}
+LAWS = {
+    "thermostat": (Thermostat, PI, {}),
+    "critique": (RLThermostat, PI | RL, {"policy": "critique"}),
+    "reinforce": (RLThermostat, PI | RL, {"policy": "reinforce"}),
+    "dual": (Dual, {"eta": (0.1, 1)}, {}),
+    "ziegler": (Ziegler, {"gain": (0.1, 1), "limit": (0.1, 0.5)}, {}),
+    "proportional": (Proportional, {"kp": (0.1, 0.5), "ki": (0, 0.1)}, {}),
+    "nupi": (NuPI, {"kp": (0, 0.1), "ki": (0.01, 0.1), "nu": (-0.5, 0.9)}, {}),
+    "balance": (Balance, {"k": (0.1, 0.5)}, {}),
+}
+"""Name -> a law, the ranges of its own options, and what is no number."""
 
 
-@pytest.mark.parametrize(
-    ("kind", "policy"), [(Thermostat, None), (RLThermostat, "critique"), (RLThermostat, "reinforce")]
-)
+@pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("setpoint", [None, 2.0])
-def test_a_vector_of_runs_moves_exactly_as_each_run_alone(kind, policy, setpoint):
+def test_a_vector_of_runs_moves_exactly_as_each_run_alone(name, setpoint):
+    kind, own, fixed = LAWS[name]
     runs, epochs = 11, 40
     rng = np.random.default_rng(0)
-    options = {
-        "kappa": rng.uniform(0.5, 2, runs),
-        "lam_min": rng.uniform(1e-4, 1e-2, runs),
-        "lam_max": rng.uniform(1, 10, runs),
-        "warmup": rng.integers(0, 8, runs),
-        "smoothing": rng.uniform(0.1, 1, runs),
-        "kp": rng.uniform(0.1, 1, runs),
-        "ki": rng.uniform(0, 0.3, runs),
-        "anti_windup": rng.uniform(0, 1, runs),
-    }
-    if kind is RLThermostat:
-        options |= {
-            "alpha": rng.uniform(0, 1, runs),
-            "c0": rng.normal(0, 0.1, runs),
-            "m_min": rng.uniform(-2, -1, runs),
-            "m_max": rng.uniform(0, 1, runs),
-            "explore": rng.uniform(0.1, 0.5, runs),
-            "baseline": rng.uniform(0, 1, runs),
-        }
-    fixed = {"setpoint": setpoint, "holds": "entropy"} | ({"policy": policy} if kind is RLThermostat else {})
+    options = {key: rng.uniform(*ends, runs) for key, ends in (HELD | own).items()}
+    options["warmup"] = rng.integers(0, 8, runs)
     lam0, S = rng.uniform(0, 12, runs), rng.exponential(2, (epochs, runs))
     told = np.where(rng.random((2, epochs, runs)) < 0.3, np.nan, rng.normal(0, 0.3, (2, epochs, runs)))
-    xi, rate = rng.standard_normal((epochs, runs)), rng.exponential(2, (epochs, runs))
+    xi, (rate, F), critical = (
+        rng.standard_normal((epochs, runs)),
+        rng.exponential(2, (2, epochs, runs)),
+        rng.normal(0.5, 1, (epochs, runs)),
+    )
 
     def alone(k: int | slice) -> list[State]:
-        law = kind(**fixed, **{key: torch.as_tensor(value)[k] for key, value in options.items()})
+        numbers = {key: torch.as_tensor(value)[k] for key, value in options.items()}
+        law = kind(setpoint=setpoint, holds="entropy", **fixed, **numbers)
         state = law.init(number(lam0)[k], torch.full((runs,), R, dtype=torch.float64)[k])
         states = []
         for t in range(epochs):
-            seen = (S[t], told[0, t], told[1, t], xi[t], rate[t])
+            seen = (S[t], told[0, t], told[1, t], xi[t], rate[t], F[t], critical[t])
             state = law.update(state, Seen(t, *(torch.as_tensor(x)[k] for x in seen)))
             states.append(state)
         return states

@@ -73,7 +73,7 @@ def bandit(reward: Callable[[Tensor], Tensor], xi: Tensor, **options) -> Tensor:
     nothing, path = torch.full((runs,), np.nan, dtype=torch.float64), []
     for t, draws in enumerate(xi):
         m = (state["setpoint"] / R).log()
-        state = law.update(state, Seen(t, torch.full_like(m, R), reward(m), nothing, draws, nothing))
+        state = law.update(state, Seen(t, torch.full_like(m, R), reward(m), nothing, draws, *[nothing] * 3))
         path.append((state["setpoint"] / R).log())
     return torch.stack(path)
 

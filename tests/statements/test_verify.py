@@ -150,11 +150,13 @@ def test_a_broken_surrogate_turns_the_command_red(change, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("column", ["injection", "dissipation", "critical_lam"])
 def test_a_broken_column_turns_the_command_red(column, tmp_path, monkeypatch):
-    def broken(*gradients):
-        return (row := forces(*gradients)) | {column: -row[column]}
+    name = "pushes" if column == "dissipation" else "forces"
+
+    def broken(*given):
+        return (row := getattr(observables, name)(*given)) | {column: -row[column]}
 
     module = proposition_2 if column == "critical_lam" else theorem_2
-    monkeypatch.setattr(module, "forces", broken)
+    monkeypatch.setattr(module, name, broken)
     assert command("--only", module.STATEMENT.name, "--out", str(tmp_path)) == 1
 
 

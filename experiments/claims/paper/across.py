@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from experiments.claims.claim import MARGIN, Data, claim
 from experiments.claims.judge import Part
@@ -26,7 +26,8 @@ def _stronger(d: Data, column: str) -> list[Part]:
 
 def _ranks(values: Array) -> Array:
     """Return the ranks of values among all of them, about 0 and within 1."""
-    return np.asarray((2 * stats.rankdata(values) - values.size - 1) / max(values.size, 1)).reshape(values.shape)
+    ranks = pd.Series(values.ravel()).rank().to_numpy().reshape(values.shape)
+    return np.asarray((2 * ranks - values.size - 1) / max(values.size, 1))
 
 
 def _correlation(v: Array) -> Array:

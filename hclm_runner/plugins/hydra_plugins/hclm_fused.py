@@ -5,7 +5,7 @@ This file is found as any Hydra plugin is: by standing in the namespace package 
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,11 @@ def _check_values(overrides: Sequence[Override]) -> None:
         line = str(override.input_line)
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise ConfigError(line, None, "values to run, as in a,b or range(3): an interval has no number of them")
-        if override.is_sweep_override() and not list(override.sweep_string_iterator()):
+        try:
+            empty = override.is_sweep_override() and not list(override.sweep_string_iterator())
+        except ValueError as error:  # range(0,5,0)
+            raise ConfigError(line, None, f"values to run, got {error}") from error
+        if empty:
             raise ConfigError(line, None, "at least one value, got none")
 
 
@@ -170,6 +174,7 @@ class FusedSweeperConf(BasicSweeperConf):
     """What Hydra instantiates for hydra/sweeper=fused."""
 
     _target_: str = "hydra_plugins.hclm_fused.FusedSweeper"
+    params: dict[str, str] | None = field(default_factory=dict)  # Hydra's None takes no `hydra.sweeper.params={lam:1}`
 
 
 @dataclass

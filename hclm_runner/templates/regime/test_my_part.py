@@ -14,7 +14,7 @@ def follow(lam0, epochs=5):
     law, state, nothing = MyPart(), MyPart().init(lam0, torch.full_like(lam0, 1.4)), torch.full_like(lam0, torch.nan)
     lams = []
     for epoch in range(epochs):
-        state = law.update(state, Seen(epoch, torch.ones_like(lam0), nothing, nothing, nothing, nothing))
+        state = law.update(state, Seen(epoch, torch.ones_like(lam0), *[nothing] * 6))
         lams.append(state["lam"])
     return torch.stack(lams)
 

@@ -1,0 +1,167 @@
+"""What a store costs as it grows, without any training: CPU time, memory, files.
+
+    python -m experiments benchmark growth           # to 7200 runs: two minutes on a quiet machine
+    python -m experiments benchmark growth --full    # to 28800: ten minutes, and 2 GB on the disk
+    python -m experiments benchmark growth --quick   # to 216, to see that it works
+
+Each size is the paper's 9 pairs of surrogate and regime x 8 lam x seeds, in a store of its own. That is filled with
+random numbers, 121 rows a run, by the store's own functions, in the bundles that a sweep would train. What is timed:
+
+- compose, plan, write: the parts of filling it, in one process;
+- write, end / start: the last tenth of the bundles by the first tenth;
+- one run: the records of one run, read from the full store;
+- dry run: the command with sweep.dry_run=true, on an empty store;
+- resume: the command on the full store, with nothing left to do;
+- one column: `pandas.read_parquet` of one column of the records.
+
+Times are CPU seconds of the process itself, so that what else a machine does counts little. The last three are whole
+commands, with Python's start. A part grows as n^k: k from the increases over the smallest size, 1 where the time is
+linear in the runs. GiB is the largest resident set of the process.
+The numbers go to outputs/benchmark_growth.json with the machine's description.
+"""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from hclm_runner import store
+from hclm_runner.config import RunConfig, configure
+from hclm_runner.records import COLUMNS, Records, describe
+
+SIZES = {"quick": (1, 2, 3), "default": (1, 10, 100), "full": (1, 10, 100, 400)}
+"""Seeds of the stores, 72 runs each."""
+
+NAME = "growth"
+AXES = {
+    "surrogate": ["softmax", "variance", "logdet"],
+    "regime": ["fixed", "thermostat", "rl_thermostat"],
+    "lam": ["0", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"],
+}
+COMMAND = ["-m", "hclm_runner", "-m", f"name={NAME}", *(f"{key}={','.join(values)}" for key, values in AXES.items())]
+COLUMN = ["-c", f"import pandas; pandas.read_parquet('outputs/{NAME}/records', columns=['force'])"]
+
+Measured = dict[str, float]
+"""Name -> CPU seconds, or what the name says."""
+
+
+@contextmanager
+def timed(seconds: Measured, part: str) -> Iterator[None]:
+    """Add the CPU time of a block to that of a part."""
+    start = time.process_time()
+    yield
+    seconds[part] = seconds.get(part, 0.0) + time.process_time() - start
+
+
+def fill(seeds: int) -> Measured:
+    """Fill the store of this folder, as a sweep would, with random numbers for the runs of so many seeds."""
+    from hclm_runner.sweeps.plan import make_plan  # imports torch, which the process that reports does not need
+
+    seconds, folder = Measured(), store.OUTPUTS / NAME
+    store.prepare(folder)
+    configure([])  # starts Hydra, which is not a job's
+    chosen = [[f"{key}={value}" for value in values] for key, values in AXES.items()]
+    with timed(seconds, "compose"):
+        jobs = itertools.product([f"name={NAME}"], *chosen, [f"seed={seed}" for seed in range(seeds)])
+        runs = [configure(list(job)) for job in jobs]
+    with timed(seconds, "plan"):
+        bundles = make_plan({run.run_id: run for run in runs}, store.index(folder), runs[0]).bundles
+    write(folder, bundles[0])  # the first time takes longer, whatever there is to write
+    each: list[float] = []
+    for bundle in bundles:
+        with timed(seconds, "write"):
+            write(folder, bundle)
+        each.append(seconds["write"] - sum(each))
+    tenth = math.ceil(len(bundles) / 10)
+    seconds["write, end / start"] = sum(each[-tenth:]) / sum(each[:tenth])
+    with timed(seconds, "one run"):
+        store.read_records(folder, runs[-1].run_id)
+    return seconds
+
+
+def write(folder: Path, bundle: Sequence[RunConfig]) -> None:
+    """Write a bundle of runs with random numbers for rows."""
+    values = np.random.default_rng(0).standard_normal((len(COLUMNS), len(bundle), bundle[0].epochs + 1))
+    records = Records(bundle, dict(zip(COLUMNS, values, strict=True)), np.full(len(bundle), -1))
+    store.write(folder, records.frame(), describe(records, "cpu", 0.0))
+
+
+def run(folder: str, *arguments: str) -> tuple[float, float, str]:
+    """Run Python in a folder; return its CPU seconds, its largest resident set in GiB, and what it printed last.
+
+    Raises:
+        SystemExit: If it fails.
+    """
+    with (Path(folder) / "log").open("w+") as log:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        printed = log.read().strip()
+    if process.returncode:
+        raise SystemExit(f"error: exit code {process.returncode} of {arguments}:\n{printed[-2000:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / 2**30, printed.rpartition("\n")[2]
+
+
+def measure(seeds: int) -> Measured:
+    """Return what a store of so many seeds costs."""
+    commands = {"dry run": [*COMMAND, f"seed=range({seeds})", "sweep.dry_run=true", "device=cpu"]}
+    commands |= {"resume": [*COMMAND, f"seed=range({seeds})"], "one column": COLUMN}
+    with tempfile.TemporaryDirectory() as folder:
+        *_, filling, printed = run(folder, "-m", __name__, str(seeds))
+        found: Measured = json.loads(printed)
+        memory = {"GiB, compose, plan, write": filling}
+        for name, arguments in commands.items():
+            found[name], memory[f"GiB, {name}"], _ = run(folder, *arguments)
+        files = [path.stat().st_size for path in Path(folder, store.OUTPUTS, NAME).rglob("*.parquet")]
+    return found | memory | {"files": len(files), "MB": sum(files) / 1e6}
+
+
+def exponent(runs: Sequence[int], values: Sequence[float]) -> float:
+    """Return k of values that grow as a + b n^k, from their increases over the first to the last two; NaN if none."""
+    first, *_, middle, last = values
+    if not first < middle < last:
+        return math.nan
+    return math.log((last - first) / (middle - first)) / math.log((runs[-1] - runs[0]) / (runs[-2] - runs[0]))
+
+
+def tabulate(runs: Sequence[int], results: Sequence[Measured]) -> Table:
+    """Return a row for each part: its value at each size, and k."""
+    table = Table("runs", *map(str, runs), "k")
+    for name in results[0]:
+        values = [result[name] for result in results]
+        k = "" if "/" in name else f"{exponent(runs, values):.2f}"
+        table.add_row(name, *(f"{value:.0f}" if value >= 100 else f"{value:.2f}" for value in values), k)
+    return table
+
+
+def measure_and_write(scale: str) -> None:
+    """Measure at the SIZES of a scale, print the table, write the JSON."""
+    from experiments.benchmarks.step import describe_machine  # imports torch
+
+    seeds, machine, console = SIZES[scale], describe_machine(), Console()
+    results = [measure(number) for number in track(seeds, "measuring", transient=True)]
+    runs = [72 * number for number in seeds]
+    console.print(f"CPU seconds as a store grows, {scale}: {machine}")
+    console.print(tabulate(runs, results))
+    path = Path("outputs") / ("benchmark_growth_quick.json" if scale == "quick" else "benchmark_growth.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"machine": machine, "runs": runs, "results": results}, indent=1))
+    console.print(f"  {path}")
+
+
+if __name__ == "__main__":
+    print(json.dumps(fill(int(sys.argv[1]))))
