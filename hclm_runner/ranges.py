@@ -19,4 +19,11 @@ Whole = Annotated[int, Ge(0), Le(2**31)]
 Replayed = str
 """The id of a stored run; where the trainer builds the part, what it repeats of that run, by epoch: [epochs + 1]."""
 
-__all__ = ["Count", "Decay", "NonNegative", "Positive", "Probability", "Replayed", "Weight", "Whole"]
+
+class Place:
+    """Marks an option that says where data lie, not what they are: it is no part of a run's identity or label."""
+
+
+Folder = Annotated[str, Place]
+
+__all__ = ["Count", "Decay", "Folder", "NonNegative", "Place", "Positive", "Probability", "Replayed", "Weight", "Whole"]

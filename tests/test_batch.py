@@ -5,6 +5,7 @@ import torch
 
 from hclm_runner.config import configure
 from hclm_runner.streams import stream
+from hclm_runner.tasks import Task
 from hclm_runner.training.batch import Shared, distinct
 from hclm_runner.training.problem import draw_task
 
@@ -21,7 +22,7 @@ def test_a_task_is_kept_once_however_many_runs_have_it():
     runs = [configure([*SMALL, override, f"seed={seed}"]) for override, seed in arms]
     shared = shared_of(runs)
     assert len(shared.data["x_train"]) == 3, "two seeds, and one of them with another task"
-    assert shared.task[shared.of_run].tolist() == [0, 0, 1, 2, 0]
+    assert shared.places["x_train"][shared.of_run].tolist() == [0, 0, 1, 2, 0]
     for split in ("train", "feedback", "test"):
         x, y = shared.split(split)
         for r, run in enumerate(runs):
@@ -52,3 +53,19 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
     np.testing.assert_array_equal(luck[0], luck[2])
     np.testing.assert_array_equal(luck[0], luck[3])
     np.testing.assert_array_equal(luck[1], stream(1, "annotator", 3).random(2))
+
+
+def one_test_split(rng) -> Task:
+    x, y = rng.standard_normal((8, 1, 2, 2)), np.arange(8) % 2
+    return Task((x, y), (x[:4], y[:4]), (np.ones((6, 1, 2, 2)), np.arange(6) % 2), classes=2)
+
+
+def test_a_split_that_is_the_same_for_every_seed_is_one_copy():
+    runs = [configure(f"task={__name__}.one_test_split", f"seed={seed}") for seed in (3, 1, 4)]
+    shared = shared_of(runs)
+    kept = {name: len(tensor) for name, tensor in shared.data.items()}
+    assert kept == {"x_train": 3, "y_train": 1, "x_feedback": 3, "y_feedback": 1, "x_test": 1, "y_test": 1}
+    for split in ("train", "feedback", "test"):
+        for r, run in enumerate(runs):
+            for got, own in zip(shared.split(split), draw_task(run).splits()[split], strict=True):
+                np.testing.assert_array_equal(got[r], own)

@@ -163,15 +163,16 @@ def test_the_mlp_is_the_reference_network():
     torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ W3.T + b3)
 
 
-def test_the_mlp_with_relu_differs_in_the_activation_alone():
-    config = configure("model.activation=relu", "model.hidden=[8,6]")
+@pytest.mark.parametrize(("activation", "of"), [("relu", torch.relu), ("gelu", torch.nn.functional.gelu)])
+def test_the_mlp_with_another_activation_differs_in_that_alone(activation, of):
+    config = configure(f"model.activation={activation}", "model.hidden=[8,6]")
     model = config.model.load()((40,), 4, **config.model.options)
     x = torch.randn(5, 40)
     W1, b1, W2, b2, W3, b3, *_ = model.parameters()
-    hidden = ((x @ W1.T + b1).clamp(min=0) @ W2.T + b2).clamp(min=0)
+    hidden = of(of(x @ W1.T + b1) @ W2.T + b2)
     torch.testing.assert_close(model["encoder"](x), hidden @ W3.T + b3)
     with pytest.raises(ConfigError, match=r"model\.activation"):
-        configure("model.activation=gelu")
+        configure("model.activation=elu")
 
 
 @pytest.mark.kernels

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 from hclm_runner import parts
 from hclm_runner.config import labels
 from hclm_runner.config.words import refusal, suggest
+from hclm_runner.ranges import Place
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 STRICT = ConfigDict(
@@ -65,12 +66,8 @@ class Choice:
         return {key: value for key, value in self.options.items() if type(value) not in varying}
 
     def identity(self) -> dict[str, Any]:
-        """Return what of it determines a result: the code, and the options that it is called with; no label.
-
-        And of a stored run that it repeats the id, not the place.
-        """
-        elsewhere = {"store"} if self.trace is not None else set()
-        return {"code": self.code, "options": {k: v for k, v in self.options.items() if k not in elsewhere}}
+        """Return what of it determines a result: code and options, but no label and no place of data."""
+        return {"code": self.code, "options": self._placeless()}
 
     def label(self, sigma: float) -> str:
         """Return what it is called in the records of a run of this sigma: its name and the options that differ."""
@@ -81,7 +78,14 @@ class Choice:
             fields = _options_schema(function, self.group, self.target).model_fields
             defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         hidden = PLACE if self.trace is not None else ()
-        return labels.label(self.name, {k: v for k, v in self.options.items() if k not in hidden}, defaults)
+        shown = {key: value for key, value in self._placeless().items() if key not in hidden}
+        return labels.label(self.name, shown, defaults)
+
+    def _placeless(self) -> dict[str, Any]:
+        """Return the options but those that say where data lie."""
+        fields = _options_schema(self.load(), self.group, self.target).model_fields
+        places = {key for key, field in fields.items() if Place in field.metadata}
+        return {key: value for key, value in self.options.items() if key not in places}
 
     def check_unchanged(self) -> None:
         """Refuse code that is no longer what it was when the choice was made.

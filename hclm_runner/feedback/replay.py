@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hclm_runner.parts import part
-from hclm_runner.ranges import NonNegative, Replayed
+from hclm_runner.ranges import Folder, NonNegative, Replayed
 
 
 @part("feedback", "replay", version=1)
@@ -23,7 +23,7 @@ class Replay:
 
     replays: ClassVar[str] = "feedback"
 
-    store: str
+    store: Folder
     run: Replayed
     w: NonNegative
 

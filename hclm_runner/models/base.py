@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from hclm_runner.refusal import ConfigError
+
 
 class Model(Protocol):
     """A function of the shape of a sample and of a number; its keyword-only parameters are its options.
@@ -25,6 +27,20 @@ class Model(Protocol):
             outputs: Classes, or components of the target.
             **options: Its own.
         """
+
+
+def axes(input_shape: tuple[int, ...], model: str) -> tuple[int, ...]:
+    """Return the length, or height and width, of samples that have channels first.
+
+    Raises:
+        ConfigError: If they have none, or more axes than two.
+    """
+    if len(input_shape) not in (2, 3):
+        wanted = (
+            f"mlp, or a task of [channels, length] or [channels, height, width]: its samples are {list(input_shape)}"
+        )
+        raise ConfigError("model", model, wanted)
+    return input_shape[1:]
 
 
 def reads_shape(model: Callable[..., nn.Module]) -> bool:

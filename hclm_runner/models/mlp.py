@@ -33,6 +33,9 @@ class Tanh(nn.Module):
         return input.mul_(2).exp_().add_(1).reciprocal_().mul_(-2).add_(1)
 
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+
+
 @part("model", "mlp", version=1)
 def mlp(
     input_shape: tuple[int, ...],
@@ -40,7 +43,7 @@ def mlp(
     *,
     hidden: list[Count],
     representation: Count,
-    activation: Literal["tanh", "relu"],
+    activation: Literal["tanh", "relu", "gelu"],
 ) -> nn.Module:
     """Network into a linear representation, read by a ReLU and a linear head.
 
@@ -50,7 +53,7 @@ def mlp(
     widths = [math.prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()] if len(input_shape) > 1 else []
     for fan_in, fan_out in itertools.pairwise(widths):
-        layers += [Linear(fan_in, fan_out), Tanh() if activation == "tanh" else nn.ReLU()]
+        layers += [Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     encoder = nn.Sequential(*layers, Linear(widths[-1], representation))
     head = nn.Sequential(nn.ReLU(), Linear(representation, outputs))
     return nn.ModuleDict({"encoder": encoder, "head": head})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hclm_runner.parts import part
-from hclm_runner.ranges import Replayed
+from hclm_runner.ranges import Folder, Replayed
 from hclm_runner.regimes.base import Law, Seen, State
 
 
@@ -24,7 +24,7 @@ class Replay(Law):
     uses_feedback: ClassVar[bool] = False
     replays: ClassVar[str] = "lam"
 
-    store: str
+    store: Folder
     run: Replayed
     order: Literal["kept", "mean", "shuffled"]
 

@@ -1,5 +1,6 @@
 """The axis of runs: what varies between the runs of a batch, as tensors [R, ...]."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -80,13 +81,15 @@ def distinct(runs: Sequence[RunConfig], of: Callable[[RunConfig], Any]) -> tuple
     return list(first.values()), torch.tensor([places[key] for key in keys])
 
 
-def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Return x_train, y_train, x_feedback, ... with a leading axis of tasks: features in `dtype`, labels as int64.
+def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return x_train, y_train, x_feedback, ..., what is equal in several tasks once, and each task's place in them.
+
+    Samples are of `dtype`, labels int64; a place is [tasks]. A split that does not depend on the seed is one copy.
 
     Raises:
         ConfigError: If a split has not the same shape in every task.
     """
-    data = {}
+    data, places = {}, {}
     for split in SPLITS:
         for part, name in enumerate("xy"):
             labels = name == "y" and tasks[0].classes is not None
@@ -97,8 +100,11 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> dict[str, T
                 raise ConfigError(
                     "task._target_", None, f"the same shape of {name} for every seed, in the {split} split"
                 )
-            data[f"{name}_{split}"] = torch.stack(arrays).to(device)
-    return data
+            keys = [hashlib.blake2b(array.numpy().tobytes()).digest() for array in arrays]
+            kept = dict(zip(keys, arrays, strict=True))
+            data[f"{name}_{split}"] = torch.stack(list(kept.values())).to(device)
+            places[f"{name}_{split}"] = torch.tensor([list(kept).index(key) for key in keys], device=device)
+    return data, places
 
 
 class Shared:
@@ -108,15 +114,16 @@ class Shared:
         self, tasks: Sequence[Task], task: Tensor, runs: Sequence[RunConfig], dtype: torch.dtype, device: str
     ) -> None:
         """Keep the data of the tasks; `task` [R] is the place of each run's among them."""
-        self.data, self.dtype, self.device = stack(tasks, dtype, device), dtype, device
+        (self.data, places), self.dtype, self.device = stack(tasks, dtype, device), dtype, device
         first, of_run = distinct(runs, lambda run: [run.seed, run.drawn_from, run.task.options])
         self.seeds = [run.seed for run in first]
-        self.task = torch.stack([task[of_run == pair][0] for pair in range(len(first))]).to(device)
+        of_pair = torch.stack([task[of_run == pair][0] for pair in range(len(first))]).to(device)
+        self.places = {name: place[of_pair] for name, place in places.items()}
         self.of_run = of_run.to(device)
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
         """Return x and y of a split, [R, n, ...]."""
-        x, y = (self.data[f"{part}_{name}"].index_select(0, self.task[self.of_run]) for part in "xy")
+        x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in (f"x_{name}", f"y_{name}"))
         return x, y
 
     def batches(
@@ -132,13 +139,13 @@ class Shared:
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
         xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
-        task, given = self.task[:, None], numbers
+        of_x, of_y, given = self.places["x_train"][:, None], self.places["y_train"][:, None], numbers
         if "dropout" in numbers:
             u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), numbers["dropout"]
         for k in range(steps):
             if "dropout" in numbers:
                 given = numbers | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
-            yield self._copy(x[task, order[:, k]]), self._copy(y[task, order[:, k]]), self._copy(xi[:, k]), given
+            yield self._copy(x[of_x, order[:, k]]), self._copy(y[of_y, order[:, k]]), self._copy(xi[:, k]), given
 
     def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:
         """Return sample(generator) of each run's seed, the generator that of a purpose and epoch: [R, ...]."""
