@@ -52,7 +52,8 @@ def test_without_another_seed_on_the_same_data_it_is_that_of_the_next_data_set()
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> str:
     """A store of the paper's surrogates and laws, of runs that were never trained."""
-    return str(synthetic.write(tmp_path_factory.mktemp("source") / "made_up", seeds=range(6)))
+    folder = tmp_path_factory.mktemp("source") / "made_up"
+    return str(synthetic.write(folder, seeds=range(6), overrides=["feedback.w=0.5"]))
 
 
 def runs_of(source: str) -> pd.DataFrame:
@@ -78,13 +79,8 @@ def test_a_twin_is_the_run_itself_but_for_one_thing(source):
             assert other["seed"] == (own["seed"] + 1) % 6
             differs = {key for key, value in json.loads(own["config"]).items() if twin.as_dict()[key] != value}
             assert differs == {group}
+            assert twin.feedback.options["w"] == 0.5, "the price of over-confidence stays that of the run"
     assert len({twin.run_id for pair in found for twin in pair.twins}) == sum(len(pair.twins) for pair in found)
-
-
-def test_the_price_of_over_confidence_stays_that_of_the_run(tmp_path):
-    path = str(synthetic.write(tmp_path / "priced", overrides=["feedback.w=0.5"], seeds=(0, 1)))
-    (pair, *_) = pairs(runs_of(path), path, ["yoked_feedback"])
-    assert {twin.feedback.options["w"] for twin in pair.twins} == {0.5}
 
 
 def test_a_configuration_from_before_an_option_was_new_is_the_same_run(source):
@@ -96,7 +92,7 @@ def test_a_configuration_from_before_an_option_was_new_is_the_same_run(source):
     assert RunConfig.model_validate(placebos._today(config)).run_id == row["run_id"]
 
 
-def test_a_store_that_cannot_be_paired_is_refused(source, tmp_path):
+def test_a_store_that_cannot_be_paired_is_refused(source):
     runs = runs_of(source)
     cases = {
         "runs under a law that moves lam, of which yoked is a placebo": runs[runs["regime"] == "fixed"],
