@@ -117,9 +117,9 @@ def test_a_figure_older_than_the_code_that_draws_it_is_stale(tmp_path, module):
 def test_each_task_has_a_folder_of_its_own(folder, said):
     write(folder, RUNS, task="digits")
     with pytest.raises(ConfigError, match="one of digits, gaussian_mixture"):
-        command.main([str(folder), "--only", "5"])
-    said(folder, "--only", "5", "--task", "digits")
-    assert (folder / "figures" / "digits" / "fig05_softmax_test_loss.png").exists()
+        command.main([str(folder), "--only", "22"])
+    said(folder, "--only", "22", "--task", "digits")
+    assert (folder / "figures" / "digits" / "fig22_logdet_fixed_test_loss.png").exists()
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_an_own_figure_is_written_and_drawn_again_while_its_grid_lacks_runs(tmp_
     assert said(folder, "--only", "renyi_my_law_entropy") == ["1 figure up to date: renyi_my_law_entropy"]
     ragged = write(tmp_path / "ragged", without(own, regime="my_law", seed=2))
     for _ in range(2):
-        assert said(ragged, "--only", "renyi_gap")[0] == "1 figure drawn: renyi_gap"
+        assert said(ragged, "--only", "renyi_my_law_gap")[0] == "1 figure drawn: renyi_my_law_gap"
 
 
 @pytest.mark.slow

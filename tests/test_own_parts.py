@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -315,15 +314,6 @@ def test_the_cause_is_the_runs_own_and_is_kept(cli, user_module):
     assert runs.loc["diverged", "error"] == "the surrogate later returned inf at epoch 0, with entries of Z up to 1"
     assert runs.loc["diverged", "error"] in " ".join(swept.err.split())
     assert "optimizer.lr" not in swept.err
-
-
-def test_completion_and_help_need_no_torch(tmp_path):
-    script = (
-        "import sys; from hclm_runner.__main__ import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", script, "--help"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "surrogate: logdet, softmax, variance, vib\n" in done.stdout
 
 
 # --- what reads a store takes a user's own as it takes ours ------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Identity is content: no place in the code, no label and no old path is part of it; a part's version is."""
 
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -75,20 +74,16 @@ class Mine(Thermostat):
 """
 
 
-def test_a_users_file_that_moves_is_the_same_run_and_one_that_is_edited_is_not(tmp_path):
-    script = (
-        "import sys; from hclm_runner.config import configure;"
-        "print(*(configure('regime=thermostat', f'regime._target_={m}.Mine').run_id for m in sys.argv[1:]))"
-    )
+def test_a_users_file_that_moves_is_the_same_run_and_one_that_is_edited_is_not(tmp_path, monkeypatch):
     (tmp_path / "first.py").write_text(LAW)
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(tmp_path / "first.py", tmp_path / "elsewhere" / "second.py")
     (tmp_path / "edited.py").write_text(LAW + "# a word\n")
-    done = subprocess.run(
-        [sys.executable, "-c", script, "first", "elsewhere.second", "edited"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    first, moved, edited = done.stdout.split()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    modules = ("first", "elsewhere.second", "edited")
+    first, moved, edited = (configure("regime=thermostat", f"regime._target_={name}.Mine").run_id for name in modules)
+    for name in (*modules, "elsewhere"):
+        del sys.modules[name]
     assert first == moved != edited
     assert first != configure("regime=thermostat").run_id, "a law that extends ours is not ours"
     assert parts.part_of(type("Mine", (Thermostat,), {})) is None
