@@ -10,8 +10,8 @@ A twin is a run of the store again, the same seeds and the same configuration, b
 
 The other run has the same law and base lam, and the next training seed on the same data set where the store has one
 (experiment=paper_full), else the next data set. So a law controls if its runs are better than their yoked twins
-("control"), and feedback helps if they are better than those with yoked feedback ("feedback"); that they are better than
-the two others says that the path of lam is worth something, whoever drew it ("path"). Better is a lower gap or
+("control"), and feedback helps if they are better than those with yoked feedback ("feedback"). That they are better
+than the two others says that the path of lam is worth something, whoever drew it ("path"). Better is a lower gap or
 temperature-scaled test loss, a higher accuracy or reward, by 5% of the twin's. Values are means over base lam;
 comparisons are paired, over data sets. A lower value in runs that have collapsed, compared with their twins, is
 COLLAPSE.
