@@ -38,7 +38,7 @@ from rich.console import Console
 
 from experiments import grid
 from experiments.claims import judge, record
-from experiments.claims.claim import MARGIN, NEAR_CHANCE, VIEWS
+from experiments.claims.claim import MARGIN, NEAR_CHANCE, VIEWS, guessing_loss
 from experiments.claims.judge import SUPPORTED, Part, Verdict
 from experiments.claims.statistics import Array
 from experiments.figures.table import label
@@ -353,20 +353,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     store.atomically(folder / "mediation.json", lambda path: Path(path).write_text(written))
     paths = [folder / "mediation.json", *save(draw(found, kept, chance_loss), folder / "mediation")]
     show(rows, about, paths)
-
-
-def guessing_loss(run: "RunConfig") -> float:
-    """Return log K of a run's task, nats.
-
-    Raises:
-        ConfigError: If it has no classes.
-    """
-    from hclm_runner.training.problem import draw_task
-
-    classes = draw_task(run).classes
-    if classes is None:
-        raise ConfigError("task", run.task.name, "a task of classes: without them there is no loss of guessing")
-    return math.log(classes)
 
 
 def _about(found: Runs, kept: Runs, chance_loss: float) -> dict[str, Any]:

@@ -10,7 +10,8 @@ A twin is a run of the store again, the same seeds and the same configuration, b
 
 The other run has the same law and base lam, and the next training seed on the same data set where the store has one
 (experiment=paper_full), else the next data set. So a law controls if its runs are better than their yoked twins
-("control"), and feedback helps if they are better than those with yoked feedback ("feedback"): a lower gap or
+("control"), and feedback helps if they are better than those with yoked feedback ("feedback"). That they are better
+than the two others says that the path of lam is worth something, whoever drew it ("path"). Better is a lower gap or
 temperature-scaled test loss, a higher accuracy or reward, by 5% of the twin's. Values are means over base lam;
 comparisons are paired, over data sets. A lower value in runs that have collapsed, compared with their twins, is
 COLLAPSE.
@@ -32,10 +33,9 @@ from rich.console import Console
 
 from experiments import grid
 from experiments.claims import judge, record
-from experiments.claims.claim import CELL, MARGIN, VIEWS, collapsed, scored
+from experiments.claims.claim import CELL, MARGIN, VIEWS, collapsed, guessing_loss, scored
 from experiments.claims.judge import Part, quotient_part
 from experiments.claims.statistics import Array
-from experiments.mediation import guessing_loss
 from hclm_runner import parts, store
 from hclm_runner.config import EXECUTION, labels
 from hclm_runner.parts import ROOMS
@@ -58,12 +58,14 @@ class Placebo(NamedTuple):
 
 PLACEBOS = {
     "yoked": Placebo("regime", "yoked", of_feedback=False, claim="control"),
-    "mean_matched": Placebo("regime", "mean_matched", of_feedback=False, claim="control"),
-    "shuffled": Placebo("regime", "shuffled", of_feedback=False, claim="control"),
+    "mean_matched": Placebo("regime", "mean_matched", of_feedback=False, claim="path"),
+    "shuffled": Placebo("regime", "shuffled", of_feedback=False, claim="path"),
     "yoked_feedback": Placebo("feedback", "yoked", of_feedback=True, claim="feedback"),
 }
 OUTCOMES = {"gap": "<", "test_scaled_loss": "<", "test_accuracy": ">", "reward": ">"}
 """Column -> where a run is better than its twin."""
+SUFFIX, FILE = "_placebos", "placebos.json"
+"""Of the name of a store of twins, and what is judged of them."""
 NEEDED = sorted({*OUTCOMES, *CELL, "feedback_loss"})
 SEEDS = ["data_seed", "seed"]
 
@@ -302,17 +304,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records, runs = store.load(source)
     grid.check_version(given.store, runs)
     found = pairs(runs, given.store, only)
-    name = given.name or f"{source.name}_placebos"
+    name = given.name or f"{source.name}{SUFFIX}"
     twins = trained(found, name, given.overrides)
     if twins is None:
         return
     rows = [row for pair in found for row in judged(pair, records, twins)]
     crossed = all(pair.draws > 1 for pair in found)
-    path = store.OUTPUTS / name / "placebos.json"
+    path = store.OUTPUTS / name / FILE
     written = json.dumps({"store": given.store, "same_data": crossed, "rows": rows}, indent=1, allow_nan=False)
     store.atomically(path, lambda temporary: Path(temporary).write_text(written))
     show(rows, crossed=crossed)
     print(f"  {path}")
+
+
+class Table(NamedTuple):
+    """How a method compares with its placebos."""
+
+    method: str
+    placebos: list[str]
+    rows: dict[str, list[tuple[str, str]]]
+    """Outcome and view in words -> the verdict and the effect of each placebo."""
+
+
+def tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
+    """Return what was judged as a table for each method."""
+    found = []
+    for method, own in groupby(rows, key=lambda row: (row["surrogate"], row["law"], row["context"])):
+        names, cells = dict[str, None](), dict[str, list[tuple[str, str]]]()
+        for row in own:
+            names[row["placebo"]] = None
+            text = f"{row['outcome'].replace('_', ' ')}, {row['view']}"
+            cells.setdefault(text, []).append((row["verdict"], row["shown"]))
+        found.append(Table(" / ".join(method), list(names), cells))
+    return found
+
+
+def of_store(folder: Path) -> list[Table]:
+    """Return what was judged of a store, in the store of its twins that has the usual name; nothing if it was not."""
+    path = folder.with_name(f"{folder.name}{SUFFIX}") / FILE
+    return tables(json.loads(path.read_text())["rows"]) if path.exists() else []
 
 
 def show(rows: Sequence[Mapping[str, Any]], *, crossed: bool) -> None:
@@ -320,17 +350,13 @@ def show(rows: Sequence[Mapping[str, Any]], *, crossed: bool) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     data = "the same data set" if crossed else "another data set, for each has one training seed"
     console.print(f"a run relative to its twin, which repeats a run of {data}")
-    for method, own in groupby(rows, key=lambda row: (row["surrogate"], row["law"], row["context"])):
-        console.print(" / ".join(method))
-        cells: dict[tuple[str, str], dict[str, str]] = {}
-        for row in own:
-            place = cells.setdefault((row["outcome"], row["view"]), {})
-            place[row["placebo"]] = f"{record.SYMBOLS[row['verdict']]} {row['shown']}"
-        heads = list(next(iter(cells.values())))
-        table = [["better than", *heads]]
-        table += [[f"{outcome.replace('_', ' ')}, {view}", *each.values()] for (outcome, view), each in cells.items()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for line in table:
+    for table in tables(rows):
+        console.print(table.method)
+        lines = [["better than", *table.placebos]]
+        for text, cells in table.rows.items():
+            lines.append([text, *(f"{record.SYMBOLS[verdict]} {shown}" for verdict, shown in cells)])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
             console.print("  " + "  ".join(map(str.ljust, line, widths)).rstrip())
     for claim in dict.fromkeys(placebo.claim for placebo in PLACEBOS.values()):
         verdicts = [row["verdict"] for row in rows if row["claim"] == claim]

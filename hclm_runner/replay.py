@@ -52,30 +52,29 @@ def read(group: str, column: str, options: Mapping[str, Any]) -> tuple[float, ..
         folder = store.locate(where)
     except FileNotFoundError as error:
         raise ConfigError(f"{group}.store", where, f"a store of runs, got {error.strerror}") from None
-    described, traces = _columns(folder, _written(folder))
-    if run not in described.index:
-        some = f"one of {where}, as {first(described.index.tolist(), 3)}" if len(described) else f"a run of {where}"
+    written = tuple(sorted(path.stat().st_mtime_ns for path in (folder / "runs").glob("*.parquet")))
+    statuses = _statuses(folder, written)
+    if run not in statuses:
+        some = f"one of {where}, as {first(list(statuses), 3)}" if statuses else f"a run of {where}, which has none"
         raise ConfigError(f"{group}.run", run, some)
-    if (status := described["status"][run]) != "finished":
+    if (status := statuses[run]) != "finished":
         raise ConfigError(f"{group}.run", run, f"a run that finished, got one with status {status}")
-    found: tuple[float, ...] = traces[column][run]
+    found = _traces(folder, written, column)[run]
     if np.isnan(found).all():
         raise ConfigError(f"{group}.run", run, f"a run with {column} in its records, got one without")
     return found
 
 
-def _written(folder: Path) -> tuple[int, ...]:
-    """Return what changes when a store is written to."""
-    return tuple(sorted(path.stat().st_mtime_ns for path in (folder / "runs").glob("*.parquet")))
+@lru_cache(maxsize=4)
+def _statuses(folder: Path, written: tuple[int, ...]) -> dict[str, str]:  # noqa: ARG001 - what was read once is stale
+    """Return run id -> status, of the runs of a store as it is when these of its files were written."""
+    runs = store.index(folder)
+    return dict(zip(runs["run_id"], runs["status"], strict=True))
 
 
 @lru_cache(maxsize=4)
-def _columns(folder: Path, written: tuple[int, ...]) -> tuple[pd.DataFrame, dict[str, pd.Series]]:  # noqa: ARG001
-    """Return the runs of a store by id, and of each column that a part repeats run id -> its values by epoch."""
-    records = pd.read_parquet(folder / "records", columns=["run_id", "epoch", *COLUMNS]).sort_values("epoch")
-    by_run = records.groupby("run_id")
-    return store.index(folder).set_index("run_id"), {name: by_run[name].agg(tuple) for name in COLUMNS}
-
-
-COLUMNS = ("lam", "feedback")
-"""What the parts of this package repeat."""
+def _traces(folder: Path, written: tuple[int, ...], column: str) -> dict[str, tuple[float, ...]]:  # noqa: ARG001
+    """Return run id -> a column by epoch."""
+    records = pd.read_parquet(folder / "records", columns=["run_id", "epoch", column])
+    ordered = records.drop_duplicates(["run_id", "epoch"]).sort_values("epoch")
+    return {str(run): tuple(own) for run, own in ordered.groupby("run_id")[column]}

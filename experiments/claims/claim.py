@@ -10,7 +10,7 @@ split chooses (early stopping).
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,9 @@ from experiments import grid
 from experiments.claims import judge
 from experiments.claims.statistics import WORST, Array
 from hclm_runner.refusal import ConfigError
+
+if TYPE_CHECKING:
+    from hclm_runner.config import RunConfig
 
 MARGIN = 0.05
 """The least effect that counts, as a share of what it is compared with; and the least loss of accuracy."""
@@ -118,6 +121,20 @@ def collapsed(cells: Array, zero: Array, chance_loss: float) -> NDArray[np.bool_
     train, test, accuracy = cells
     learnt_nothing = train >= NEAR_CHANCE * chance_loss
     return np.asarray(learnt_nothing | (test > (1 + MARGIN) * zero[1]) | (accuracy < zero[2] - MARGIN))
+
+
+def guessing_loss(run: "RunConfig") -> float:
+    """Return log K of a run's task, nats.
+
+    Raises:
+        ConfigError: If it has no classes.
+    """
+    from hclm_runner.training.problem import draw_task
+
+    classes = draw_task(run).classes
+    if classes is None:
+        raise ConfigError("task", run.task.name, "a task of classes: without them there is no loss of guessing")
+    return math.log(classes)
 
 
 def criterion(column: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ import xarray as xr
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from experiments import grid
+from experiments import grid, placebos
 from experiments.claims.judge import effect
 from experiments.claims.record import SYMBOLS, load
 from experiments.estimate import Estimate
@@ -117,6 +117,8 @@ def build(source: str, tasks: str | None = None) -> str:
     lacking = judged.get("lacking", [])
     if generic or lacking:
         before.append(Section("generic", "Each surrogate and law", methods(generic) | {"lacking": lacking}))
+    if twins := placebos.of_store(folder) + (placebos.of_store(store.locate(tasks)) if tasks else []):
+        before.append(Section("placebos", "Is it feedback?", twins))
     missing = [name(claim) for claim in claims if claim["figure"] and (claim["task"], claim["figure"]) not in drawn]
     command = f"python -m experiments figures {shlex.quote(source)}"
     switch = any(len(picture.views) > 1 for picture in pictures)
