@@ -220,7 +220,7 @@ def test_the_page_says_what_the_numbers_say(found):
     assert "Use dropout, tuned with its learning rate" in said
     assert "None of the paper's methods is." in said
     assert "logdet 16" in said
-    assert all(max(map(len, block.splitlines())) <= 130 for block in text.split("\n\n") if not block.startswith("|"))
+    assert all(max(map(len, block.splitlines())) <= 130 for block in text.split("\n\n") if block[0] not in "|!")
     nothing = json.loads(json.dumps(found).replace('"verdict": "helps"', '"verdict": "no difference shown"'))
     assert "Stop early: keep the epoch of least loss" in page.text(nothing)
 
@@ -264,8 +264,10 @@ def test_the_command_tunes_judges_and_draws_and_then_trains_nothing(tmp_path, mo
     assert "equal trials: interquartile means over 6 fresh seeds" in out
     assert all((folder / f"baselines.{kind}").stat().st_size > 10_000 for kind in ("png", "pdf"))
     monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "PICTURE", tmp_path / "picture.png")
     main([*given, "--page"])
     assert (tmp_path / "page.md").read_text() == page.text(found)
+    assert (tmp_path / "picture.png").read_bytes() == (folder / "baselines.png").read_bytes()
     main(given)
     assert json.loads((folder / "baselines.json").read_text()) == found
 

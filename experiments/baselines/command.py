@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = store.OUTPUTS / given.name
     if given.page:
         page.PAGE.write_text(page.text(json.loads((folder / "baselines.json").read_text())))
-        print(page.PAGE)
+        page.PICTURE.write_bytes((folder / "baselines.png").read_bytes())
+        print(page.PAGE, page.PICTURE, sep="\n")
         return
     ranges = {"draws": (2, 1000), "seeds": (FEWEST, FIRST), "tuning_seeds": (1, 1000)}
     for key, (least, most) in ranges.items():
