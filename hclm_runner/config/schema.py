@@ -68,6 +68,7 @@ class RunConfig(BaseModel):
     metric_damping: Positive
     premises: bool
     measure_every: Count
+    measure_samples: Count | None
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
@@ -135,6 +136,7 @@ class RunConfig(BaseModel):
         unused |= set() if self.dropout else {"dropout"}
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
+        unused |= set() if self.measure_samples else {"measure_samples"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
         return [key for key in type(self).model_fields if key not in {*EXECUTION, *unused}]
 
@@ -146,7 +148,7 @@ class RunConfig(BaseModel):
         does not have it.
         """
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
-        measured = ("metric_force", "premises", "measure_every")
+        measured = ("metric_force", "premises", "measure_every", "measure_samples")
         rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
         terms = {key: bool(getattr(self, key)) for key in ("omega", "rho", "clamp", "dropout")}
         return json.dumps(groups | rest | terms, sort_keys=True)

@@ -113,17 +113,32 @@ class Shared:
     def __init__(
         self, tasks: Sequence[Task], task: Tensor, runs: Sequence[RunConfig], dtype: torch.dtype, device: str
     ) -> None:
-        """Keep the data of the tasks; `task` [R] is the place of each run's among them."""
+        """Keep the data of the tasks; `task` [R] is the place of each run's among them.
+
+        Raises:
+            ConfigError: If a split has not the same shape in every task, or `measure_samples` is more than there are.
+        """
         (self.data, places), self.dtype, self.device = stack(tasks, dtype, device), dtype, device
         first, of_run = distinct(runs, lambda run: [run.seed, run.drawn_from, run.task.options])
         self.seeds = [run.seed for run in first]
         of_pair = torch.stack([task[of_run == pair][0] for pair in range(len(first))]).to(device)
         self.places = {name: place[of_pair] for name, place in places.items()}
         self.of_run = of_run.to(device)
+        self.rows: Tensor | None = None
+        if (m := runs[0].measure_samples) is not None:
+            n = self.data["x_train"].shape[1]
+            if m > n:
+                raise ConfigError("measure_samples", m, f"at most the {n} training samples")
+            rows = [np.sort(stream(run.drawn_from, "subset").permutation(n)[:m]) for run in first]
+            self.rows = torch.from_numpy(np.stack(rows)).to(device)
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return x and y of a split, [R, n, ...]."""
-        x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in (f"x_{name}", f"y_{name}"))
+        """Return x and y of a split, [R, n, ...]: of the training split those that are measured."""
+        keys = f"x_{name}", f"y_{name}"
+        if name == "train" and self.rows is not None:
+            x, y = (self._copy(self.data[key][self.places[key][:, None], self.rows]) for key in keys)
+        else:
+            x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in keys)
         return x, y
 
     def batches(

@@ -82,6 +82,7 @@ def train(
     models = [build_model(run, tasks[0]) for run in built]
     shared = Shared(tasks, of_task, runs, dtype, device)
     n, B = len(tasks[0].train[0]), config.batch_size
+    measured = config.measure_samples or n
     if n < B:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
@@ -133,9 +134,11 @@ def train(
             theta, memory, moved = step(theta, memory, state["lam"], *batch)
             moves = moves[0] + moved[0], moves[1] + moved[1]
 
-        # --- measure: whole splits, without noise; forces on the training set, the others are only looked at ----
+        # --- measure: without noise; forces on the training split, the others are only looked at ----------------
         theta = theta.detach().requires_grad_()
-        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, n, d)).astype(config.dtype))
+        xi = shared.draw(
+            "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, measured, d)).astype(config.dtype)
+        )
         row = measure(theta, *shared.split("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
@@ -193,9 +196,9 @@ def train(
             calibrated = vmap(problem.calibrate)(there, splits)
         for name, values in calibrated.items():
             table[COLUMNS.index(name)][those, at[those]] = values[those]
-    measured = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
+    columns = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
     return Records(
-        runs[:given], measured, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
+        runs[:given], columns, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
     )
 
 
