@@ -28,6 +28,8 @@ VERBS = {
     "export": Verb("experiments.export.command", "hand runs, or their means, to MLflow, TensorBoard or CSV"),
     "multiverse": Verb("experiments.multiverse.command", "judge the paper's claims in many plausible reconstructions"),
     "mediation": Verb("experiments.mediation", "train and judge: does the gap follow the force, or lam?"),
+    "placebos": Verb("experiments.placebos", "train and judge: is it feedback? Each controlled run beside its placebo"),
+    "baselines": Verb("experiments.baselines.command", "tune and judge: does an entropy term beat the obvious?"),
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),
     "theory": Verb("experiments.statements.studies", "ask the paper's statements of real runs"),
     "statements": Verb("experiments.statements.page", "write the page on the paper's statements"),

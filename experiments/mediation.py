@@ -341,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.seeds < judge.FEWEST:
         parser.error(f"argument --seeds: expected {judge.FEWEST} or more, got {given.seeds}")
     configs = configurations(given.seeds, given.overrides)
-    chance_loss = _chance_loss(configs[0])
+    chance_loss = guessing_loss(configs[0])
     found = trained(configs, given.name)
     if found is None:
         return
@@ -355,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(rows, about, paths)
 
 
-def _chance_loss(run: "RunConfig") -> float:
+def guessing_loss(run: "RunConfig") -> float:
     """Return log K of a run's task, nats.
 
     Raises:

@@ -15,9 +15,6 @@ import pytest
 import torch
 
 import hclm_runner  # noqa: F401 - before torch computes: it sets how MKL computes
-from hclm_runner import store
-from hclm_runner.config import CONF, configure
-from hclm_runner.records import COLUMNS, Records, describe
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
@@ -88,6 +85,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, 
 @pytest.fixture(scope="session")
 def needs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], list[str]]:
     """Return what an option of a group needs to compose: a placebo a stored run, the others nothing."""
+    from hclm_runner import store
+    from hclm_runner.config import CONF, configure
+    from hclm_runner.records import COLUMNS, Records, describe
 
     @cache
     def run() -> tuple[Path, str]:

@@ -1,8 +1,9 @@
 """The whole method for ONE run, slow and plain: an executable statement of the paper, to hold the fast trainer to.
 
 Everything is float64, one sample and one parameter tensor at a time; autograd gives gradients, control is in Python's
-floats. Of the package it uses the data and the initial weights alone (`hclm_runner.tasks` and `hclm_runner.models`, by
-way of the configuration): what it says of the method, it says for itself.
+floats. The laws are in reference_laws.py, the optimisers in reference_optimizers.py. Of the package it uses the data
+and the initial weights alone (`hclm_runner.tasks` and `hclm_runner.models`, by way of the configuration): what it says
+of the method, it says for itself.
 """
 
 import copy
@@ -10,9 +11,11 @@ import math
 
 import numpy as np
 import torch
+from reference_energy import covariance, encode, energy, entropy, log_probabilities, loss, read, terms
+from reference_laws import NAN, Balance, Fixed, RLThermostat, Thermostat, report, utility
+from reference_optimizers import SAM, SGD, Adam
 
 PURPOSES = ["data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo"]
-NAN = math.nan
 COLUMNS = [
     *("lam", "train_loss", "test_loss", "feedback_loss", "gap", "train_accuracy", "feedback_accuracy", "test_accuracy"),
     *("train_ece", "feedback_ece", "test_ece", "train_brier", "feedback_brier", "test_brier"),
@@ -146,167 +149,6 @@ def gradient(value, theta):
     """Of a scalar; 0 for the parameters that it does not depend on."""
     grads = torch.autograd.grad(value, theta, allow_unused=True, retain_graph=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(theta, grads, strict=True)]
-
-
-# --- the energy, E = L + lam S + omega Omega + rho D (Eq 2) ---------------------------------------------------------
-
-
-def terms(config, theta, x, y, xi, kept=None):
-    """L, S and omega Omega + rho D of a batch: S reads the clean Z, the head what is kept of Zn = Z + sigma xi (Eq 1)."""
-    for p in theta:
-        p.requires_grad_()
-    Z = encode(theta, x)
-    Zn = Z + config.sigma * xi
-    output = read(theta, Zn if kept is None else Zn * kept)
-    rest = 0.0
-    if config.omega > 0:
-        rest = rest + config.omega * globals()[config.structure.name](theta)
-    if config.rho > 0:
-        rest = rest + config.rho * globals()[config.risk.name](output, y, **config.risk.options)
-    return loss(output, y), entropy(config, Z), rest
-
-
-def energy(config, theta, x, y, xi, lam):
-    L, S, rest = terms(config, theta, x, y, xi)
-    return L + lam * S + rest
-
-
-def encode(theta, x):
-    *hidden, W, b = theta[:-2]
-    for k in range(0, len(hidden), 2):
-        x = torch.tanh(x @ hidden[k].T + hidden[k + 1])
-    return x @ W.T + b
-
-
-def read(theta, Z):
-    W, b = theta[-2:]
-    return torch.maximum(Z, torch.zeros_like(Z)) @ W.T + b
-
-
-def log_probabilities(logits):
-    """Of one sample [K]."""
-    return logits - torch.logsumexp(logits, 0)
-
-
-def loss(output, y):
-    total = 0.0
-    for i in range(len(y)):
-        if y.dtype == torch.int64:
-            total = total - log_probabilities(output[i])[y[i]]
-        else:
-            total = total + ((output[i] - y[i]) ** 2).sum() / len(y[i])
-    return total / len(y)
-
-
-def covariance(Z):
-    zbar = sum(Z) / len(Z)
-    return sum(torch.outer(z - zbar, z - zbar) for z in Z) / len(Z)
-
-
-def entropy(config, Z):
-    if config.surrogate.name == "softmax":
-        H = 0.0
-        for z in Z:
-            log_p = log_probabilities(z)
-            H = H - (torch.exp(log_p) * log_p).sum()
-        return H / len(Z)
-    eps = config.surrogate.options["eps"]
-    if config.surrogate.name == "vib":
-        return sum((z**2 + eps - 1 - math.log(eps)).sum() / 2 for z in Z) / len(Z)
-    Sigma = covariance(Z)
-    if config.surrogate.name == "variance":
-        return torch.trace(Sigma) / (2 * eps)
-    _, log_det = torch.linalg.slogdet(torch.eye(len(Sigma), dtype=Sigma.dtype) + Sigma / eps)
-    return log_det / 2
-
-
-def group_sparsity(theta):
-    Omega = 0.0
-    for W in theta[::2]:
-        for row in W:
-            Omega = Omega + math.sqrt(len(row)) * torch.sqrt((row**2).sum())
-    return Omega
-
-
-def asymmetric_cost(logits, y, critical_class, miss_cost):
-    D = 0.0
-    for i in range(len(y)):
-        cost = miss_cost if int(y[i]) == critical_class else 1.0
-        D = D + cost * (1 - torch.exp(log_probabilities(logits[i])[y[i]]))
-    return D / len(y)
-
-
-def spectral(theta):
-    return sum(torch.linalg.matrix_norm(W, 2) ** 2 / 2 for W in theta[::2])
-
-
-def label_smoothing(logits, y):
-    """What the labels' share of uniform ones adds to the loss, in units of that share."""
-    K = logits.shape[1]
-    uniform = sum(-log_probabilities(logits[i])[k] / K for i in range(len(y)) for k in range(K)) / len(y)
-    return uniform - loss(logits, y)
-
-
-def confidence_penalty(logits, y):
-    D = 0.0
-    for i in range(len(y)):
-        log_p = log_probabilities(logits[i])
-        D = D + (torch.exp(log_p) * log_p).sum()
-    return D / len(y)
-
-
-# --- optimisers: each part of the gradient has a velocity of its own, and the step is the sum of what they do -----------
-
-
-LOSS, ENTROPY, REST = range(3)
-
-
-class SGD:
-    def __init__(self, theta, lr, momentum, weight_decay):
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.v = [[torch.zeros_like(p) for p in theta] for _ in range(3)]
-
-    def step(self, theta, *parts):
-        moves = [[], [], []]
-        for j, p in enumerate(theta):
-            for k, g in enumerate(parts):
-                pull = g[j] + self.weight_decay * p.detach() if k == REST else g[j]
-                self.v[k][j] = self.momentum * self.v[k][j] + pull
-                moves[k].append(-self.lr * self.v[k][j])
-        return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
-
-
-class SAM(SGD):
-    def __init__(self, theta, rho, adaptive, **options):
-        super().__init__(theta, **options)
-        self.rho, self.adaptive = rho, adaptive
-
-    def ahead(self, theta, *parts):
-        """Return theta + rho T^2 h / ||T h||, h the gradient of E."""
-        T = [p.detach().abs() if self.adaptive else torch.ones_like(p) for p in theta]
-        h = [sum(g) for g in zip(*parts, strict=True)]
-        Th = [t * g for t, g in zip(T, h, strict=True)]
-        norm = math.sqrt(dot(Th, Th))
-        return [(p + self.rho / norm * t * g).detach() for p, t, g in zip(theta, T, Th, strict=True)]
-
-
-class Adam:
-    def __init__(self, theta, lr, beta1, beta2, eps):
-        self.lr, self.beta1, self.beta2, self.eps, self.t = lr, beta1, beta2, eps, 0
-        self.m = [[torch.zeros_like(p) for p in theta] for _ in range(3)]
-        self.v = [torch.zeros_like(p) for p in theta]
-
-    def step(self, theta, *parts):
-        self.t += 1
-        moves = [[], [], []]
-        for j in range(len(theta)):
-            self.v[j] = self.beta2 * self.v[j] + (1 - self.beta2) * sum(g[j] for g in parts) ** 2
-            v_hat = self.v[j] / (1 - self.beta2**self.t)
-            for k, g in enumerate(parts):
-                self.m[k][j] = self.beta1 * self.m[k][j] + (1 - self.beta1) * g[j]
-                m_hat = self.m[k][j] / (1 - self.beta1**self.t)
-                moves[k].append(-self.lr * m_hat / (torch.sqrt(v_hat) + self.eps))
-        return [p.detach() + sum(of_p) for p, *of_p in zip(theta, *moves, strict=True)], moves[ENTROPY:]
 
 
 # --- what is measured: whole splits, no noise -----------------------------------------------------------------------
@@ -472,105 +314,3 @@ def dense_hessian(value, theta):
     first = joined([torch.zeros_like(p) if g is None else g for p, g in zip(theta, first, strict=True)])
     flat = torch.zeros_like(first)  # of an entry that is constant
     return torch.stack([joined(gradient(entry, theta)) if entry.requires_grad else flat for entry in first])
-
-
-# --- the simulated human --------------------------------------------------------------------------------------------
-
-
-def utility(accuracy, confidence, w):
-    return accuracy - w * max(confidence - accuracy, 0.0)
-
-
-def report(utilities, critiques, t, draws, w, noise, flip, delay, observe, bias, drift):
-    """Of x = utility and of x = critique, s x_{t - delay} + bias + drift t + noise xi; NaN where nothing is said."""
-    xi_u, xi_c = draws.standard_normal(2)
-    turned, seen = draws.random(2)
-    if t < delay or not seen < observe:
-        return NAN, NAN
-    s = -1.0 if turned < flip else 1.0
-    fault = bias + drift * t
-    return s * utilities[t - delay] + fault + noise * xi_u, s * critiques[t - delay] + fault + noise * xi_c
-
-
-# --- control laws: lam is in force during the next epoch, S_ref is the set point, feedback what was reported -------------------
-
-
-def clip(value, low, high):
-    return min(max(value, low), high)
-
-
-def control_error(y, S_ref):
-    return clip(math.log(y / S_ref), -1.0, 1.0)
-
-
-class Fixed:
-    def __init__(self, lam0, _R):
-        self.lam, self.S_ref, self.feedback = lam0, NAN, NAN
-
-    def hear(self, t, r, c, xi):
-        """Take the reported utility r and critique c of epoch t; xi is the policy's draw."""
-
-    def feel(self, FF, critical_lam):
-        """Take the squared force of epoch t, and the lam that would balance it."""
-
-    def hold(self, t, S):
-        """Set lam, having seen the entropy S of epoch t."""
-
-
-class Thermostat(Fixed):
-    def __init__(self, lam0, R, holds, setpoint, kappa, lam_min, lam_max, warmup, smoothing, kp, ki, anti_windup):
-        self.holds = holds
-        self.low, self.high = math.log(lam_min), math.log(lam_max)
-        self.log_lam0 = clip(math.log(lam0) if lam0 > 0 else -math.inf, self.low, self.high)
-        self.S_ref0 = kappa * (R if setpoint is None else setpoint)
-        self.warmup, self.smoothing, self.kp, self.ki, self.anti_windup = warmup, smoothing, kp, ki, anti_windup
-        self.lam, self.S_ref, self.feedback = math.exp(self.log_lam0), self.S_ref0, NAN
-        self.y, self.I = None, 0.0
-
-    def hold(self, t, S):
-        self.y = S if self.y is None else (1 - self.smoothing) * self.y + self.smoothing * S
-        e = control_error(self.y, self.S_ref)
-        if t < self.warmup:
-            self.I = -self.kp * e
-            return
-        v = self.log_lam0 + self.kp * e + self.I
-        u = clip(v, self.low, self.high)
-        self.I = self.I + self.ki * e + min(self.anti_windup * self.ki / self.kp, 1.0) * (u - v)
-        self.lam = math.exp(u)
-
-
-class Balance(Fixed):
-    def __init__(self, lam0, R, holds, setpoint, kappa, lam_min, lam_max, warmup, smoothing, k):
-        self.low, self.high, self.warmup, self.smoothing, self.k = lam_min, lam_max, warmup, smoothing, k
-        self.S_ref = kappa * (R if setpoint is None else setpoint)
-        self.lam, self.feedback, self.y = clip(lam0, lam_min, lam_max), NAN, None
-
-    def feel(self, FF, critical_lam):
-        self.FF, self.critical_lam = FF, critical_lam
-
-    def hold(self, t, S):
-        self.y = S if self.y is None else (1 - self.smoothing) * self.y + self.smoothing * S
-        if t >= self.warmup:
-            self.lam = clip(self.critical_lam + self.k * (self.y - self.S_ref) / self.FF, self.low, self.high)
-
-
-class RLThermostat(Thermostat):
-    def __init__(self, lam0, R, policy, alpha, c0, m_min, m_max, explore, baseline, **options):
-        super().__init__(lam0, R, **options)
-        self.policy, self.alpha, self.c0, self.m_min, self.m_max = policy, alpha, c0, m_min, m_max
-        self.explore, self.baseline = explore, baseline
-        self.m, self.mu, self.a, self.b = 0.0, 0.0, 0.0, None
-
-    def hear(self, t, r, c, xi):
-        self.feedback = c if self.policy == "critique" else r
-        if t >= self.warmup and not math.isnan(self.feedback):
-            if self.policy == "critique":
-                self.m = clip(self.m - self.alpha * (c - self.c0), self.m_min, self.m_max)
-            else:
-                self.b = r if self.b is None else self.b
-                score = (self.a - self.mu) / self.explore**2
-                self.mu = clip(self.mu + self.alpha * (r - self.b) * score, self.m_min, self.m_max)
-                self.b = self.b + self.baseline * (r - self.b)
-                self.a = self.mu + self.explore * xi
-                self.m = clip(self.a, self.m_min, self.m_max)
-        self.S_ref = self.S_ref0 * math.exp(self.m)

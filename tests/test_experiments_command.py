@@ -27,7 +27,17 @@ def test_without_a_verb_they_are_listed_a_line_each(arguments, capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(VERBS)
-    assert [*VERBS] == [*READERS, "multiverse", "mediation", "verify", "theory", "statements", "benchmark"]
+    assert [*VERBS] == [
+        *READERS,
+        "multiverse",
+        "mediation",
+        "placebos",
+        "baselines",
+        "verify",
+        "theory",
+        "statements",
+        "benchmark",
+    ]
     assert max(map(len, lines)) <= 120
     assert err == ""
 
@@ -99,13 +109,15 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_what_reads_a_store_imports_neither_torch_nor_hydra_and_help_imports_no_verb():
-    modules = [VERBS[verb].module for verb in READERS]
+def test_what_reads_a_store_or_lists_statements_imports_neither_torch_nor_hydra_and_help_imports_no_verb():
+    modules = [VERBS[verb].module for verb in (*READERS, "statements")]
+    modules += [f"experiments.statements.{name}" for name in ("sweeps", "trajectories")]
     code = (
         "import sys, importlib, experiments.__main__\n"
         "experiments.__main__.main([])\n"
         "early = [name for name in sys.modules if name in " + repr([row.module for row in VERBS.values()]) + "]\n"
         f"for name in {modules}: importlib.import_module(name)\n"
+        "list(sys.modules['experiments.statements'].STATEMENTS)\n"
         "late = [name for name in ('torch', 'hydra') if name in sys.modules]\n"
         "print(early, late)"
     )

@@ -263,4 +263,4 @@ def test_what_is_refused_is_one_line(arguments, line, tmp_path, monkeypatch, cap
 def test_a_task_without_classes_is_refused(user_module):
     source = "from hclm_runner import Task\ndef line(rng):\n    x = rng.normal(size=(64, 2))\n    return Task(*[(x, x)] * 3, classes=None)\n"
     with pytest.raises(ConfigError, match="a task of classes"):
-        mediation._chance_loss(configure(f"task={user_module(source)}.line"))
+        mediation.guessing_loss(configure(f"task={user_module(source)}.line"))

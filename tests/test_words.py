@@ -44,8 +44,8 @@ REFUSED = {
     ("eps=1",): "(did you mean surrogate.eps or optimizer.eps?)",
     ("+workers=2",): "(did you mean sweep.workers?)",
     ("LAM=1",): "(did you mean lam?)",
-    ("regime.kp=1",): "regime.kp: expected a known key (a key of regime=excited and regime=nupi and regime=proportional and ",
-    ("+regime.kp=1",): "regime.kp=1: expected a known key (a key of regime=excited and regime=nupi and regime=proportional and ",
+    ("regime.kp=1",): "regime.kp: expected a known key (a key of regime=excited, nupi, proportional, rate, rl_thermostat, thermostat)",
+    ("+regime.kp=1",): "regime.kp=1: expected a known key (a key of regime=excited, nupi, proportional, rate, rl_thermostat, thermostat)",
     ("~nosuch",): "~nosuch: expected a known key; keys: lam, ",
     # options of a group
     ("surrogate=null",): "surrogate=null: expected one of ",

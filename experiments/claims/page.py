@@ -105,12 +105,12 @@ def head(d: Data) -> str:
     sizes = [d.grid.sizes[axis] for axis in grid.AXES]
     sets = sizes[-1] // d.draws
     seeds = f", {d.draws} training seeds of each" if d.draws > 1 else ""
-    made = _prose(
+    made = prose(
         f"{math.prod(sizes)} runs of the reference task (`make figures`): {sets} data sets{seeds}, {sizes[2]} lam.",
         "`python -m experiments verdicts` writes this page from the store's records and verdicts: change",
         "`experiments/claims/page.py` and `experiments/claims/remarks.py`, not the page.",
     )
-    limits = _prose(
+    limits = prose(
         "**One reconstruction cannot refute a paper** whose settings are known to us only as prose. REFUTED means that",
         "this experiment does not show what is claimed. [The multiverse](../docs/multiverse.md) asks in how many",
         "plausible reconstructions each claim holds.",
@@ -126,14 +126,14 @@ def found(d: Data) -> str:
     plain, calibrated = findings.first(late), findings.first(scaled, "feedback_scaled_loss")
     over = findings.beyond_temperature(d, plain, "test_loss")
     over_scaled = findings.beyond_temperature(d, calibrated, "test_scaled_loss")
-    repaired = _prose(
+    repaired = prose(
         "**What looks like entropy control is mostly late over-confidence repaired.** Without an entropy term",
         f"(lam = 0) the test loss is {end.shown['test_loss']:.2f} nats at the end of training, {_accuracy(end)}. One",
         "temperature, fitted on the feedback split, takes that loss to",
         f"{end.shown['test_scaled_loss']:.3f}. To stop at the epoch of least feedback loss takes it to",
         f"{chosen.shown['test_loss']:.3f}, {_accuracy(chosen)}.",
     )
-    against = _prose(
+    against = prose(
         f"The best at the end is {_named(plain)}: {plain.shown['test_loss']:.3f}, {_accuracy(plain)}. Its difference",
         f"from the fitted temperature is {_signed(over)}, and from early stopping {_signed(plain.loss)}. With a",
         f"temperature fitted to every run, the best at the end is {_named(calibrated)}:",
@@ -144,11 +144,11 @@ def found(d: Data) -> str:
         f"- {name}: " + "; ".join(f"{one.regime}, {_signed(one.loss)}" for one in stopped if one.surrogate == name)
         for name in grid.SURROGATES
     ]
-    remains = _prose(
+    remains = prose(
         "**Once lam = 0 is stopped early too**, this remains of each surrogate. Under each law, at the lam and epoch",
         f"of least feedback loss, the test loss differs from {chosen.shown['test_loss']:.3f} by so many nats:",
     )
-    legend = _prose(
+    legend = prose(
         "In the tables, base lam is that of least mean feedback loss, and Δ the difference from lam = 0 stopped early,",
         "with its 95% interval by sign flips of data sets, uncorrected; ⊘ marks a collapsed cell.",
     )
@@ -164,7 +164,7 @@ def _shown(cells: Sequence[Cell], zero: Cell) -> str:
     apart = [_named(one) for one in cells if one.loss.high < 0]
     corrected = [_named(one) for one in findings.lower(cells)]
     most = -min(one.loss.value for one in cells) / zero.shown["test_loss"]
-    return _prose(
+    return prose(
         f"Of these {len(cells)} intervals, those below 0: {', '.join(apart) or 'none'}. After Holm's correction:",
         f"{', '.join(corrected) or 'none'}. The largest reduction is {most:.1%}; the claims below count effects from",
         f"{MARGIN:.0%}.",
@@ -194,7 +194,7 @@ def _cells(zero: Cell, cells: Sequence[Cell]) -> str:
         + [_signed(one.loss), _signed(one.accuracy)]
         for one in (zero, *cells)
     ]
-    return _table([*heads, "Δ test loss", "Δ accuracy"], rows)
+    return table([*heads, "Δ test loss", "Δ accuracy"], rows)
 
 
 def reconstructions(multiverse: Mapping[str, Any]) -> str:
@@ -202,7 +202,7 @@ def reconstructions(multiverse: Mapping[str, Any]) -> str:
     claims = multiverse["claims"]
     ours = sum(universe["reference_question"] for universe in multiverse["universes"])
     robust = Counter(claim["robust"] for claim in claims if claim["robust"])
-    says = _prose(
+    says = prose(
         f"`make multiverse` trained {len(multiverse['universes'])} universes, with the same seeds in each: {ours}",
         "choose other values for what the paper leaves open, the others ask about other data too. A verdict is robust",
         f"if {ROBUST:.0%} of the reconstructions have it: {_counted(robust, SUPPORTED)}, {_counted(robust, REFUTED)},",
@@ -218,7 +218,7 @@ def reconstructions(multiverse: Mapping[str, Any]) -> str:
         for claim in claims
     ]
     heads = ("claim", "the paper says", f"in {ours} reconstructions", "stopped early", "with other data", "depends on")
-    return f"## In how many reconstructions\n\n{says}\n\n{_table(heads, rows)}"
+    return f"## In how many reconstructions\n\n{says}\n\n{table(heads, rows)}"
 
 
 def _counted(robust: Mapping[str, int], verdict: str) -> str:
@@ -236,18 +236,18 @@ def definition_1(d: Data) -> str:
     """Return which surrogates are effective by Definition 1, for several f_min."""
     best = findings.separating(d)
     shares = {f_min: findings.effective(d, f_min) for f_min in sorted({*F_MINS, best})}
-    says = _prose(
+    says = prose(
         "The share of the fixed runs at lam > 0 in which the surrogate is effective: its update of the encoder is",
         "f_min of the loss's, or more, in a quarter of the epochs.",
     )
     rows = [[f"{f_min:g}", *(f"{share:.0%}" for share in each.values())] for f_min, each in shares.items()]
     softmax = {f_min: f"{shares[f_min][grid.SURROGATES[0]]:.0%}" for f_min in (F_MIN, best)}
-    ends = _prose(
+    ends = prose(
         f"The paper names no f_min. At {F_MIN:g}, which is ours, softmax too is effective in {softmax[F_MIN]} of its",
         f"runs. It is furthest from variance and log-det at {best:g}, with {softmax[best]}; but an f_min that is",
         "chosen from this table tests nothing.",
     )
-    return f"## Definition 1\n\n{says}\n\n{_table(['f_min', *grid.SURROGATES], rows)}\n\n{ends}"
+    return f"## Definition 1\n\n{says}\n\n{table(['f_min', *grid.SURROGATES], rows)}\n\n{ends}"
 
 
 def rules(d: Data) -> str:
@@ -287,11 +287,11 @@ def overview(claims: Sequence[ClaimRow]) -> str:
             rows.append([reading, when, *(str(counts[verdict]) for verdict in SYMBOLS)])
     alike = sum(len({each["verdict"] for each in claim["readings"]}) == 1 for claim in claims)
     heads = ["reading", "view", *(f"{sign} {verdict}" for verdict, sign in SYMBOLS.items())]
-    says = _prose(
+    says = prose(
         f"{tally(claims)}. {alike} of the claims have one verdict in all their readings and views. Where a claim has",
         "no charitable reading, or one view only, the table counts that which it has.",
     )
-    return f"## The {len(claims)} claims\n\n{says}\n\n{_table(heads, rows)}"
+    return f"## The {len(claims)} claims\n\n{says}\n\n{table(heads, rows)}"
 
 
 def _read(claim: ClaimRow, reading: str, view: str) -> dict[str, Any]:
@@ -326,7 +326,7 @@ def _section(claim: ClaimRow, remark: Remark | None) -> str:
     survives = f"BH: {'yes' if claim['survives_bh'] else 'no'}."
     return "\n\n".join([
         f"### {claim['id']} · {claim['says']}",
-        _table(["reading", *(WHEN[view] for view in views)], rows),
+        table(["reading", *(WHEN[view] for view in views)], rows),
         " ".join(filter(None, (remarked, _structural(claim), survives))),
     ])  # fmt: skip
 
@@ -352,11 +352,12 @@ def _structural(claim: ClaimRow) -> str:
     return f"Structural: {extent}, {'; '.join(dict.fromkeys(cannot))}."
 
 
-def _prose(*sentences: str) -> str:
+def prose(*sentences: str) -> str:
     """Return a paragraph, in lines of 130 characters at most."""
     return textwrap.fill(" ".join(filter(None, sentences)), 130, break_long_words=False, break_on_hyphens=False)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in (heads, *rows)]
     return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])

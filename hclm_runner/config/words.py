@@ -226,7 +226,7 @@ def known_key(wrong: str, keys: Sequence[str]) -> str:
     group, _, leaf = wrong.rpartition(".")
     elsewhere = {place: of for place, of in manual.places(leaf).items() if place != wrong or of}
     if group and wrong in elsewhere:
-        found = f" (a key of {' and '.join(f'{group}={option}' for option in elsewhere[wrong])})"
+        found = f" (a key of {group}={', '.join(elsewhere[wrong])})"
     elif not group and elsewhere:
         found = f" (did you mean {' or '.join(elsewhere)}?)"
     else:

@@ -145,7 +145,7 @@ def judge(
         runs = runs.grid()
     if isinstance(runs, xr.Dataset):
         runs = paper.read(runs, "made up")
-    return BY_ID[claim].judged(runs.at(view), resamples, reading)
+    return BY_ID[claim].judged(runs if view == runs.view else runs.at(view), resamples, reading)
 
 
 ORDINARY = Runs()

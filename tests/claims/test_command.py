@@ -1,5 +1,6 @@
 """The command: what it judges, prints, writes and refuses; and what reads its claims.json."""
 
+import copy
 import itertools
 import json
 import os
@@ -47,6 +48,11 @@ def swept(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory) -> Path:
     return ORDINARY.store(tmp_path_factory.mktemp("made_up") / "store")
+
+
+@pytest.fixture(scope="module")
+def judged(made_up) -> record.Record:
+    return command.judge(str(made_up), 100)
 
 
 def users_own() -> Runs:
@@ -98,15 +104,14 @@ def test_the_command_judges_a_store_as_the_functions_judge_its_grid(made_up, cap
 
 
 @pytest.mark.parametrize("width", [60, 100])
-def test_a_claim_is_one_line_of_a_terminal(made_up, monkeypatch, capsys, width):
+def test_a_claim_is_one_line_of_a_terminal(judged, monkeypatch, capsys, width):
     for key, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width)}.items():
         monkeypatch.setenv(key, value)
-    found = command.judge(str(made_up), 100)
-    command.show("paper's claims", "the paper says", found.claims)
+    command.show("paper's claims", "the paper says", judged.claims)
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
-    assert len(lines) == len(found.claims) + 2
+    assert len(lines) == len(judged.claims) + 2
     assert max(map(len, lines)) <= width
-    for claim, line in zip(found.claims, lines[2:], strict=True):
+    for claim, line in zip(judged.claims, lines[2:], strict=True):
         assert line.split()[1:3] == [claim["verdict"], claim["id"].split()[0]]
         shown = claim["parts"][claim["decided"]]
         assert effect(Estimate.of_dict(shown), shown["unit"])[: width - 40] in line
@@ -305,9 +310,8 @@ def test_the_command_on_a_store_that_the_runner_made(swept):
     )
 
 
-def test_survivors_are_counted_task_by_task_and_table_by_table(made_up):
-    found = command.judge(str(made_up), 100)
-    for rows in (found.claims, found.generic):
+def test_survivors_are_counted_task_by_task_and_table_by_table(judged):
+    for rows in copy.deepcopy((judged.claims, judged.generic)):
         kept = [one["survives_bh"] for one in rows]
         record.mark_survivors(rows)
         assert [one["survives_bh"] for one in rows] == kept
