@@ -40,7 +40,8 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
     runs = [configure([*SMALL, f"seed={seed}", f"data_seed={data}"]) for seed, data in ((7, 7), (1, 2), (7, 7), (7, 2))]
     shared = shared_of(runs)
     assert len(shared.data["x_train"]) == 2
-    batches = list(shared.batches(epoch=3, size=8, d=2, numbers={"dropout": torch.tensor([0.3, 0.6, 0.9, 0.0])}))
+    numbers = {"dropout": torch.tensor([0.3, 0.6, 0.9, 0.0])}
+    batches = list(shared.batches(epoch=3, size=8, d=2, numbers={3: numbers}.__getitem__))
     assert len(batches) == 2, "of 20 samples, 4 are left out"
     for r, run in enumerate(runs):
         x, y = draw_task(run).train

@@ -82,7 +82,6 @@ def train(
     models = [build_model(run, tasks[0]) for run in built]
     shared = Shared(tasks, of_task, runs, dtype, device)
     n, B = len(tasks[0].train[0]), config.batch_size
-    measured = config.measure_samples or n
     if n < B:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
@@ -93,7 +92,7 @@ def train(
     terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     numbers = problem.numbers(runs, dtype, device)
-    batches = partial(shared.batches, size=B, d=d, numbers=numbers)
+    batches = partial(shared.batches, size=B, d=d, numbers=partial(problem.scheduled, numbers))
 
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
     memory = vmap(problem.start)(theta, numbers)
@@ -111,9 +110,9 @@ def train(
         theta, lam = theta.detach().requires_grad_(), lam.to(dtype)
         along = gradients(theta, *terms(theta, *batch))
         if problem.looks_ahead:
-            there = ahead(theta.detach(), along, lam, numbers).requires_grad_()
+            there = ahead(theta.detach(), along, lam, batch[-1]).requires_grad_()
             along = gradients(there, *terms(there, *batch))
-        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, numbers)
+        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, batch[-1])
         return moved
 
     asked = config.premises or config.metric_force
@@ -137,7 +136,7 @@ def train(
         # --- measure: without noise; forces on the training split, the others are only looked at ----------------
         theta = theta.detach().requires_grad_()
         xi = shared.draw(
-            "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, measured, d)).astype(config.dtype)
+            "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, shared.measured, d)).astype(config.dtype)
         )
         row = measure(theta, *shared.split("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
