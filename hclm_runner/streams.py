@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo")
+PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance", "dropout", "placebo", "subset")
 """What randomness is used for. The position is part of the stream's key: append, never reorder.
 
 - data: the task's, epoch 0.
@@ -14,6 +14,7 @@ PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance
 - balance: xi [draws / 2, n, d], standard normal, at the end of each epoch 0..T.
 - dropout: [steps, B, d], uniform in [0, 1), for each training epoch 1..T, where `dropout` is not 0.
 - placebo: a permutation of the T values of lam that a stored run had in force, epoch 0.
+- subset: a permutation of the training set, whose first `measure_samples` are measured, epoch 0; of the data seed.
 """
 
 

@@ -116,10 +116,24 @@ def step(config, optimizer, theta, x, y, lam, t, k):
             gS = [config.clamp / norm * g for g in gS]
         gL, pull = gradient(L, theta), [lam * g for g in gS]
         g_rest = gradient(rest, theta) if isinstance(rest, torch.Tensor) else [torch.zeros_like(p) for p in theta]
-        return gL, pull, g_rest
+        if config.clip is None:
+            return gL, pull, g_rest
+        whole = [sum(g) for g in zip(gL, pull, g_rest, strict=True)]
+        shorter = min(1.0, config.clip / math.sqrt(dot(whole, whole)))
+        return tuple([shorter * g for g in part] for part in (gL, pull, g_rest))
 
+    optimizer.lr = rate(config, t)
     there = optimizer.ahead(theta, *parts(theta)) if isinstance(optimizer, SAM) else theta
     return optimizer.step(theta, *parts(there))
+
+
+def rate(config, t):
+    """The learning rate of epoch t, the step after the last epoch as in that."""
+    lr, w, T = config.optimizer.options["lr"], config.schedule_warmup, config.epochs
+    t = min(t, T)
+    if t <= w:
+        return lr * t / (w + 1)
+    return lr * (1 + math.cos(math.pi * (t - w - 1) / (T - w))) / 2 if config.schedule == "cosine" else lr
 
 
 # --- data, weights, random numbers ----------------------------------------------------------------------------------

@@ -132,6 +132,22 @@ def test_images_are_needed_where_a_model_reads_images():
         train(configure("model=cnn", "epochs=1"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "published"),
+    [
+        (["model=linear"], 0.32),
+        (["model=mlp", "model.hidden=[256]", "model.representation=256", "model.activation=gelu"], 0.68),
+        (["model=cnn"], 0.94),
+    ],
+)
+def test_the_published_accuracies_on_mnist1d_come_back(model, published):
+    rate = ["sigma=0.3", "batch_size=50", "optimizer.lr=0.05", "epochs=30", "measure_samples=1000"]
+    accuracy = train(configure("task=mnist1d", "lam=0", *rate, *model)).columns["test_accuracy"][0, -5:].mean()
+    # 1000 test samples and another draw of the data: two standard errors are 3 points; ours ends up to 4 above.
+    assert abs(accuracy - published) < 0.06
+
+
 SMALL = ["task=mnist1d", "task.train=24", "task.feedback=10", "task.test=10", "batch_size=12", "epochs=1"]
 TINY = {
     "cnn": ["model=cnn", "model.channels=[2,4]", "model.groups=2", "model.representation=3"],

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from hclm_runner.config import configure
 from hclm_runner.optimizers import SAM, SGD, Adam
+from hclm_runner.optimizers.schedule import share
+from hclm_runner.refusal import ConfigError
 
 STEPS, P = 50, 12
 SGD_OPTIONS = [
@@ -230,3 +233,26 @@ def test_the_moves_of_all_parts_are_the_step(kind, options):
         assert (sum(moves) - (moved - theta)).abs().max() <= TOLERANCE * largest
         assert moves[0].abs().max() > 0
         theta = moved
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_a_cosine_after_its_warmup_is_torchs(warmup):
+    stepper = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, T_max=12 - warmup)
+    for epoch in range(warmup + 1, 13):
+        assert share("cosine", warmup, epoch, 12) == pytest.approx(torchs.get_last_lr()[0], rel=1e-12)
+        stepper.step()
+        torchs.step()
+    assert share("cosine", warmup, 13, 12) == share("cosine", warmup, 12, 12) > 0
+    assert [share("constant", warmup, epoch, 12) for epoch in (1, warmup + 1, 12)] == [1 / (warmup + 1), 1, 1]
+
+
+def test_a_schedule_needs_a_rate_and_a_warmup_an_end():
+    with pytest.raises(ConfigError, match="schedule_warmup=5: expected less than epochs=5"):
+        configure("schedule_warmup=5", "epochs=5")
+    with pytest.raises(ConfigError, match="schedule=cosine: expected constant: the optimiser Still has no lr, a float"):
+        configure(f"optimizer={__name__}.Still", "schedule=cosine")
+
+
+class Still:
+    """No rate at all."""

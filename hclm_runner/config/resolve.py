@@ -41,6 +41,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
     except ValidationError as error:
         raise words.refusal(error, RunConfig) from None
     _check_replayed(config)
+    _check_schedule(config)
     return config
 
 
@@ -152,6 +153,17 @@ def _check_replayed(config: RunConfig) -> None:
         if choice.trace is not None and len(choice.trace) <= config.epochs:
             wanted = f"a run of {config.epochs} epochs or more, got one of {len(choice.trace) - 1}"
             raise ConfigError(f"{choice.group}.run", choice.options["run"], wanted)
+
+
+def _check_schedule(config: RunConfig) -> None:
+    """Refuse a warm-up that never ends, and a schedule of what an optimiser does not have."""
+    if config.schedule_warmup >= config.epochs:
+        raise ConfigError("schedule_warmup", config.schedule_warmup, f"less than epochs={config.epochs}")
+    for key, off in (("schedule", "constant"), ("schedule_warmup", 0)):
+        if getattr(config, key) != off and type(config.optimizer.options.get("lr")) is not float:
+            raise ConfigError(
+                key, getattr(config, key), f"{off}: the optimiser {config.optimizer.name} has no lr, a float"
+            )
 
 
 def _square(value: object) -> object:

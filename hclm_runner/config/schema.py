@@ -54,6 +54,9 @@ class RunConfig(BaseModel):
     dropout: Decay
     epochs: Count
     batch_size: Count
+    schedule: Literal["constant", "cosine"]
+    schedule_warmup: Whole
+    clip: Positive | None
     surrogate: Group
     regime: Group
     task: Group
@@ -68,6 +71,7 @@ class RunConfig(BaseModel):
     metric_damping: Positive
     premises: bool
     measure_every: Count
+    measure_samples: Count | None
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
@@ -132,7 +136,8 @@ class RunConfig(BaseModel):
     def _used(self) -> list[str]:
         """Return the keys on which the run's rows depend."""
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
-        unused |= set() if self.dropout else {"dropout"}
+        off = {"dropout": 0, "schedule": "constant", "schedule_warmup": 0, "clip": None, "measure_samples": None}
+        unused |= {key for key, value in off.items() if getattr(self, key) == value}
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
@@ -146,9 +151,10 @@ class RunConfig(BaseModel):
         does not have it.
         """
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
-        measured = ("metric_force", "premises", "measure_every")
-        rest = {key: getattr(self, key) for key in ("epochs", "batch_size", "dtype", *measured)}
-        terms = {key: bool(getattr(self, key)) for key in ("omega", "rho", "clamp", "dropout")}
+        measured = ("metric_force", "premises", "measure_every", "measure_samples")
+        scheduled = ("epochs", "batch_size", "schedule", "schedule_warmup")
+        rest = {key: getattr(self, key) for key in ("dtype", *scheduled, *measured)}
+        terms = {key: bool(getattr(self, key)) for key in ("omega", "rho", "clamp", "clip", "dropout")}
         return json.dumps(groups | rest | terms, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:

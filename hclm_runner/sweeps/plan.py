@@ -126,13 +126,14 @@ def size_of(run: RunConfig) -> Size:
     except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
         floats = parameters
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
+    measured = samples | {"train": run.measure_samples or samples["train"]}
     asked = run.premises + (run.metric_force is not None)
     # Forward and backward keep what a layer returns up to four times; a step, eight vectors of the length of theta.
     # The head reads the training set with several draws of noise, and is a quarter of a network at most.
-    floats_kept = (4.0 * sum(samples.values()) + DRAWS * samples["train"]) * floats + 8 * parameters
+    floats_kept = (4.0 * sum(measured.values()) + DRAWS * measured["train"]) * floats + 8 * parameters
     # On request: second derivatives, and the vectors of Lanczos' method, in float64.
-    doubles_kept = (12.0 * samples["train"] * floats + 30 * parameters) if asked else 0
-    passes = sum(samples.values()) + 150 * asked / run.measure_every * samples["train"]
+    doubles_kept = (12.0 * measured["train"] * floats + 30 * parameters) if asked else 0
+    passes = sum(samples.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
     return Size(memory, run.epochs * passes * parameters * SECONDS_PER_PRODUCT)
 

@@ -113,38 +113,55 @@ class Shared:
     def __init__(
         self, tasks: Sequence[Task], task: Tensor, runs: Sequence[RunConfig], dtype: torch.dtype, device: str
     ) -> None:
-        """Keep the data of the tasks; `task` [R] is the place of each run's among them."""
+        """Keep the data of the tasks; `task` [R] is the place of each run's among them.
+
+        Raises:
+            ConfigError: If a split has not the same shape in every task, or `measure_samples` is more than there are.
+        """
         (self.data, places), self.dtype, self.device = stack(tasks, dtype, device), dtype, device
         first, of_run = distinct(runs, lambda run: [run.seed, run.drawn_from, run.task.options])
         self.seeds = [run.seed for run in first]
         of_pair = torch.stack([task[of_run == pair][0] for pair in range(len(first))]).to(device)
         self.places = {name: place[of_pair] for name, place in places.items()}
         self.of_run = of_run.to(device)
+        self.rows: Tensor | None = None
+        n = self.data["x_train"].shape[1]
+        self.measured = runs[0].measure_samples or n
+        if self.measured > n:
+            raise ConfigError("measure_samples", self.measured, f"at most the {n} training samples")
+        if self.measured < n:
+            rows = [np.sort(stream(run.drawn_from, "subset").permutation(n)[: self.measured]) for run in first]
+            self.rows = torch.from_numpy(np.stack(rows)).to(device)
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return x and y of a split, [R, n, ...]."""
-        x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in (f"x_{name}", f"y_{name}"))
+        """Return x and y of a split, [R, n, ...]: of the training split those that are measured."""
+        keys = f"x_{name}", f"y_{name}"
+        if name == "train" and self.rows is not None:
+            x, y = (self._copy(self.data[key][self.places[key][:, None], self.rows]) for key in keys)
+        else:
+            x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in keys)
         return x, y
 
     def batches(
-        self, epoch: int, size: int, d: int, numbers: dict[str, Any]
+        self, epoch: int, size: int, d: int, numbers: Callable[[int], dict[str, Any]]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, dict[str, Any]]]:
         """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order.
 
-        And the runs' numbers. With dropout p these have `kept`, the factor of each entry of Zn [R, size, d]: 0 with
-        probability p, else 1 / (1 - p) (Srivastava et al. 2014).
+        And the runs' numbers in that epoch. With dropout p these have `kept`, the factor of each entry of Zn
+        [R, size, d]: 0 with probability p, else 1 / (1 - p) (Srivastava et al. 2014).
         """
         x, y = self.data["x_train"], self.data["y_train"]
         n = x.shape[1]
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
         xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
-        of_x, of_y, given = self.places["x_train"][:, None], self.places["y_train"][:, None], numbers
-        if "dropout" in numbers:
-            u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), numbers["dropout"]
+        of_x, of_y = self.places["x_train"][:, None], self.places["y_train"][:, None]
+        of_epoch = given = numbers(epoch)
+        if "dropout" in given:
+            u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), given["dropout"]
         for k in range(steps):
-            if "dropout" in numbers:
-                given = numbers | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
+            if "dropout" in given:
+                given = of_epoch | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
             yield self._copy(x[of_x, order[:, k]]), self._copy(y[of_y, order[:, k]]), self._copy(xi[:, k]), given
 
     def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from hclm_runner.config import RunConfig
 from hclm_runner.models.base import reads_shape
 from hclm_runner.optimizers import Memory
+from hclm_runner.optimizers.schedule import share
 from hclm_runner.physics import metric, observables
 from hclm_runner.physics.energy import cross_entropy, squared_error, total
 from hclm_runner.records import AT_ENDS, SPLITS
@@ -23,8 +24,8 @@ from hclm_runner.tasks import Task
 from hclm_runner.training.batch import build, column, varying
 
 Numbers = dict[str, Any]
-"""The floats that the physics reads: sigma, omega, rho, clamp, and a dictionary for each group; a leaf is [R], or one
-run's scalar. In a step with dropout also `kept`, the factor of each entry of Zn."""
+"""The floats that the physics reads: sigma, omega, rho, clamp, clip, and a dictionary for each group; a leaf is [R], or
+one run's scalar. In a step with dropout also `kept`, the factor of each entry of Zn."""
 
 Pair = tuple[Tensor, Tensor]
 """What belongs to L, and what to lam S, [p] each."""
@@ -63,11 +64,17 @@ class Problem:
 
     def numbers(self, runs: Sequence[RunConfig], dtype: torch.dtype, device: str) -> Numbers:
         """Return the floats that the physics reads, each with a leading axis of runs."""
-        keys = ["sigma", "omega", "rho", *(key for key in ("clamp", "dropout") if getattr(self.config, key))]
+        keys = ["sigma", "omega", "rho", *(key for key in ("clamp", "clip", "dropout") if getattr(self.config, key))]
         scalars = {key: column([getattr(run, key) for run in runs], dtype, device) for key in keys}
         return scalars | {
             group: varying(runs, group, dtype, device) for group in ("surrogate", "optimizer", *self.weighted)
         }
+
+    def scheduled(self, numbers: Numbers, epoch: int) -> Numbers:
+        """Return the numbers in an epoch 1..T: lr moves as its schedule says."""
+        times = share(self.config.schedule, self.config.schedule_warmup, epoch, self.config.epochs)
+        moved = {"lr": times * numbers["optimizer"]["lr"]} if times != 1 else {}
+        return numbers | {"optimizer": numbers["optimizer"] | moved}
 
     def parameters(self, theta: Tensor) -> dict[str, Tensor]:
         """Return theta [p] as name -> tensor."""
@@ -146,11 +153,11 @@ class Problem:
         Returns:
             theta [p], memory, and moves: NaN where the optimiser does not split its steps.
         """
-        g, pull = self._gradient(gradients, lam, numbers)
+        g, gL, pull = self._gradient(gradients, lam, numbers)
         rule, (remembered, (v_L, v_S)) = build(self.config.optimizer, numbers["optimizer"]), memory
         moved, remembered = rule.update(theta, g, remembered)
         if hasattr(rule, "split"):
-            (D_L, v_L), (D_S, v_S) = rule.split(gradients[0], v_L, remembered), rule.split(pull, v_S, remembered)
+            (D_L, v_L), (D_S, v_S) = rule.split(gL, v_L, remembered), rule.split(pull, v_S, remembered)
         else:
             D_L = D_S = torch.full_like(theta, torch.nan)
         return moved, (remembered, (v_L, v_S)), (D_L, D_S)
@@ -162,14 +169,21 @@ class Problem:
         )
         return there
 
-    def _gradient(self, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, numbers: Numbers) -> Pair:
-        """Return the gradient of E, and the part of it that is lam S's, [p] each; arguments of `update`."""
+    def _gradient(
+        self, gradients: tuple[Tensor, Tensor, Tensor], lam: Tensor, numbers: Numbers
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradient of E, and the parts of it that are L's and lam S's, [p] each; arguments of `update`."""
         gL, gS, rest = gradients
         if "clamp" in numbers:
             norm = gS.norm()
             gS = numbers["clamp"] * gS / torch.where(norm > 0, norm, 1.0)
         pull = lam * gS
-        return gL + pull + rest if self.weighted else gL + pull, pull
+        g = gL + pull + rest if self.weighted else gL + pull
+        if "clip" in numbers:
+            norm = g.norm()
+            shorter = (numbers["clip"] / torch.where(norm > 0, norm, 1.0)).clamp(max=1)
+            g, gL, pull = shorter * g, shorter * gL, shorter * pull
+        return g, gL, pull
 
     def report(
         self, epoch: int, numbers: Numbers, utilities: Tensor, critiques: Tensor, draws: Tensor

@@ -92,7 +92,7 @@ def train(
     terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     numbers = problem.numbers(runs, dtype, device)
-    batches = partial(shared.batches, size=B, d=d, numbers=numbers)
+    batches = partial(shared.batches, size=B, d=d, numbers=partial(problem.scheduled, numbers))
 
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
     memory = vmap(problem.start)(theta, numbers)
@@ -110,9 +110,9 @@ def train(
         theta, lam = theta.detach().requires_grad_(), lam.to(dtype)
         along = gradients(theta, *terms(theta, *batch))
         if problem.looks_ahead:
-            there = ahead(theta.detach(), along, lam, numbers).requires_grad_()
+            there = ahead(theta.detach(), along, lam, batch[-1]).requires_grad_()
             along = gradients(there, *terms(there, *batch))
-        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, numbers)
+        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, batch[-1])
         return moved
 
     asked = config.premises or config.metric_force
@@ -133,9 +133,11 @@ def train(
             theta, memory, moved = step(theta, memory, state["lam"], *batch)
             moves = moves[0] + moved[0], moves[1] + moved[1]
 
-        # --- measure: whole splits, without noise; forces on the training set, the others are only looked at ----
+        # --- measure: without noise; forces on the training split, the others are only looked at ----------------
         theta = theta.detach().requires_grad_()
-        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, n, d)).astype(config.dtype))
+        xi = shared.draw(
+            "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, shared.measured, d)).astype(config.dtype)
+        )
         row = measure(theta, *shared.split("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
@@ -193,9 +195,9 @@ def train(
             calibrated = vmap(problem.calibrate)(there, splits)
         for name, values in calibrated.items():
             table[COLUMNS.index(name)][those, at[those]] = values[those]
-    measured = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
+    columns = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
     return Records(
-        runs[:given], measured, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
+        runs[:given], columns, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
     )
 
 

@@ -60,6 +60,7 @@ def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
     train = len(draw_task(configure("task=digits")).train[0])
     assert digits.bytes == 4 * ((4.0 * samples + DRAWS * train) * floats + 8 * parameters)
     assert size_of(configure("task=digits", "dtype=float64")).bytes == 2 * digits.bytes
+    assert size_of(configure("task=digits", "measure_samples=10")).bytes < digits.bytes
 
 
 def hidden_under_another_name(in_features: int, out_features: int, *, breadth: int):
