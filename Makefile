@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks multiverse mediation compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation stability compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ compare: .venv  ## two stores, paired: make compare A=paper B=other
 
 mediation: .venv  ## does the gap follow the force, or lam? lam and the force are drawn (540 runs)
 	$(BIN)/python -m experiments mediation
+
+stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (2916 runs)
+	$(BIN)/python -m experiments stability
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify

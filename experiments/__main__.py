@@ -28,6 +28,7 @@ VERBS = {
     "export": Verb("experiments.export.command", "hand runs, or their means, to MLflow, TensorBoard or CSV"),
     "multiverse": Verb("experiments.multiverse.command", "judge the paper's claims in many plausible reconstructions"),
     "mediation": Verb("experiments.mediation", "train and judge: does the gap follow the force, or lam?"),
+    "stability": Verb("experiments.stability.command", "at which gain and delay is a thermostat's loop unstable?"),
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),
     "theory": Verb("experiments.statements.studies", "ask the paper's statements of real runs"),
     "statements": Verb("experiments.statements.page", "write the page on the paper's statements"),

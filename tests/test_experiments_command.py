@@ -27,7 +27,7 @@ def test_without_a_verb_they_are_listed_a_line_each(arguments, capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(VERBS)
-    assert [*VERBS] == [*READERS, "multiverse", "mediation", "verify", "theory", "statements", "benchmark"]
+    assert [*VERBS] == [*READERS, "multiverse", "mediation", "stability", "verify", "theory", "statements", "benchmark"]
     assert max(map(len, lines)) <= 120
     assert err == ""
 
