@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help figures figure tasks multiverse mediation placebos baselines compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation placebos baselines stability compare run verify theory test test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ placebos: .venv  ## is it feedback? each controlled run beside its placebo (1440
 
 baselines: .venv  ## does an entropy term beat the obvious? every method tuned at an equal budget, judged on fresh seeds
 	$(BIN)/python -m experiments baselines
+
+stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (2916 runs)
+	$(BIN)/python -m experiments stability
 
 verify: .venv  ## every theorem of the paper as a gate that can fail
 	$(BIN)/python -m experiments verify

@@ -30,6 +30,7 @@ VERBS = {
     "mediation": Verb("experiments.mediation", "train and judge: does the gap follow the force, or lam?"),
     "placebos": Verb("experiments.placebos", "train and judge: is it feedback? Each controlled run beside its placebo"),
     "baselines": Verb("experiments.baselines.command", "tune and judge: does an entropy term beat the obvious?"),
+    "stability": Verb("experiments.stability.command", "at which gain and delay is a thermostat's loop unstable?"),
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),
     "theory": Verb("experiments.statements.studies", "ask the paper's statements of real runs"),
     "statements": Verb("experiments.statements.page", "write the page on the paper's statements"),

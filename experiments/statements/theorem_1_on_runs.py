@@ -42,19 +42,26 @@ def kept(quotient: xr.DataArray) -> xr.DataArray:
 def least_slope_over_bound(runs: xr.Dataset, *, printed: bool = False) -> xr.DataArray:
     """Return min_{t<T} ||gE||^2 over Theorem 1's bound on it, for T = 1, 2, ... epochs; NaN without an lr.
 
-    lam changes at the end of an epoch, so that W = sum over epochs of (lam_t - lam_{t-1})^+ S_t is the controller's
-    work; the least ||gE||^2 of the epochs is not less than that of the steps, so that a quotient of at most 1 proves
-    that the bound holds. Infinite where E_0 - E_T + W <= 0: E rose, and the bound is broken whatever the gradient.
+    W is the controller's work (`control_work`). The least ||gE||^2 of the epochs is not less than that of the steps, so
+    that a quotient of at most 1 proves that the bound holds. Infinite where E_0 - E_T + W <= 0: E rose, and the bound
+    is broken whatever the gradient.
     `printed` is the paper's, without W, and E_T at its least, 0.
     """
     # E_T at the lam that was in force on the way there: what lam did at the end of epoch T is no step.
     arrived = (runs["train_loss"] + runs["lam"].shift(epoch=1) * runs["entropy"]).isel(epoch=slice(1, None))
-    raised = (runs["lam"].diff("epoch").clip(min=0) * runs["entropy"]).cumsum("epoch").shift(epoch=1, fill_value=0.0)
-    spent = energy(runs).isel(epoch=0, drop=True) - (0 * arrived if printed else arrived - raised)
+    spent = energy(runs).isel(epoch=0, drop=True) - (0 * arrived if printed else arrived - control_work(runs))
     least = slopes_squared(runs).isel(epoch=slice(None, -1)).transpose(..., "epoch")
     least = least.copy(data=np.minimum.accumulate(least.to_numpy(), axis=-1)).assign_coords(epoch=spent["epoch"])
     quotient = least * runs["lr"] * runs["steps"] * spent["epoch"] / (2 * spent.where(spent > 0))
     return quotient.where((spent > 0) | spent.isnull() | runs["lr"].isnull(), np.inf)
+
+
+def control_work(runs: xr.Dataset) -> xr.DataArray:
+    """Return the controller's work before epoch T, for T = 1, 2, ...: the sum of (lam_t - lam_{t-1})^+ S_t over t < T.
+
+    lam changes at the end of an epoch, S is that of its end; nats.
+    """
+    return (runs["lam"].diff("epoch").clip(min=0) * runs["entropy"]).cumsum("epoch").shift(epoch=1, fill_value=0.0)
 
 
 def slopes_squared(runs: xr.Dataset) -> xr.DataArray:

@@ -1,0 +1,172 @@
+"""The command: train what is missing, identify, predict, compare; write stability.json and the figure, print tables."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from rich.console import Console
+
+from experiments.stability import design, findings
+from experiments.stability.design import Place
+from experiments.stability.figure import draw
+from hclm_runner import store
+from hclm_runner.picture import save
+from hclm_runner.refusal import ConfigError
+from hclm_runner.terminal import first
+
+MEASURED = ["lam", "entropy", "setpoint", "feedback", "train_loss"]
+"""The columns that are read."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for.
+
+    Raises:
+        ConfigError: If a run is refused or has no result.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments stability",
+        description="At which gain and delay does the loop of a thermostat become unstable? Identifies the plant, "
+        "predicts the boundary, and measures it. The same command again trains only what is missing.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every run, as in sweep.dry_run=true")
+    parser.add_argument(
+        "--seeds", type=int, default=design.SEEDS, help="runs of each cell of the maps (default: %(default)s)"
+    )
+    parser.add_argument("--resamples", type=int, default=200, help="of the seeds, for intervals (default: %(default)s)")
+    parser.add_argument("--name", default="stability", help="the store, outputs/NAME/ (default: stability)")
+    given = parser.parse_args(arguments)
+    for name, least in (("seeds", 2), ("resamples", 20)):
+        if getattr(given, name) < least:
+            parser.error(f"argument --{name}: expected {least} or more, got {getattr(given, name)}")
+    runs = design.runs(given.seeds, given.overrides)
+    traces = trained(runs, given.name)
+    if traces is None:
+        return
+    found = judged(traces, law_of(runs), given.resamples)
+    folder = store.OUTPUTS / given.name
+    written = json.dumps(found, indent=1, allow_nan=False)
+    store.atomically(folder / "stability.json", lambda path: Path(path).write_text(written))
+    paths = [folder / "stability.json", *save(draw(found), folder / "stability", ("png", "pdf"))]
+    show(found, paths)
+
+
+def trained(runs: Sequence[design.Run], name: str) -> dict[str, dict[Place, xr.Dataset]] | None:
+    """Train what a store lacks of the runs, and return what they measured by part and place; None after a dry run.
+
+    Raises:
+        ConfigError: If runs have no result.
+    """
+    from hclm_runner import sweep
+
+    records, described = sweep([run.config for run in runs], name=name)
+    if runs[0].config.sweep.dry_run:
+        return None
+    if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
+        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
+    table = records.set_index(["run_id", "epoch"])[MEASURED].to_xarray()
+    rows: dict[str, dict[Place, list[design.Run]]] = {}
+    for run in runs:
+        rows.setdefault(run.part, {}).setdefault(run.place, []).append(run)
+    return {
+        part: {
+            place: table.sel(run_id=[run.config.run_id for run in own])
+            .rename(run_id="seed")
+            .assign_coords(seed=[run.seed for run in own])
+            for place, own in of_part.items()
+        }
+        for part, of_part in rows.items()
+    }
+
+
+def law_of(runs: Sequence[design.Run]) -> findings.Law:
+    """Return the options of the laws as the runs have them: alpha of `rl_thermostat`, the others of the signal's."""
+    options = next(run.config.regime.options for run in runs if run.part == "lam")
+    alpha = next(run.config.regime.options["alpha"] for run in runs if ("law", "rl_thermostat") in run.place)
+    return findings.Law(**{name: options[name] for name in ("kp", "ki", "smoothing", "warmup")}, alpha=alpha)
+
+
+def judged(traces: findings.Traces, law: findings.Law, resamples: int) -> dict[str, Any]:
+    """Return what stability.json has."""
+    plants = findings.known(traces, law, resamples)
+    inner, outer = findings.inner_cells(traces, plants, law), findings.outer_cells(traces, plants, law)
+    maps = {"inner": inner}
+    for noise in design.NOISES:
+        maps[f"outer, noise {noise:g}"] = [cell for cell in outer if cell["noise"] == noise]
+    return {
+        "law": law._asdict(),
+        "plants": list(findings.plant_rows(plants, law)),
+        "inner": inner,
+        "outer": outer,
+        "agreement": [row for words, cells in maps.items() for row in findings.agreement(cells, words)],
+        "control_work": list(findings.work_rows(traces)),
+    }
+
+
+def show(found: Mapping[str, Any], paths: Sequence[Path]) -> None:
+    """Print the plants with their margins, where the prediction is right, and the work of each law."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for title, rows in _tables(found).items():
+        console.print(title)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            console.print("  " + "  ".join(map(str.ljust, row, widths)).rstrip())
+    for path in paths:
+        console.print(f"  {path}")
+
+
+def _tables(found: Mapping[str, Any]) -> dict[str, list[list[str]]]:
+    """Return title -> the rows of a table, the head first."""
+    law = found["law"]
+    plants = [["plant", "surrogate", "optimiser", "phase", "fit", *MARGINS.values()]]
+    for row in found["plants"]:
+        own = row["found"]
+        fit = "–" if own and own["fit"] is None else f"{own['fit']:.2f}" if own else ""
+        cells = [fit, *(_interval(own[name]) for name in MARGINS)] if own else ["no working point"]
+        head = [findings.SAID[row["part"]], row["surrogate"], row["optimizer"], row["phase"], *cells]
+        plants.append([*head, *[""] * (len(plants[0]) - len(head))])
+    right = [["map", "optimiser", "cells", "prediction right", "one guess", "predicted / measured critical gain"]]
+    for row in found["agreement"]:
+        span = (
+            f"{row['factor']:.2f} ({row['factor_range'][0]:.2f} to {row['factor_range'][1]:.2f})"
+            if row["factor"]
+            else "–"
+        )
+        cells = [
+            row["map"],
+            row["optimizer"],
+            str(row["cells"]),
+            _interval(row["right"]),
+            f"{row['one_guess']:.2f}",
+            span,
+        ]
+        right.append(cells)
+    work = [["surrogate", "law", "control work (nats)", "fall of the energy (nats)"]]
+    work += [
+        [row["surrogate"], row["law"], _interval(row["work"]), _interval(row["fall"])] for row in found["control_work"]
+    ]
+    gains = f"kp {law['kp']:g}, ki {law['ki']:g}, smoothing {law['smoothing']:g}, alpha {law['alpha']:g}"
+    return {
+        f"Plants, and the margins of the loops at {gains}": plants,
+        "Is a cell of the map stable or not? How often the prediction is right": right,
+        "Theorem 1: what the controller adds to the budget": work,
+    }
+
+
+MARGINS = {
+    "gain": "gain",
+    "time_constant": "time constant",
+    "gain_margin": "gain margin",
+    "phase_margin": "phase margin",
+    "delay_margin": "delay margin",
+}
+"""What is printed of a plant -> its head; epochs and degrees."""
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """Return a value with its interval; what is infinite or undefined is a dash."""
+    value, low, high = ("–" if row[name] is None else f"{row[name]:.3g}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
