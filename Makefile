@@ -74,7 +74,7 @@ OF_KERNELS = $(shell grep -l mark.kernels tests/test_*.py)
 
 test: .venv  ## the fast tests, and equalities and tolerances with the kernels of other processors
 	$(BIN)/python -m pytest
-	printf '%s\n' $(KERNELS) | xargs -P 3 -I{} sh -c \
+	printf '%s\n' $(KERNELS) | xargs -P 2 -I{} sh -c \
 		'{} $(BIN)/python -m pytest -n 0 -m "kernels and not slow" $(OF_KERNELS) || { echo "failed with {}"; exit 1; }'
 
 test-kernels: .venv  ## all the fast tests with the kernels of other processors, one kind after the other
