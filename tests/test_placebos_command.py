@@ -40,6 +40,15 @@ def test_the_next_seed_on_the_same_data_is_repeated_in_a_circle():
     assert len(set(found.values())) == len(runs), "each is repeated once"
 
 
+def test_the_training_seeds_of_a_data_set_stand_together():
+    places = [(lam, data, seed) for lam in (3, 1) for data in (8, 7) for seed in (2, 0)]
+    table = placebos._table(described(places), "mine", "s")
+    assert list(table.columns) == [(7, 0), (7, 2), (8, 0), (8, 2)]
+    assert table.to_numpy()[0].tolist() == ["1/7/0", "1/7/2", "1/8/0", "1/8/2"]
+    with pytest.raises(ConfigError, match="store=s: expected as many seeds of each data_seed of mine"):
+        placebos._table(described([*places, (3, 8, 5), (1, 8, 5)]), "mine", "s")
+
+
 def test_without_another_seed_on_the_same_data_it_is_that_of_the_next_data_set():
     runs = described([(1, seed, seed) for seed in range(3)], diverged=["1/1/1"])
     assert others(runs, "s") == {"1/0/0": "1/2/2", "1/1/1": "1/2/2", "1/2/2": "1/0/0"}
