@@ -128,7 +128,18 @@ def _tables(found: Mapping[str, Any]) -> dict[str, list[list[str]]]:
         cells = [fit, *(_interval(own[name]) for name in MARGINS)] if own else ["no working point"]
         head = [findings.SAID[row["part"]], row["surrogate"], row["optimizer"], row["phase"], *cells]
         plants.append([*head, *[""] * (len(plants[0]) - len(head))])
-    right = [["map", "optimiser", "cells", "prediction right", "one guess", "predicted / measured critical gain"]]
+    right = [
+        [
+            "map",
+            "optimiser",
+            "cells",
+            "prediction right",
+            "missed",
+            "false alarms",
+            "one guess",
+            "predicted / measured critical gain",
+        ]
+    ]
     for row in found["agreement"]:
         span = (
             f"{row['factor']:.2f} ({row['factor_range'][0]:.2f} to {row['factor_range'][1]:.2f})"
@@ -140,6 +151,8 @@ def _tables(found: Mapping[str, Any]) -> dict[str, list[list[str]]]:
             row["optimizer"],
             str(row["cells"]),
             _interval(row["right"]),
+            str(row["missed"]),
+            str(row["false_alarms"]),
             f"{row['one_guess']:.2f}",
             span,
         ]

@@ -219,8 +219,9 @@ def _cells(
 def agreement(cells: Sequence[Mapping[str, Any]], words: str) -> Iterator[dict[str, Any]]:
     """Yield for each optimiser, and for all, in how many cells the prediction is right, with Wilson's 95% interval.
 
-    No cell had a part in the prediction. Beside it: what the better one of the two guesses "all stable" and "all
-    unstable" would get; and by what factor the predicted critical gain is off, where the map has the measured one.
+    No cell had a part in the prediction. Beside it: how many unstable cells it calls stable (missed), and stable ones
+    unstable (false alarms); what the better one of the guesses "all stable" and "all unstable" would get; and by what
+    factor the predicted critical gain is off, where the map has the measured one.
     """
     for optimizer in (*dict.fromkeys(cell["optimizer"] for cell in cells), "all"):
         own = [cell for cell in cells if optimizer in (cell["optimizer"], "all") and cell["right"] is not None]
@@ -234,6 +235,8 @@ def agreement(cells: Sequence[Mapping[str, Any]], words: str) -> Iterator[dict[s
             "optimizer": optimizer,
             "cells": len(own),
             "right": {"value": right / len(own), "low": float(low), "high": float(high)},
+            "missed": sum(cell["unstable"] and not cell["right"] for cell in own),
+            "false_alarms": sum(not cell["unstable"] and not cell["right"] for cell in own),
             "one_guess": max(unstable, len(own) - unstable) / len(own),
             "boundaries": len(off),
             "factor": float(np.exp(np.mean(np.log(off)))) if off else None,
