@@ -109,64 +109,61 @@ def judged(traces: findings.Traces, law: findings.Law, resamples: int) -> dict[s
 def show(found: Mapping[str, Any], paths: Sequence[Path]) -> None:
     """Print the plants with their margins, where the prediction is right, and the work of each law."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for title, rows in _tables(found).items():
+    gains = ", ".join(f"{name} {found['law'][name]:g}" for name in ("kp", "ki", "smoothing", "alpha"))
+    tables = {
+        f"Plants, and the margins of the loops at {gains}": _plants(found["plants"]),
+        "Is a cell of the map stable or not? How often the prediction is right": _agreement(found["agreement"]),
+        "Theorem 1: what the controller adds to the budget": _work(found["control_work"]),
+    }
+    for title, rows in tables.items():
         console.print(title)
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(rows[0]))]
         for row in rows:
             console.print("  " + "  ".join(map(str.ljust, row, widths)).rstrip())
     for path in paths:
         console.print(f"  {path}")
 
 
-def _tables(found: Mapping[str, Any]) -> dict[str, list[list[str]]]:
-    """Return title -> the rows of a table, the head first."""
-    law = found["law"]
-    plants = [["plant", "surrogate", "optimiser", "phase", "fit", *MARGINS.values()]]
-    for row in found["plants"]:
+Rows = list[list[str]]
+"""The head first; a row that ends early has nothing more to say."""
+
+NUMBERS = ("gain", "time_constant", "gain_margin", "phase_margin", "delay_margin")
+"""What is printed of a plant; epochs and degrees."""
+
+
+def _plants(found: Sequence[Mapping[str, Any]]) -> Rows:
+    rows = [["plant", "surrogate", "optimiser", "phase", "fit", *(name.replace("_", " ") for name in NUMBERS)]]
+    for row in found:
         own = row["found"]
-        fit = "–" if own and own["fit"] is None else f"{own['fit']:.2f}" if own else ""
-        cells = [fit, *(_interval(own[name]) for name in MARGINS)] if own else ["no working point"]
-        head = [findings.SAID[row["part"]], row["surrogate"], row["optimizer"], row["phase"], *cells]
-        plants.append([*head, *[""] * (len(plants[0]) - len(head))])
-    right = [["map", "optimiser", "cells", "prediction right", "one guess", "predicted / measured critical gain"]]
-    for row in found["agreement"]:
-        span = (
-            f"{row['factor']:.2f} ({row['factor_range'][0]:.2f} to {row['factor_range'][1]:.2f})"
-            if row["factor"]
-            else "–"
-        )
-        cells = [
-            row["map"],
-            row["optimizer"],
-            str(row["cells"]),
-            _interval(row["right"]),
-            f"{row['one_guess']:.2f}",
-            span,
-        ]
-        right.append(cells)
-    work = [["surrogate", "law", "control work (nats)", "fall of the energy (nats)"]]
-    work += [
-        [row["surrogate"], row["law"], _interval(row["work"]), _interval(row["fall"])] for row in found["control_work"]
+        fit = "no working point" if own is None else "–" if own["fit"] is None else f"{own['fit']:.2f}"
+        numbers = [_interval(own[name]) for name in NUMBERS] if own else []
+        rows.append([findings.SAID[row["part"]], row["surrogate"], row["optimizer"], row["phase"], fit, *numbers])
+    return rows
+
+
+def _agreement(found: Sequence[Mapping[str, Any]]) -> Rows:
+    counts = ("missed", "false_alarms")
+    rows = [
+        ["map", "optimiser", "cells", "right", "missed", "false alarms", "one guess", "critical gain, times measured"]
     ]
-    gains = f"kp {law['kp']:g}, ki {law['ki']:g}, smoothing {law['smoothing']:g}, alpha {law['alpha']:g}"
-    return {
-        f"Plants, and the margins of the loops at {gains}": plants,
-        "Is a cell of the map stable or not? How often the prediction is right": right,
-        "Theorem 1: what the controller adds to the budget": work,
-    }
+    for row in found:
+        head = [row["map"], row["optimizer"], str(row["cells"])]
+        if not row["cells"]:
+            rows.append([*head, f"no prediction: a plant has a fit below {findings.USED:g}, or there is none"])
+            continue
+        numbers = [_interval(row["right"]), *(str(row[name]) for name in counts), f"{row['one_guess']:.2f}"]
+        rows.append([*head, *numbers, _interval(row["factor"]) if row["factor"] else "–"])
+    return rows
 
 
-MARGINS = {
-    "gain": "gain",
-    "time_constant": "time constant",
-    "gain_margin": "gain margin",
-    "phase_margin": "phase margin",
-    "delay_margin": "delay margin",
-}
-"""What is printed of a plant -> its head; epochs and degrees."""
+def _work(found: Sequence[Mapping[str, Any]]) -> Rows:
+    rows = [["surrogate", "law", "work (nats)", "fall of the energy (nats)"]]
+    return rows + [
+        [row["surrogate"], row["law"], *(_interval(row[name]) for name in ("work", "fall"))] for row in found
+    ]
 
 
 def _interval(row: Mapping[str, Any]) -> str:
-    """Return a value with its interval; what is infinite or undefined is a dash."""
+    """Return a value and the ends of its interval; what is infinite or undefined is a dash."""
     value, low, high = ("–" if row[name] is None else f"{row[name]:.3g}" for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

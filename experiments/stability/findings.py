@@ -219,25 +219,28 @@ def _cells(
 def agreement(cells: Sequence[Mapping[str, Any]], words: str) -> Iterator[dict[str, Any]]:
     """Yield for each optimiser, and for all, in how many cells the prediction is right, with Wilson's 95% interval.
 
-    No cell had a part in the prediction. Beside it: what the better one of the two guesses "all stable" and "all
-    unstable" would get; and by what factor the predicted critical gain is off, where the map has the measured one.
+    No cell had a part in the prediction. Beside it: how many unstable cells it calls stable (missed), and stable ones
+    unstable (false alarms); what the better one of the guesses "all stable" and "all unstable" would get; and by what
+    factor the predicted critical gain is off where the map has the measured one: geometric mean, least and largest.
     """
     for optimizer in (*dict.fromkeys(cell["optimizer"] for cell in cells), "all"):
         own = [cell for cell in cells if optimizer in (cell["optimizer"], "all") and cell["right"] is not None]
         if not own:
+            yield {"map": words, "optimizer": optimizer, "cells": 0}
             continue
         right, unstable = (sum(cell[name] for cell in own) for name in ("right", "unstable"))
         low, high = binomtest(right, len(own)).proportion_ci(method="wilson")
         off = list(factors(own))
+        factor = {"value": float(np.exp(np.mean(np.log(off)))), "low": min(off), "high": max(off)} if off else None
         yield {
             "map": words,
             "optimizer": optimizer,
             "cells": len(own),
             "right": {"value": right / len(own), "low": float(low), "high": float(high)},
+            "missed": sum(cell["unstable"] and not cell["right"] for cell in own),
+            "false_alarms": sum(not cell["unstable"] and not cell["right"] for cell in own),
             "one_guess": max(unstable, len(own) - unstable) / len(own),
-            "boundaries": len(off),
-            "factor": float(np.exp(np.mean(np.log(off)))) if off else None,
-            "factor_range": [min(off), max(off)] if off else None,
+            "factor": factor,
         }
 
 

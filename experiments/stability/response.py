@@ -8,15 +8,10 @@ import numpy as np
 from experiments.stability.identify import Array
 
 UNSTABLE = float(np.log(2))
-"""The swing of a logarithm above which a loop is called unstable: a factor of two. Chosen beforehand."""
+"""The swing of a logarithm above which a loop is called unstable: a factor of two. Set before a map was measured."""
 
 SETTLED = 0.1
 """|log(S / S_ref)| within which a loop has settled: 10%."""
-
-
-def late(epochs: int) -> int:
-    """Return the first of the epochs at whose rows a loop's swing is measured: those of the second half."""
-    return epochs // 2 + 1
 
 
 def swing(x: Array) -> Array:
@@ -25,7 +20,7 @@ def swing(x: Array) -> Array:
     The span from its 5% to its 95% quantile, once a parabola is taken out: what drifts is no oscillation. A limit cycle
     of amplitude A has 1.98 A. A run that diverged, NaN, swings without bound.
     """
-    tail = x[..., late(x.shape[-1] - 1) :]
+    tail = x[..., x.shape[-1] // 2 + 1 :]
     trend = np.linalg.qr(np.vander(np.linspace(-1, 1, tail.shape[-1]), 3))[0]
     low, high = np.quantile(tail - (tail @ trend) @ trend.T, [0.05, 0.95], axis=-1)
     return np.where(np.isnan(high), np.inf, high - low)

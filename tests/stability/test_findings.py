@@ -116,8 +116,7 @@ def test_in_a_linear_world_the_prediction_is_right_but_next_to_the_boundary():
         assert own["right"]["value"] >= 0.9, cells
         assert own["right"]["value"] > own["one_guess"]
         assert own["right"]["low"] < own["right"]["value"] <= own["right"]["high"]
-        assert own["boundaries"] >= 1
-        assert 1 / 1.5 < own["factor"] < 1.5
+        assert 1 / 1.5 < own["factor"]["value"] < 1.5
         assert any(cell["unstable"] for cell in cells)
         assert all(cell["settled"] == 3 for cell in cells if not cell["unstable"])
 
@@ -126,7 +125,7 @@ def test_a_prediction_from_another_plant_is_wrong():
     world = traces(FAST, SLOW)
     plants = findings.known(world, LAW, 20)
     own, _ = findings.agreement(findings.inner_cells(world, plants, LAW), "inner")
-    assert own["factor"] < 0.5
+    assert own["factor"]["value"] < 0.5
 
 
 def test_without_a_working_point_or_an_answer_nothing_is_predicted():
@@ -137,7 +136,8 @@ def test_without_a_working_point_or_an_answer_nothing_is_predicted():
     stuck = {place: runs.assign(lam=0 * runs["lam"] + 10.0) for place, runs in world["lam"].items()}
     plants = findings.known({**world, "lam": stuck}, LAW, 20)
     assert [one.found for one in plants[:2]] == [None, None]
-    assert list(findings.agreement(findings.inner_cells(world, plants, LAW), "inner")) == []
+    none = list(findings.agreement(findings.inner_cells(world, plants, LAW), "inner"))
+    assert none == [{"map": "inner", "optimizer": name, "cells": 0} for name in ("sgd", "all")]
     rows = list(findings.plant_rows(plants, LAW))
     assert [row["found"] is None for row in rows] == [True, True, False, False]
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
@@ -201,7 +201,14 @@ def test_what_is_written_and_printed_of_a_linear_world(tmp_path, capfd):
     world = world | {"laws": {(("surrogate", "logdet"), ("law", "thermostat")): columns.assign(train_loss=losses)}}
     found = command.judged(world, LAW, 20)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert {row["map"] for row in found["agreement"]} == {"inner", "outer, noise 0"}
+    cells = {(row["map"], row["optimizer"]): row["cells"] for row in found["agreement"]}
+    assert cells == {
+        ("inner", "sgd"): 28,
+        ("inner", "all"): 28,
+        ("outer, noise 0", "sgd"): 14,
+        ("outer, noise 0", "all"): 14,
+        ("outer, noise 0.05", "all"): 0,
+    }
     paths = save(draw(found), tmp_path / "stability", ("png",))
     command.show(found, paths)
     out = capfd.readouterr().out
