@@ -88,7 +88,7 @@ lint: .venv  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv  ## an epoch against its matrix products and a plain loop, a sweep against stock Hydra, a store as it grows
+bench: .venv  ## an epoch against its matrix products and a plain loop, a sweep against stock Hydra, a store as it grows, JAX where installed
 	$(BIN)/python -m experiments benchmark
 
 docs: $(BIN)/.installed-docs  ## the site, with the API and the executed examples: docs/_build/html/index.html

@@ -34,7 +34,7 @@ VERBS = {
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),
     "theory": Verb("experiments.statements.studies", "ask the paper's statements of real runs"),
     "statements": Verb("experiments.statements.page", "write the page on the paper's statements"),
-    "benchmark": Verb("experiments.benchmarks.command", "time a training step, a sweep, and a store as it grows"),
+    "benchmark": Verb("experiments.benchmarks.command", "time a step, a sweep, a growing store, and the grid in JAX"),
 }
 
 

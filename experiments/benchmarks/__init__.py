@@ -1,1 +1,1 @@
-"""What the runner costs: a step next to a plain loop, a sweep next to stock Hydra, a store as it grows."""
+"""What the runner costs: a step next to a plain loop, a sweep next to stock Hydra and to JAX, a store as it grows."""

@@ -6,15 +6,16 @@ python -m experiments benchmark sweep --quick    # a tiny version, to see that i
 
 import argparse
 import importlib
+import importlib.util
 from collections.abc import Sequence
 
-MEASURES = {"step": (), "sweep": ("full", "quick"), "growth": ("full", "quick")}
-"""What is measured, each by the module of its name -> the scales that it has besides the default."""
+MEASURES = {"step": (), "sweep": ("full", "quick"), "growth": ("full", "quick"), "jax": ("full", "quick")}
+"""What is measured -> the scales that it has besides the default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line asks for; each prints its tables and writes its JSON."""
-    says = "Time a step, a sweep, and a store as it grows."
+    says = "Time a step, a sweep, a store as it grows, and, where JAX is installed, a program in it."
     parser = argparse.ArgumentParser(prog="python -m experiments benchmark", description=says)
     parser.add_argument("what", nargs="?", choices=[*MEASURES], help="which (default: one after the other)")
     size = parser.add_mutually_exclusive_group()
@@ -24,5 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.what and given.scale and given.scale not in MEASURES[given.what]:
         parser.error(f"--{given.scale} is not of the benchmark of a {given.what}")
     for what in [given.what] if given.what else MEASURES:
-        module = importlib.import_module(f"experiments.benchmarks.{what}")  # which imports torch, in seconds
+        if what == "jax" != given.what and importlib.util.find_spec("jax") is None:
+            print("jax: not measured, for it is not installed: pip install --editable '.[bench]'")
+            continue
+        name = f"experiments.benchmarks.{'jax_peer' if what == 'jax' else what}"
+        module = importlib.import_module(name)  # which imports torch, in seconds
         module.measure_and_write(*([given.scale or "default"] if MEASURES[what] else []))

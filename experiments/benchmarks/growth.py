@@ -1,7 +1,7 @@
 """What a store costs as it grows, without any training: CPU time, memory, files.
 
-    python -m experiments benchmark growth           # to 7200 runs: two minutes on a quiet machine
-    python -m experiments benchmark growth --full    # to 28800: ten minutes, and 2 GB on the disk
+    python -m experiments benchmark growth           # to 7200 runs
+    python -m experiments benchmark growth --full    # to 28800: 2 GB on the disk
     python -m experiments benchmark growth --quick   # to 216, to see that it works
 
 Each size is the paper's 9 pairs of surrogate and regime x 8 lam x seeds, in a store of its own. That is filled with
@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from experiments.grid import REGIMES, SURROGATES
 from hclm_runner import store
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.records import COLUMNS, Records, describe
@@ -45,9 +46,9 @@ SIZES = {"quick": (1, 2, 3), "default": (1, 10, 100), "full": (1, 10, 100, 400)}
 """Seeds of the stores, 72 runs each."""
 
 NAME = "growth"
-AXES = {
-    "surrogate": ["softmax", "variance", "logdet"],
-    "regime": ["fixed", "thermostat", "rl_thermostat"],
+AXES: dict[str, Sequence[str]] = {
+    "surrogate": SURROGATES,
+    "regime": REGIMES,
     "lam": ["0", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"],
 }
 COMMAND = ["-m", "hclm_runner", "-m", f"name={NAME}", *(f"{key}={','.join(values)}" for key, values in AXES.items())]
