@@ -10,7 +10,7 @@ from scipy import stats
 from experiments.__main__ import main
 from experiments.baselines import page
 from experiments.baselines.figure import draw
-from experiments.baselines.judged import COSTS, HARMS, HELPS, OPEN, against, interquartile, result, tuned
+from experiments.baselines.judged import COSTS, HARMS, HELPS, OPEN, against, interquartile, luck, result, tuned
 from experiments.baselines.methods import COMMON, METHODS, Prior
 from experiments.baselines.tuning import CRITERION, FIRST, affordable, configurations, curve, draws, scores, worth
 from experiments.claims.statistics import WORST
@@ -181,6 +181,15 @@ def test_a_run_that_diverged_is_the_worst_and_no_method_is_shown_to_help_by_it()
     better, none = values(0.8, 0.7, 3), values(1.0, 0.7, 1)
     better["scaled_loss"][4] = WORST
     assert against({"none": none, "dropout": better}, "none")["dropout"]["verdict"] == OPEN
+
+
+def test_luck_is_the_share_of_resampled_draws_in_which_the_choice_is_better():
+    """Theirs is better in the first of four draws, which a resample has with probability 1 - (3/4)^4, and else worse."""
+    ours, theirs = np.full(4, 1.0), np.array([0.5, 2.0, 2.0, 2.0])
+    assert luck((ours, ours), (theirs, theirs)) == pytest.approx(0.75**4, abs=0.02)  # four standard errors of 10 000
+    assert luck((ours, ours), (theirs + 1, theirs + 1)) == 1
+    misled = np.array([3.0, 1.0, 1.0, 1.0])  # the criterion prefers what is worse on the test split
+    assert luck((ours, ours), (misled, theirs)) == pytest.approx(1 - 0.25**4, abs=0.02)
 
 
 def test_the_interquartile_mean_is_that_of_the_middle_half():

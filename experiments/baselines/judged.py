@@ -100,6 +100,24 @@ def against(values: Mapping[str, Mapping[str, Array]], reference: str) -> dict[s
     return found
 
 
+def luck(ours: tuple[Array, Array], theirs: tuple[Array, Array]) -> float:
+    """Return in what share of resamples of the draws ours has the lower test loss: the luck that no seed shows.
+
+    Draws are resampled in pairs, because all methods have the same quantiles; in each resample each method takes its
+    draw of least criterion.
+
+    Args:
+        ours: The criterion of each draw, and its test loss on the same seeds, [draws] each.
+        theirs: The same of the reference.
+    """
+    n = len(ours[0])
+    places = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    mine, other = (
+        np.take_along_axis(loss[places], score[places].argmin(1)[:, None], 1) for score, loss in (ours, theirs)
+    )
+    return float((mine < other).mean())
+
+
 def result(
     tuning: pd.DataFrame, fresh: pd.DataFrame, drawn: Mapping[str, Sequence[Draw]], steps: int
 ) -> dict[str, Any]:
@@ -112,8 +130,9 @@ def result(
         steps: Of an epoch.
     """
     methods = {}
+    of_draws = {name: (scores(tuning, name), scores(tuning, name, "scaled_loss")) for name in drawn}
     for name, each in drawn.items():
-        found, own = scores(tuning, name), METHODS[name]
+        found, own = of_draws[name][0], METHODS[name]
         listed = [
             {"settings": dict(draw.settings), "score": float(score), "gradients": draw.gradients(steps)}
             for draw, score in zip(each, found, strict=True)
@@ -132,5 +151,7 @@ def result(
             compared = against(values, reference) if reference in values else {}
             for name, differences in compared.items():
                 rows[name].setdefault("against", {})[reference] = differences
+                if budget == "trials":
+                    differences["luck"] = luck(of_draws[name], of_draws[reference])
         budgets[budget] = rows
     return {"common": {key: str(prior) for key, prior in COMMON.items()}, "methods": methods, "budgets": budgets}

@@ -48,7 +48,10 @@ def text(found: Mapping[str, Any]) -> str:
         "## At equal gradients",
         _gradients(found, other),
         "## Against other references",
-        "The difference of the scaled loss [95% interval], paired over seeds.",
+        prose(
+            "The difference of the scaled loss [95% interval], paired over seeds; and in what share of the resampled draws",
+            "the loss is lower.",
+        ),
         table(["method", *map(_name, REFERENCES)], _differences(rows)),
         "## The priors",
         drawn,
@@ -72,18 +75,34 @@ def _head(found: Mapping[str, Any]) -> str:
         "the methods. An accuracy is lower if its 95% interval is below 0. Values are interquartile means, with",
         "intervals by bootstrap. A run that diverged is the worst.",
     )
-    return f"{how}\n\n{rule}"
+    luck = prose(
+        f"Intervals are over seeds, for the {draws} draws that were made. Would other draws have brought the same?",
+        "They are resampled, the same ones for both methods, and each takes its best again. Where fewer than",
+        f"{SURE:.0%} of the resamples agree with a verdict, by the test loss on the tuning seeds, it may be the luck",
+        "of the draws, and is marked. More draws settle it (`--draws`).",
+    )
+    return f"{how}\n\n{rule}\n\n{luck}"
 
 
 def _against(rows: Mapping[str, Any], reference: str) -> str:
     """Return which methods do what to a reference, in words."""
     by: dict[str, list[str]] = {}
     for name, row in rows.items():
-        if reference in row.get("against", {}):
-            by.setdefault(row["against"][reference]["verdict"], []).append(_name(name))
+        if found := row.get("against", {}).get(reference):
+            lucky = found["verdict"] != OPEN and not _sure(found)
+            by.setdefault(found["verdict"], []).append(f"{_name(name)}{' (by luck?)' if lucky else ''}")
     said = [f"{says}: {_list(by[each])}" for each, says in SAYS.items() if each in by]
     return f"Against {_name(reference)}. {'. '.join(said)}."
 
+
+def _sure(found: Mapping[str, Any]) -> bool:
+    """Return whether resampled draws agree with a verdict."""
+    share = 1 - found["luck"] if found["verdict"] == HARMS else found["luck"]
+    return bool(share >= SURE)
+
+
+SURE = 0.9
+"""Share of resamples of the draws from which on a verdict is not thought the draws' luck."""
 
 SAYS = {
     HELPS: "Better",
@@ -108,11 +127,13 @@ def _papers(rows: Mapping[str, Any]) -> str:
 def _advice(rows: Mapping[str, Any]) -> str:
     """Return what a reader should do: the simplest thing that nothing is shown to beat."""
     reference = "early_stopping" if "early_stopping" in rows else "none"
-    better = [name for name, row in rows.items() if row.get("against", {}).get(reference, {}).get("verdict") == HELPS]
+    against = {name: row["against"][reference] for name, row in rows.items() if reference in row.get("against", {})}
+    better = [name for name, found in against.items() if found["verdict"] == HELPS and _sure(found)]
     if not better:
         return prose(
             "Stop early: keep the epoch of least loss on held-out data. No method here is shown to be better than",
-            "that, and it needs one run and no tuning but that of the learning rate. Then fit a temperature.",
+            "that, whatever the draws, and it needs one run and no tuning but that of the learning rate. Then fit a",
+            "temperature.",
         )
     best = min(better, key=lambda name: rows[name]["scaled_loss"]["value"])
     ours = [_name(name) for name in better if name in PAPERS]
@@ -152,9 +173,12 @@ def _differences(rows: Mapping[str, Any]) -> list[list[str]]:
     for name, row in rows.items():
         cells = [row.get("against", {}).get(reference) for reference in REFERENCES]
         if any(cells):
-            words = (f"{shown(cell['scaled_loss'], '+.3f')}, {cell['verdict']}" if cell else "" for cell in cells)
-            lines.append([_name(name), *words])
+            lines.append([_name(name), *(_cell(cell) if cell else "" for cell in cells)])
     return lines
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    return f"{shown(cell['scaled_loss'], '+.3f')}, {cell['verdict']}; {cell['luck']:.0%}"
 
 
 def _priors(found: Mapping[str, Any]) -> list[list[str]]:

@@ -114,11 +114,11 @@ def worth(records: pd.DataFrame | None, diverged: bool) -> dict[str, dict[str, f
     return {view: {name: float(row[column]) for name, column in columns.items()} for view, row in views.items()}
 
 
-def scores(worths: pd.DataFrame, method: str) -> Array:
-    """Return the criterion of each draw of a method, mean over seeds, [draws]."""
+def scores(worths: pd.DataFrame, method: str, column: str = CRITERION) -> Array:
+    """Return the criterion, or a column of `JUDGED`, of each draw of a method, mean over seeds, [draws]."""
     source, view = METHODS[method].reads or method, METHODS[method].view
     own = worths[worths["method"].eq(source) & worths["view"].eq(view)]
-    return np.asarray(own.groupby("draw")[CRITERION].mean().sort_index())
+    return np.asarray(own.groupby("draw")[column].mean().sort_index())
 
 
 def affordable(drawn: Sequence[Draw], budget: int, steps: int) -> int:
