@@ -17,7 +17,7 @@ class Model(Protocol):
     """
 
     def __call__(self, input_shape: tuple[int, ...], outputs: int, **options: Any) -> nn.Module:
-        """Return a module with an `encoder` (x [B, *input_shape] -> Z [B, d]) and a `head` (Z -> [B, outputs]).
+        """Return a module with an `encoder` (x [B, ...] -> Z [B, d]) and a `head` (Z -> [B, outputs]).
 
         It has no parameters outside them and no buffers. Torch's global generator is seeded for the purpose, so any of
         torch's initialisations may be used.

@@ -47,16 +47,16 @@ class Attention(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + part(LayerNorm(x)): the normalisation comes before the part (Xiong et al. 2020, arXiv:2002.04745)."""
+    """x + inner(LayerNorm(x)): the normalisation comes first (Xiong et al. 2020, arXiv:2002.04745)."""
 
-    def __init__(self, width: int, part: nn.Module) -> None:
-        """Add what a part makes of x."""
+    def __init__(self, width: int, inner: nn.Module) -> None:
+        """Add what `inner` makes of x."""
         super().__init__()
-        self.norm, self.part = nn.LayerNorm(width), part
+        self.norm, self.inner = nn.LayerNorm(width), inner
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum, of the shape of x."""
-        added: Tensor = x + self.part(self.norm(x))
+        added: Tensor = x + self.inner(self.norm(x))
         return added
 
 

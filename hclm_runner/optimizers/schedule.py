@@ -14,7 +14,7 @@ def share(schedule: Literal["constant", "cosine"], warmup: int, epoch: int, epoc
         schedule: What follows the warm-up.
         warmup: w, 0 <= w < T.
         epoch: t, 1 <= t <= T; a later one counts as T.
-        epochs: T.
+        epochs: How many there are, T.
     """
     t = min(epoch, epochs)
     if t <= warmup:
