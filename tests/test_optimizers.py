@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from hclm_runner.config import configure
+from hclm_runner import ConfigError, configure, train
 from hclm_runner.optimizers import SAM, SGD, Adam
 from hclm_runner.optimizers.schedule import share
 from hclm_runner.refusal import ConfigError
@@ -206,6 +207,19 @@ def test_asam_does_not_see_the_scale_of_the_weights():
 def test_where_the_gradient_is_zero_there_is_no_climb(adaptive):
     theta, _ = normal_pair()
     assert torch.equal(SAM(0.1, 0.0, 0.0, 0.3, adaptive=adaptive).ahead(theta, torch.zeros_like(theta)), theta)
+
+
+class Short(SGD):
+    """A rule of a user's own that looks at a part of theta alone."""
+
+    def ahead(self, theta: Tensor, g: Tensor) -> Tensor:
+        return theta[:1] + g[:1]
+
+
+def test_a_rule_that_looks_where_theta_cannot_be_is_refused_by_name():
+    options = ["optimizer.lr=0.1", "optimizer.momentum=0.0", "optimizer.weight_decay=0.0", "task.train=64"]
+    with pytest.raises(ConfigError, match=rf"optimizer._target_={__name__}.Short: .*got .*ahead of shape \[1\]"):
+        train(configure(f"optimizer={__name__}.Short", *options))
 
 
 def normal_pair() -> tuple[Tensor, Tensor]:

@@ -112,10 +112,14 @@ CASES = {
     "balance": ["regime=balance", "regime.warmup=2", "surrogate=variance"],
     "omega": ["omega=0.01"],
     "rho": ["rho=0.5", "risk.critical_class=2", "risk.miss_cost=3.0"],
-    "spectral_and_label_smoothing": ["omega=0.05", "structure=spectral", "rho=0.2", "risk=label_smoothing"],
-    "vib_and_confidence_penalty": ["surrogate=vib", "sigma=0.5", "rho=0.3", "risk=confidence_penalty"],
-    "sam": ["optimizer=sam", "optimizer.rho=0.3", "omega=0.01", "optimizer.weight_decay=0.02", *THERMOSTAT],
-    "asam_and_dropout": ["optimizer=sam", "optimizer.adaptive=true", "optimizer.rho=0.7", "dropout=0.3", "clamp=0.4"],
+    "spectral_and_label_smoothing": [
+        *("omega=0.05", "structure=spectral", "rho=0.2", "risk=label_smoothing", "epochs=3"),
+    ],
+    "vib_and_confidence_penalty": ["surrogate=vib", "sigma=0.5", "rho=0.3", "risk=confidence_penalty", "epochs=3"],
+    "sam": ["optimizer=sam", "optimizer.rho=0.3", "omega=0.01", "optimizer.weight_decay=0.02", *THERMOSTAT, "epochs=5"],
+    "asam_and_dropout": [
+        *("optimizer=sam", "optimizer.adaptive=true", "optimizer.rho=0.7", "dropout=0.3", "clamp=0.4", "epochs=4"),
+    ],
     "omega_and_rho": ["omega=0.02", "rho=0.3", "surrogate=variance", *THERMOSTAT],
     "eps_is_not_sigma_squared": ["sigma=0.5", "surrogate.eps=0.8", *THERMOSTAT],
     "no_noise": ["sigma=0.0", "surrogate=softmax"],

@@ -3,6 +3,6 @@
 - methods: the table of methods, with the priors that their hyper-parameters are drawn from.
 - tuning: what is trained, what a method is chosen by, tuning curves.
 - judged: the table of results, and when a method helps.
-- figure: both as a picture.
+- figure, page: both as a picture, and in words.
 - command: `python -m experiments baselines`.
 """

@@ -49,8 +49,8 @@ def text(found: Mapping[str, Any]) -> str:
         _gradients(found, other),
         "## Against other references",
         prose(
-            "The difference of the scaled loss [95% interval], paired over seeds;",
-            "and in what share of the resampled draws the loss is lower.",
+            "The difference of the scaled loss [95% interval], paired over seeds; and in what share of the resampled",
+            "draws the loss is lower.",
         ),
         table(["method", *map(_name, REFERENCES)], _differences(rows)),
         "## The priors",

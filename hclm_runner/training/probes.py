@@ -129,15 +129,14 @@ def _check_optimizer(problem: Problem, theta: Tensor, numbers: Numbers) -> None:
     """Refuse an update rule that does not return parameters of the shape that it was given."""
     rule = problem.config.optimizer
     wanted = "an optimiser with init(theta) and update(theta, g, memory) -> (theta, memory)"
-    wanted += ", and split(part, velocity, memory) -> (move, velocity) if it has one"
+    wanted += ", and split(part, velocity, memory) -> (move, velocity) and ahead(theta, g) -> theta if it has them"
     with _naming(rule, wanted):
         memory = vmap(problem.start)(theta, numbers)
         still = torch.zeros_like(theta)
-        if (
-            problem.looks_ahead
-            and (there := vmap(problem.ahead)(theta, (still,) * 3, theta.new_zeros(1), numbers)).shape != theta.shape
-        ):
-            raise ValueError(f"ahead of shape {list(there.shape[1:])} for {list(theta.shape[1:])}")
+        if problem.looks_ahead:
+            there = vmap(problem.ahead)(theta, (still, still, still), theta.new_zeros(1), numbers)
+            if there.shape != theta.shape:
+                raise ValueError(f"ahead of shape {list(there.shape[1:])} for {list(theta.shape[1:])}")
         moved, trace, moves = vmap(problem.update)(theta, (still, still, still), theta.new_zeros(1), memory, numbers)
         if moved.shape != theta.shape:
             raise ValueError(f"theta of shape {list(moved.shape[1:])} for {list(theta.shape[1:])}")
