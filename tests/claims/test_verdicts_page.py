@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,9 +154,9 @@ def test_a_collapsed_cell_is_marked():
 def test_training_seeds_of_a_data_set_count_as_one(data):
     twice = np.repeat(range(8), 2)
     crossed = data.grid.isel(seed=twice).assign_coords(seed=range(16), data_seed=("seed", twice))
-    assert "8 data sets, 2 training seeds of each, 5 lam" in page.head(data._replace(grid=crossed))
+    assert "8 data sets, 2 training seeds of each, 5 lam" in page.head(replace(data, grid=crossed))
     ours = twice + np.tile([0.0, 2], 8)
-    estimate, p = findings.difference(data._replace(grid=crossed), ours, np.zeros(16))
+    estimate, p = findings.difference(replace(data, grid=crossed), ours, np.zeros(16))
     assert (estimate.value, estimate.n, p) == (4.5, 8, 2 / 2**8)
 
 
