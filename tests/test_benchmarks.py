@@ -18,9 +18,10 @@ def test_the_quick_benchmark_measures_everything(tmp_path):
     assert "basic / fused" in done.stdout
     results = json.loads((tmp_path / "outputs/benchmark_sweep_quick.json").read_text())
     assert [len(rows) for rows in results["tables"].values()] == [2, 3, 2]
-    assert all(seconds > 0 for rounds in results["costs"].values() for seconds, _ in rounds)
-    ((_, gigabytes),) = results["costs"]["sweep fused"]
+    assert all(seconds > 0 for rounds in results["costs"].values() for seconds, *_ in rounds)
+    ((_, gigabytes, files),) = results["costs"]["sweep fused"]
     assert 0.1 < gigabytes < 10, "the parent and a process or two that have torch"
+    assert files >= 3, "the lock, and a bundle's shard in records/ and in runs/"
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["benchmark_sweep_quick.json"]
 
 
@@ -37,8 +38,8 @@ def test_the_tables_follow_from_what_the_commands_took():
         "sweep basic 18": [Cost(19.0, 0.5)],  # a second each
         "sweep joblib 18": [Cost(12.0, 1.0)],
         "sweep joblib 36": [Cost(21.0, 1.0)],
-        "growth 9": [Cost(9.0, 0.5)],
-        "growth 18": [Cost(9.0, 0.5)],
+        "growth 9": [Cost(9.0, 0.5, 5)],
+        "growth 18": [Cost(9.0, 0.5, 7)],
     }
     assert [row["jobs"] for row in overhead(scale, costs)] == [18, 27]
     assert overhead(scale, costs)[0] == pytest.approx(
@@ -47,6 +48,7 @@ def test_the_tables_follow_from_what_the_commands_took():
     assert [row["seconds"] for row in wall_times(scale, costs)] == pytest.approx([5, 19, 12])
     assert [row["/ fused"] for row in wall_times(scale, costs)] == pytest.approx([1, 3.8, 2.4])
     assert [row["ms per run"] for row in growth(scale, costs)] == pytest.approx([1000, 500])
+    assert [row["files"] for row in growth(scale, costs)] == [5, 7]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dest="scale",
         action="store_const",
         const="full",
-        help="of a sweep: three rounds, and growth to 7200 long runs",
+        help="of a sweep: three rounds, and growth to 28800 runs",
     )
     size.add_argument(
         "--quick", dest="scale", action="store_const", const="quick", help="of a sweep: tiny versions of everything"

@@ -1,7 +1,7 @@
 """A sweep next to stock Hydra: what a job costs besides training, wall time, memory, and cost as the sweep grows.
 
     python -m experiments benchmark sweep
-    python -m experiments benchmark sweep --full     # three rounds, and growth to 7200 long runs: half an hour more
+    python -m experiments benchmark sweep --full     # three rounds, and growth to 28800 runs: half an hour more
     python -m experiments benchmark sweep --quick    # tiny versions of everything, to see that it works
 
 Stock Hydra is its basic sweeper with its basic or joblib launcher, on the same configuration, with a task of a few
@@ -9,7 +9,8 @@ lines: it does nothing, or trains one run with the same trainer and writes it as
 and locks. It would need hours, so it is timed on two samples of the paper's runs, each pair of surrogate and regime
 as often, and what the larger costs beyond the smaller is extrapolated. Each command is a process of its own in an
 empty folder. Memory (GiB) is the peak, over samples four times a second, of what the command's processes take together,
-pages that they share counted once (PSS); that of basic and joblib is the larger sample's.
+pages that they share counted once (PSS); that of basic and joblib is the larger sample's. Files are those that a
+command leaves under outputs/.
 The numbers go to outputs/benchmark_sweep.json with the machine's description.
 """
 
@@ -85,8 +86,8 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    "default": Scale(LAMS, 120, overhead=(10, 139), rounds=1, sweep=10, growth=(1, 10), growth_epochs=12),
-    "full": Scale(LAMS, 120, overhead=(10, 139), rounds=3, sweep=10, growth=(1, 10, 100), growth_epochs=120),
+    "default": Scale(LAMS, 120, overhead=(10, 139), rounds=1, sweep=10, growth=(10, 100), growth_epochs=12),
+    "full": Scale(LAMS, 120, overhead=(10, 139), rounds=3, sweep=10, growth=(10, 100, 400), growth_epochs=12),
     "quick": Scale("0", 1, overhead=(2, 3), rounds=1, sweep=2, growth=(1, 2), growth_epochs=1),
 }
 
@@ -96,6 +97,7 @@ class Cost(NamedTuple):
 
     seconds: float
     gigabytes: float
+    files: int = 0
 
 
 class Command(NamedTuple):
@@ -126,7 +128,8 @@ def run(command: Command) -> Cost:
         if code not in (0, 1):
             log.seek(0)
             raise SystemExit(f"error: exit code {code} of {line}:\n{log.read()[-2000:]}")
-    return Cost(seconds, peak)
+        files = sum(path.is_file() for path in (Path(folder) / "outputs").rglob("*"))
+    return Cost(seconds, peak, files)
 
 
 def family(pid: int) -> list[int]:
@@ -217,12 +220,13 @@ def wall_times(scale: Scale, costs: dict[str, list[Cost]]) -> list[Timing]:
 
 
 def growth(scale: Scale, costs: dict[str, list[Cost]]) -> list[Timing]:
-    """Return a row for each size: seconds, milliseconds per run, start-up included, and memory."""
+    """Return a row for each size: seconds, milliseconds per run, start-up included, memory and files."""
     rows = list[Timing]()
     for jobs in map(scale.jobs, scale.growth):
         (cost,) = costs[f"growth {jobs}"]
         each = cost.seconds / jobs * 1e3
-        rows.append({"runs": jobs, "seconds": cost.seconds, "ms per run": each, "GiB": cost.gigabytes})
+        took = {"seconds": cost.seconds, "ms per run": each, "GiB": cost.gigabytes}
+        rows.append({"runs": jobs, **took, "files": cost.files})
     return rows
 
 
