@@ -145,6 +145,14 @@ def test_each_surrogate_and_law_is_compared_with_lam_0_stopped_early(data):
     assert findings.beyond_temperature(data, better, "test_loss").value == pytest.approx(3 - 0.875)
 
 
+def test_final_values_are_read_once_in_each_view_and_cannot_be_changed(data):
+    end, chosen = (view.final(V, "fixed", "test_loss") for view in (data, data.at("chosen")))
+    assert data.final(V, "fixed", "test_loss") is end
+    assert not np.array_equal(end, chosen)
+    with pytest.raises(ValueError, match="read-only"):
+        end[0] = 0.0
+
+
 def test_a_collapsed_cell_is_marked():
     runs = overfitting().set("train_loss", L, "A", LOG_K, noise=0)
     cells = findings.best(paper.read(runs.grid(), "made up"))
