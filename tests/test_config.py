@@ -154,7 +154,9 @@ def test_a_refusal_names_key_value_and_what_was_expected():
 
 def test_another_process_imports_no_torch_and_gives_the_same_id():
     code = """
-import sys, hclm_runner, hclm_runner.store, hclm_runner.analysis, hclm_runner.picture
+import sys, hclm_runner, hclm_runner.store, hclm_runner.analysis, hclm_runner.runner
+assert "matplotlib" not in sys.modules
+import hclm_runner.picture
 print("torch" in sys.modules, hclm_runner.configure("lam=1", "regime=thermostat").run_id)
 """
     done = subprocess.run(

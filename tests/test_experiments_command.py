@@ -110,7 +110,7 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_what_reads_a_store_or_lists_statements_imports_neither_torch_nor_hydra_and_help_imports_no_verb():
+def test_what_reads_a_store_or_lists_statements_imports_no_torch_hydra_or_scipy_stats_and_help_imports_no_verb():
     modules = [VERBS[verb].module for verb in (*READERS, "statements")]
     modules += [f"experiments.statements.{name}" for name in ("sweeps", "trajectories")]
     code = (
@@ -119,7 +119,7 @@ def test_what_reads_a_store_or_lists_statements_imports_neither_torch_nor_hydra_
         "early = [name for name in sys.modules if name in " + repr([row.module for row in VERBS.values()]) + "]\n"
         f"for name in {modules}: importlib.import_module(name)\n"
         "list(sys.modules['experiments.statements'].STATEMENTS)\n"
-        "late = [name for name in ('torch', 'hydra') if name in sys.modules]\n"
+        "late = [name for name in ('torch', 'hydra', 'scipy.stats') if name in sys.modules]\n"
         "print(early, late)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from hclm_runner.config import configure
 from hclm_runner import ConfigError, configure, train
 from hclm_runner.optimizers import SAM, SGD, Adam
 from hclm_runner.optimizers.schedule import share
-from hclm_runner.refusal import ConfigError
 
 STEPS, P = 50, 12
 SGD_OPTIONS = [

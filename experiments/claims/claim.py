@@ -10,6 +10,8 @@ split chooses (early stopping).
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,7 +36,8 @@ VIEWS = {"end": grid.final, "chosen": grid.chosen}
 """When a run is judged -> its values then."""
 
 
-class Data(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Data:
     """What claims read of the runs of one task: [lam, runs] of final values, [lam, runs, epoch] of trajectories.
 
     None of its runs is missing. Runs are in the order of the data sets, `draws` of each. A run that diverged has the
@@ -55,7 +58,7 @@ class Data(NamedTuple):
 
     def at(self, view: str) -> "Data":
         """Return the same runs in another view."""
-        return self._replace(finals=VIEWS[view](self.grid), view=view)
+        return replace(self, finals=VIEWS[view](self.grid), view=view)
 
     @property
     def draws(self) -> int:
@@ -63,8 +66,13 @@ class Data(NamedTuple):
         return self.grid.sizes["seed"] // len(np.unique(self.grid["data_seed"]))
 
     def final(self, surrogate: str, regime: str, column: str) -> Array:
-        """Return the final values of a column, [lam, runs], lam ascending."""
-        return scored(self.finals[[*{column, "train_loss"}]].sel(surrogate=surrogate, regime=regime), column)
+        """Return the final values of a column, [lam, runs], lam ascending; read once, and read-only."""
+        place = surrogate, regime, column
+        if place not in self._read:
+            own = self.finals[[*{column, "train_loss"}]].sel(surrogate=surrogate, regime=regime)
+            self._read[place] = scored(own, column)
+            self._read[place].setflags(write=False)
+        return self._read[place]
 
     def path(self, surrogate: str, regime: str, column: str) -> Array:
         """Return a column over epochs, [lam, runs, epoch]."""
@@ -82,7 +90,12 @@ class Data(NamedTuple):
         """Return what tells whether a cell has collapsed, [3, lam, runs]: the columns `CELL`."""
         return np.stack([self.final(surrogate, regime, column) for column in CELL])
 
-    @property
+    @cached_property
+    def _read(self) -> dict[tuple[str, str, str], Array]:
+        """What `final` returned."""
+        return {}
+
+    @cached_property
     def chance_loss(self) -> float:
         """Log K, nats, the loss of knowing nothing: a set point over its kappa, or the log of the task's `classes`.
 

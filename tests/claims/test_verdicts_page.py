@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,6 +145,14 @@ def test_each_surrogate_and_law_is_compared_with_lam_0_stopped_early(data):
     assert findings.beyond_temperature(data, better, "test_loss").value == pytest.approx(3 - 0.875)
 
 
+def test_final_values_are_read_once_in_each_view_and_cannot_be_changed(data):
+    end, chosen = (view.final(V, "fixed", "test_loss") for view in (data, data.at("chosen")))
+    assert data.final(V, "fixed", "test_loss") is end
+    assert not np.array_equal(end, chosen)
+    with pytest.raises(ValueError, match="read-only"):
+        end[0] = 0.0
+
+
 def test_a_collapsed_cell_is_marked():
     runs = overfitting().set("train_loss", L, "A", LOG_K, noise=0)
     cells = findings.best(paper.read(runs.grid(), "made up"))
@@ -153,9 +162,9 @@ def test_a_collapsed_cell_is_marked():
 def test_training_seeds_of_a_data_set_count_as_one(data):
     twice = np.repeat(range(8), 2)
     crossed = data.grid.isel(seed=twice).assign_coords(seed=range(16), data_seed=("seed", twice))
-    assert "8 data sets, 2 training seeds of each, 5 lam" in page.head(data._replace(grid=crossed))
+    assert "8 data sets, 2 training seeds of each, 5 lam" in page.head(replace(data, grid=crossed))
     ours = twice + np.tile([0.0, 2], 8)
-    estimate, p = findings.difference(data._replace(grid=crossed), ours, np.zeros(16))
+    estimate, p = findings.difference(replace(data, grid=crossed), ours, np.zeros(16))
     assert (estimate.value, estimate.n, p) == (4.5, 8, 2 / 2**8)
 
 
