@@ -149,7 +149,7 @@ def _agreement(found: Sequence[Mapping[str, Any]]) -> Rows:
     for row in found:
         head = [row["map"], row["optimizer"], str(row["cells"])]
         if not row["cells"]:
-            rows.append([*head, f"no prediction: a plant has a fit below {findings.USED:g}, or there is none"])
+            rows.append([*head, "no prediction"])
             continue
         numbers = [_interval(row["right"]), *(str(row[name]) for name in counts), f"{row['one_guess']:.2f}"]
         rows.append([*head, *numbers, _interval(row["factor"]) if row["factor"] else "–"])

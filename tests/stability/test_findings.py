@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from experiments.statements.theorem_1_on_runs import control_work
 from hclm_runner.picture import save
 from hclm_runner.regimes import Excited, RLThermostat, Seen
 
+ROOT = Path(__file__).parents[2]
 EPOCHS = 240
 PI = {"holds": "entropy", "kappa": 1.0, "setpoint": None, "lam_min": 1e-3, "lam_max": 10.0, "warmup": 5}
 PI |= {"smoothing": 0.5, "kp": 0.5, "ki": 0.1, "anti_windup": 1.0}
@@ -215,6 +217,13 @@ def test_what_is_written_and_printed_of_a_linear_world(tmp_path, capfd):
     assert "\nTheorem 1: what the controller adds to the budget\n" in out
     assert "log lam to log S       logdet     sgd        early  1.00  -0.6 [-0.6, -0.6]" in out
     assert out.endswith("stability.png\n")
+
+
+def test_the_number_of_runs_is_that_of_the_pages():
+    several = {"inner": 1, "outer": 1}
+    runs = sum(design.SEEDS * several.get(part, 2) for part, *_ in design.places())
+    for page in ("docs/stability.md", "Makefile"):
+        assert f"{runs} runs" in (ROOT / page).read_text()
 
 
 TINY = ["epochs=40", "batch_size=16", "task.train=32", "task.feedback=32", "task.test=32", "sweep.workers=1"]
