@@ -83,10 +83,9 @@ def trained(runs: Sequence[design.Run], name: str) -> dict[str, dict[Place, xr.D
 
 
 def law_of(runs: Sequence[design.Run]) -> findings.Law:
-    """Return the options of the laws as the runs have them: alpha of `rl_thermostat`, the others of the signal's."""
-    options = next(run.config.regime.options for run in runs if run.part == "lam")
-    alpha = next(run.config.regime.options["alpha"] for run in runs if ("law", "rl_thermostat") in run.place)
-    return findings.Law(**{name: options[name] for name in ("kp", "ki", "smoothing", "warmup")}, alpha=alpha)
+    """Return the options of the laws in the loops, as the runs of the set point's signal have them."""
+    options = next(run.config.regime.options for run in runs if run.part == "setpoint")
+    return findings.Law(**{name: options[name] for name in findings.Law._fields})
 
 
 def judged(traces: findings.Traces, law: findings.Law, resamples: int) -> dict[str, Any]:
@@ -149,7 +148,7 @@ def _agreement(found: Sequence[Mapping[str, Any]]) -> Rows:
     for row in found:
         head = [row["map"], row["optimizer"], str(row["cells"])]
         if not row["cells"]:
-            rows.append([*head, f"no prediction: a plant has a fit below {findings.USED:g}, or there is none"])
+            rows.append([*head, "no prediction"])
             continue
         numbers = [_interval(row["right"]), *(str(row[name]) for name in counts), f"{row['one_guess']:.2f}"]
         rows.append([*head, *numbers, _interval(row["factor"]) if row["factor"] else "–"])

@@ -12,8 +12,11 @@ EPOCHS = 240
 """So many that half of them hold a few periods of the slowest limit cycle of the map."""
 FEWEST = 40
 """Epochs without which a phase of training is too short to identify anything."""
-SIGNALS = {"lam": (0.2, 2), "setpoint": (0.4, 8)}
-"""What the signal is on -> its amplitude, as a logarithm, and its period, epochs: the outer loop is the slower one."""
+SIGNALS = {"lam": (0.2, 2, 0.0), "setpoint": (0.3, 8, 0.5)}
+"""What the signal is on -> its amplitude, as a logarithm, its period, epochs, and alpha.
+
+The outer loop is the slower one, and its plant depends on where the set point settles: alpha is `rl_thermostat`'s.
+"""
 SEEDS = 6
 MAP_SEED = 1000
 """The first seed of the maps: no seed of theirs serves to identify, or served when their rules were chosen."""
@@ -80,9 +83,10 @@ def places() -> Iterator[tuple[str, Place, Mapping[str, Any]]]:
     quiet = {"surrogate": MAPPED, "regime": "excited", "regime.amplitude": 0.0}
     for optimizer in OPTIMIZERS:
         for surrogate, excites in [*((name, "lam") for name in grid.SURROGATES), (MAPPED, "setpoint")]:
-            amplitude, period = SIGNALS[excites]
+            amplitude, period, alpha = SIGNALS[excites]
             place = (("optimizer", optimizer), ("surrogate", surrogate))
             own = {**dict(place), "regime": "excited", "regime.excites": excites, "regime.period": period}
+            own |= {"regime.alpha": alpha}
             for sign in (1, -1):
                 yield excites, (*place, ("sign", sign)), own | {"regime.amplitude": sign * amplitude}
         for ratio, delay, kp in itertools.product(RATIOS, DELAYS, KP):
