@@ -30,7 +30,7 @@ def test_a_program_of_another_law_has_other_rows(monkeypatch):
     from experiments.benchmarks import jax_program
 
     law = jax_program.update_law
-    monkeypatch.setattr(jax_program, "update_law", lambda o, *rest: law({**o, "kp": 1.01 * o["kp"]}, *rest))
+    monkeypatch.setattr(jax_program, "update_law", lambda o, *rest: law({**o, "ki": 1.1 * o["ki"]}, *rest))
     assert disagreement(Grid((0.3,), seeds=1, epochs=7, rounds=1), "variance")["lam"] > 1e-4
 
 

@@ -81,10 +81,10 @@ from pathlib import Path
 from hclm_runner import store
 folder = Path(sys.argv[1]); store.prepare(folder)
 records = pd.DataFrame({"run_id": "x", "force": np.random.rand(200_000)})
-print("ready", flush=True)
 i = 0
 while True:
     store.write(folder, records, pd.DataFrame({"run_id": [f"r{i % 3}"], "status": ["finished"]})); i += 1
+    print("written", flush=True)  # so that a busy machine is killed while it writes, and not before
 """
     for kill in range(6):
         writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)

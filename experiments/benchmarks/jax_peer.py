@@ -149,7 +149,7 @@ def work(scale: str, worker: int, workers: int) -> dict[str, float]:
     torch.set_num_threads(1)
     seconds["start"] = time.time() - psutil.Process().create_time()
     for surrogate in SURROGATES:
-        with timed(seconds, "draw"):
+        with timed(seconds, "compose and draw"):
             mapped, arguments = program(grid.runs(surrogate, range(worker, grid.seeds, workers)))
         with timed(seconds, "compile"):
             compiled = mapped.lower(*arguments).compile()
