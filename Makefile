@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # some containers set it: each process then compiles torch's modules again, for three seconds
 
 .PHONY: help figures figure tasks multiverse mediation placebos baselines stability compare run verify theory test test-kernels test-all lint bench docs clean
 
