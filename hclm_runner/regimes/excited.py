@@ -13,7 +13,6 @@ from hclm_runner.regimes.base import Seen, clip
 from hclm_runner.regimes.rl_thermostat import RLThermostat
 from hclm_runner.regimes.thermostat import ThermostatState
 
-
 Delay = Annotated[int, Ge(0), Le(1000)]
 """Epochs; so many readings are kept for each run."""
 
