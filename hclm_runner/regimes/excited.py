@@ -1,16 +1,20 @@
 """A thermostat under examination: a test signal on what it sets, and a late reading."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from hclm_runner.parts import part
-from hclm_runner.ranges import Count, Whole
+from hclm_runner.ranges import Count
 from hclm_runner.regimes.base import Seen, clip
 from hclm_runner.regimes.rl_thermostat import RLThermostat
 from hclm_runner.regimes.thermostat import ThermostatState
+
+Delay = Annotated[int, Ge(0), Le(1000)]
+"""Epochs; so many readings are kept for each run."""
 
 
 class ExcitedState(ThermostatState):
@@ -39,7 +43,7 @@ class Excited(RLThermostat):
     their logarithms is the response to the signal, without what both have in common.
     """
 
-    delay: Whole
+    delay: Delay
     excites: Literal["lam", "setpoint"]
     amplitude: float
     period: Count
