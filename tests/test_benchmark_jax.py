@@ -47,9 +47,10 @@ def test_a_ratio_is_taken_within_a_round():
     ours = [Cost(60, 100, 110, {}), Cost(80, 140, 150, {})]
     theirs = [Cost(30, 50, 44, {"run": 22}), Cost(20, 70, 60, {"run": 30})]
     table = tabulate({"hclm_runner": ours, "JAX, warm": theirs}, run_epochs=100_000)
-    rows = [[*column.cells] for column in table.columns]
-    assert [cells[0] for cells in rows] == ["hclm_runner", "70.0", "120.0", "1.30", "1.00", "1.00", "1.00"]
-    assert [cells[1] for cells in rows] == ["JAX, warm", "25.0", "60.0", "0.52", "3.00", "2.00", "2.50"]
+    assert [column.header for column in table.columns] == ["", "hclm_runner", "JAX, warm"]
+    cells = [[*column.cells] for column in table.columns]
+    assert cells[1] == ["70.00", "120.00", "1.30", "1.00", "1.00", "1.00"]
+    assert cells[2] == ["25.00", "60.00", "0.52", "3.00", "2.00", "2.50"]
 
 
 @pytest.mark.skipif(not missing, reason="jax is here")

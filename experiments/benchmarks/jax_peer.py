@@ -21,6 +21,7 @@ process for a run and epoch, of training alone: from the start of a bundle's pro
 without its compilation. The numbers go to outputs/benchmark_jax.json with the machine's description.
 """
 
+import importlib.metadata
 import importlib.util
 import itertools
 import json
@@ -232,23 +233,20 @@ def measure(scale: str) -> dict[str, list[Cost]]:
 
 
 def tabulate(costs: dict[str, list[Cost]], run_epochs: int) -> Table:
-    """Return a row for each: the medians over rounds, and of the runner's time by its within a round."""
-    table = Table(
-        "",
-        "wall s",
-        "CPU s",
-        "ms a run and epoch",
-        *(f"hclm_runner / this, {what}" for what in ("wall", "CPU", "training")),
-    )
-    ours = costs["hclm_runner"]
-    for who, rounds in costs.items():
-        own = [statistics.median(getattr(cost, field) for cost in rounds) for field in Cost._fields[:3]]
-        pairs = [
-            statistics.median(getattr(a, field) / getattr(b, field) for a, b in zip(ours, rounds, strict=True))
-            for field in Cost._fields[:3]
-        ]
-        shown = f"{own[0]:.1f}", f"{own[1]:.1f}", f"{own[2] / run_epochs * 1e3:.2f}"
-        table.add_row(who, *shown, *(f"{pair:.2f}" for pair in pairs))
+    """Return a column for each: the medians over rounds, and of the runner's time by its within a round."""
+    table, ours = Table("", *costs), costs["hclm_runner"]
+    shown = {
+        "wall": ("wall, s", 1.0),
+        "cpu": ("CPU, s", 1.0),
+        "training": ("training, ms a run and epoch", 1e3 / run_epochs),
+    }
+    for field, (name, unit) in shown.items():
+        medians = (statistics.median(getattr(cost, field) for cost in rounds) for rounds in costs.values())
+        table.add_row(name, *(f"{median * unit:.2f}" for median in medians))
+    for field, (name, _) in shown.items():
+        pairs = (zip(ours, rounds, strict=True) for rounds in costs.values())
+        ratios = (statistics.median(getattr(a, field) / getattr(b, field) for a, b in pair) for pair in pairs)
+        table.add_row(f"hclm_runner / this, {name.partition(',')[0]}", *(f"{ratio:.2f}" for ratio in ratios))
     return table
 
 
@@ -260,7 +258,8 @@ def measure_and_write(scale: str) -> None:
     """
     if importlib.util.find_spec("jax") is None:
         raise ConfigError("benchmark", "jax", "JAX to be installed: pip install --editable '.[bench]'")
-    grid, machine, console = GRIDS[scale], describe_machine(), Console()
+    grid, console = GRIDS[scale], Console()
+    machine = describe_machine() | {"jax": importlib.metadata.version("jax")}
     compare(console)
     costs = measure(scale)
     console.print(f"{grid.run_epochs // grid.epochs} runs of {grid.epochs} epochs, {scale}: {machine}")
