@@ -52,7 +52,7 @@ placebos: .venv  ## is it feedback? each controlled run beside its placebo (1440
 baselines: .venv  ## does an entropy term beat the obvious? every method tuned at an equal budget, judged on fresh seeds
 	$(BIN)/python -m experiments baselines
 
-stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (2916 runs)
+stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (3132 runs)
 	$(BIN)/python -m experiments stability
 
 verify: .venv  ## every theorem of the paper as a gate that can fail

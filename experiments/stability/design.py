@@ -24,7 +24,7 @@ MAP_SEED = 1000
 MAPPED = "logdet"
 """The surrogate whose loops are mapped."""
 OPTIMIZERS = ("plain", "sgd", "adam")
-LAWS = ("fixed", "thermostat", "rl_thermostat")
+LAWS = ("fixed", "thermostat", "rl_thermostat", "rate", "balance", "dual", "nupi", "proportional", "ziegler")
 """Whose control work is measured."""
 
 RATIOS = (0.2, 1.0)
