@@ -113,7 +113,17 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
     return Followed(steps, printed.getvalue())
 
 
-@EVERY
+LONG = ("running", "extending")
+"""Pages whose commands take half a minute together: `make test-all` follows them."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
+        for page in [*PAGES, *PROJECT, VERDICTS, STATEMENTS]
+    ],
+)
 def test_a_page_can_be_followed_from_top_to_bottom(page, cli, tmp_path):
     def experiment(words: list[str]) -> None:
         assert words[0] in verbs(), words

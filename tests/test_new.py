@@ -21,7 +21,13 @@ def test_there_is_a_template_for_each_group_that_has_a_room_of_its_own():
     assert set(GROUPS) == ROOMS.keys() - {"structure", "risk"}
 
 
-@pytest.mark.parametrize("group", GROUPS)
+OTHERS = ("model", "optimizer", "feedback")
+"""Groups whose templates are tried by make test-all: each takes as long as any."""
+
+
+@pytest.mark.parametrize(
+    "group", [pytest.param(group, marks=[pytest.mark.slow] if group in OTHERS else []) for group in GROUPS]
+)
 def test_what_is_written_passes_its_test_and_the_printed_command_trains_it(cli, group, monkeypatch):
     name = f"made_{group}"
     made = cli("new", group, name)

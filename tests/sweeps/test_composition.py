@@ -83,6 +83,7 @@ def test_grids_inside_experiment_files_are_expanded_each(cli):
 FEWER = {
     "quick": ["surrogate=logdet", "regime=fixed,rl_thermostat"],
     "paper": ["surrogate=logdet", "regime=fixed,thermostat"],
+    "paper_full": ["surrogate=logdet,softmax", "regime=fixed"],
     "tasks": ["surrogate=logdet", "regime=fixed", "task=gaussian_mixture,wine"],
     "optimizers": ["regime=fixed"],
     "premises": ["surrogate=logdet", "regime=fixed", "optimizer=plain,adam"],
