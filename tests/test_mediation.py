@@ -210,6 +210,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_the_command_trains_judges_and_draws_and_then_trains_nothing(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     main(["mediation", *TINY, "--seeds", "6", "--name", "small"])

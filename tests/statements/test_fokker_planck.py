@@ -250,6 +250,7 @@ def line(axes, label):
     return np.array(found.get_data(), dtype=float)
 
 
+@pytest.mark.slow
 def test_the_figures_show_both_sides_of_their_theorems(monkeypatch):
     for module, marks, claim in (
         (theorem_4, "−dF/dt", "∫ρ |∇(V + T log ρ)|²"),
