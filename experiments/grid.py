@@ -17,7 +17,7 @@ import xarray as xr
 
 from hclm_runner import store
 from hclm_runner.analysis import F_MIN, LATE, SHARE
-from hclm_runner.config import EXECUTION, PLACE, SCHEMA_VERSION
+from hclm_runner.config import EXECUTION, PLACE, SCHEMA_VERSION, RunConfig
 from hclm_runner.records import AT_ENDS, COLUMNS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.terminal import first
@@ -85,6 +85,22 @@ def shortest(labels: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return each label; instead of one its name, where no other label has that name."""
     ambiguous = {name for name, one in pd.Series(labels).groupby(list(names)).unique().items() if len(one) > 1}
     return [label if name in ambiguous else name for label, name in zip(labels, names, strict=True)]
+
+
+def trained(configs: Sequence[RunConfig], name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Train what a store lacks of the runs, and return their records and descriptions; None after a dry run.
+
+    Raises:
+        ConfigError: If runs have no result.
+    """
+    from hclm_runner import sweep
+
+    records, described = sweep(configs, name=name)
+    if configs[0].sweep.dry_run:
+        return None
+    if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
+        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
+    return records, described
 
 
 def check_version(source: str | os.PathLike[str], runs: pd.DataFrame) -> None:

@@ -47,7 +47,6 @@ from hclm_runner.analysis import LATE
 from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
 from hclm_runner.records import COLUMNS
 from hclm_runner.refusal import ConfigError
-from hclm_runner.terminal import first
 
 if TYPE_CHECKING:
     from hclm_runner.config import RunConfig
@@ -151,14 +150,10 @@ def trained(runs: "Sequence[RunConfig]", name: str) -> dict[str, Runs] | None:
     Raises:
         ConfigError: If runs have no result.
     """
-    from hclm_runner import sweep
-
-    records, described = sweep(runs, name=name)
-    if runs[0].sweep.dry_run:
+    if (results := grid.trained(runs, name)) is None:
         return None
+    records, described = results
     ids = described["run_id"].tolist()
-    if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
-        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
     table = records.set_index(["run_id", "epoch"])[list(COLUMNS)].to_xarray().reindex(run_id=ids).rename(run_id="seed")
     seeds = len(runs) // (len(DESIGNS) * len(ARMS))
     of_lam, of_c = drawn(seeds)

@@ -40,7 +40,6 @@ from hclm_runner import parts, store
 from hclm_runner.config import EXECUTION, labels
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
-from hclm_runner.terminal import first
 
 if TYPE_CHECKING:
     from hclm_runner.config import RunConfig
@@ -200,7 +199,7 @@ def trained(found: Sequence[Pairs], name: str, overrides: Sequence[str] = ()) ->
     Raises:
         ConfigError: If an override is of another key, or runs have no result.
     """
-    from hclm_runner import configure, sweep
+    from hclm_runner import configure
 
     for key in (text.partition("=")[0] for text in overrides):
         if key.partition(".")[0] not in EXECUTION or key == "name":
@@ -208,12 +207,8 @@ def trained(found: Sequence[Pairs], name: str, overrides: Sequence[str] = ()) ->
     asked = configure(*overrides)
     how = {key: getattr(asked, key) for key in EXECUTION}
     configs = [config.model_copy(update=how) for pair in found for config in pair.twins]
-    records, described = sweep(configs, name=name)
-    if asked.sweep.dry_run:
-        return None
-    if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
-        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
-    return records
+    results = grid.trained(configs, name)
+    return None if results is None else results[0]
 
 
 # --- what is asked of them ------------------------------------------------------------------------------------------

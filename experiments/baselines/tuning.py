@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from experiments import grid
 from experiments.baselines.methods import COMMON, KEYS, METHODS
 from experiments.claims.statistics import WORST, Array
 from experiments.estimate import CONFIDENCE
-from hclm_runner import store
 from hclm_runner.analysis import final
 from hclm_runner.refusal import ConfigError
-from hclm_runner.terminal import first
 
 if TYPE_CHECKING:
     from hclm_runner.config import RunConfig
@@ -84,15 +83,10 @@ def trained(drawn: Sequence[Draw], seeds: Sequence[int], overrides: Sequence[str
     Raises:
         ConfigError: If runs have no result.
     """
-    from hclm_runner import sweep
-
     runs = configurations(drawn, seeds, overrides)
-    records, described = sweep(runs, name=name)
-    if runs[0].sweep.dry_run:
+    if (results := grid.trained(runs, name)) is None:
         return None
-    lacking = described.loc[~described["status"].isin(store.DONE), "run_id"].tolist()
-    if lacking:
-        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
+    records, described = results
     lost = set(described.loc[described["status"] == "diverged", "run_id"])
     of_run = {run_id: worth(rows, run_id in lost) for run_id, rows in records.groupby("run_id")}
     of_run |= {run_id: worth(None, True) for run_id in lost - set(of_run)}  # those that broke at epoch 0

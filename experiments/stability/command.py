@@ -9,13 +9,12 @@ from typing import Any
 import xarray as xr
 from rich.console import Console
 
+from experiments import grid
 from experiments.stability import design, findings
 from experiments.stability.design import Place
 from experiments.stability.figure import draw
 from hclm_runner import store
 from hclm_runner.picture import save
-from hclm_runner.refusal import ConfigError
-from hclm_runner.terminal import first
 
 MEASURED = ["lam", "entropy", "setpoint", "feedback", "train_loss"]
 """The columns that are read."""
@@ -60,14 +59,10 @@ def trained(runs: Sequence[design.Run], name: str) -> dict[str, dict[Place, xr.D
     Raises:
         ConfigError: If runs have no result.
     """
-    from hclm_runner import sweep
-
-    records, described = sweep([run.config for run in runs], name=name)
-    if runs[0].config.sweep.dry_run:
+    results = grid.trained([run.config for run in runs], name)
+    if results is None:
         return None
-    if lacking := described.loc[~described["status"].isin(store.DONE), "run_id"].tolist():
-        raise ConfigError("store", name, f"a result of every run, but {len(lacking)} have none: {first(lacking, 3)}")
-    table = records.set_index(["run_id", "epoch"])[MEASURED].to_xarray()
+    table = results[0].set_index(["run_id", "epoch"])[MEASURED].to_xarray()
     rows: dict[str, dict[Place, list[design.Run]]] = {}
     for run in runs:
         rows.setdefault(run.part, {}).setdefault(run.place, []).append(run)
