@@ -46,11 +46,13 @@ compare: .venv  ## two stores, paired: make compare A=paper B=other
 mediation: .venv  ## does the gap follow the force, or lam? lam and the force are drawn (540 runs)
 	$(BIN)/python -m experiments mediation
 
-placebos: .venv  ## is it feedback? each controlled run beside its placebo (1440 runs; 4320 with STORE=paper_full)
+placebos: .venv  ## is it feedback? each controlled run beside its placebo (1800 runs; 5400 with STORE=paper_full)
 	$(BIN)/python -m experiments placebos $(or $(STORE),paper)
 
 baselines: .venv  ## does an entropy term beat the obvious? every method tuned at an equal budget, judged on fresh seeds
 	$(BIN)/python -m experiments baselines
+	for task in digits breast_cancer wine mnist1d; do \
+	    $(BIN)/python -m experiments baselines task=$$task --name baselines_$$task || exit 1; done
 
 stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (3132 runs)
 	$(BIN)/python -m experiments stability

@@ -332,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every run, as in sweep.dry_run=true")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"runs of each arm (default: {SEEDS})")
     parser.add_argument("--name", default="mediation", help="the store, outputs/NAME/ (default: mediation)")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     if given.seeds < judge.FEWEST:
         parser.error(f"argument --seeds: expected {judge.FEWEST} or more, got {given.seeds}")
     configs = configurations(given.seeds, given.overrides)

@@ -7,14 +7,15 @@ A twin is a run of the store again, the same seeds and the same configuration, b
 - yoked: its lam_t is that which the law set in a run of another seed. lam moves as it did, and answers to nothing.
 - mean_matched: its lam is constant, the mean over time of that run's. shuffled: that run's lam_t in random order.
 - yoked_feedback, of a law that uses feedback: the law is at work, and what it hears was said of the other run.
+- no_feedback, of such a law too: it hears nothing, so `rl_thermostat` is a thermostat.
 
 The other run has the same law and base lam, and the next training seed on the same data set where the store has one
 (experiment=paper_full), else the next data set. So a law controls if its runs are better than their yoked twins
 ("control"), and feedback helps if they are better than those with yoked feedback ("feedback"). That they are better
-than the two others says that the path of lam is worth something, whoever drew it ("path"). Better is a lower gap or
-temperature-scaled test loss, a higher accuracy or reward, by 5% of the twin's. Values are means over base lam;
-comparisons are paired, over data sets. A lower value in runs that have collapsed, compared with their twins, is
-COLLAPSE.
+than the others says that the path of lam ("path"), or that of the set point ("setpoint"), is worth something, whoever
+drew it. Better is a lower gap, temperature-scaled test loss or Brier score, a higher accuracy or reward, by 5% of the
+twin's; no law hears of the test split, and none of the Brier score. Values are means over base lam; comparisons are
+paired, over data sets. A lower value in runs that have collapsed, compared with their twins, is COLLAPSE.
 """
 
 import argparse
@@ -53,6 +54,8 @@ class Placebo(NamedTuple):
     of_feedback: bool
     """Whether it is a placebo of the feedback, and so for laws that use it; else of the law, for those that do not."""
     claim: str
+    sets: Mapping[str, float] | None = None
+    """Options of it in place of another run."""
 
 
 PLACEBOS = {
@@ -60,8 +63,9 @@ PLACEBOS = {
     "mean_matched": Placebo("regime", "mean_matched", of_feedback=False, claim="path"),
     "shuffled": Placebo("regime", "shuffled", of_feedback=False, claim="path"),
     "yoked_feedback": Placebo("feedback", "yoked", of_feedback=True, claim="feedback"),
+    "no_feedback": Placebo("feedback", "clean", of_feedback=True, claim="setpoint", sets={"observe": 0.0}),
 }
-OUTCOMES = {"gap": "<", "test_scaled_loss": "<", "test_accuracy": ">", "reward": ">"}
+OUTCOMES = {"gap": "<", "test_scaled_loss": "<", "test_brier": "<", "test_accuracy": ">", "reward": ">"}
 """Column -> where a run is better than its twin."""
 SUFFIX, FILE = "_placebos", "placebos.json"
 """Of the name of a store of twins, and what is judged of them."""
@@ -159,7 +163,7 @@ def others(runs: pd.DataFrame, source: str) -> dict[str, str]:
 
 
 def twin(config: Mapping[str, Any], run_id: str, placebo: Placebo, source: str, other: str) -> "RunConfig":
-    """Return the twin of a stored run that repeats another.
+    """Return the twin of a stored run: one that repeats another, unless the placebo says what it has instead.
 
     Raises:
         ConfigError: If the stored configuration is another run today.
@@ -171,7 +175,8 @@ def twin(config: Mapping[str, Any], run_id: str, placebo: Placebo, source: str, 
         raise ConfigError("store", source, f"runs of today's parts, but {run_id} is another run today")
     usual = labels.shipped_options(placebo.group, placebo.option, own.sigma)
     kept = {key: value for key, value in config[placebo.group].items() if key == "w"}  # which prices the reward
-    return RunConfig.model_validate({**dict(own), placebo.group: {**usual, **kept, "store": source, "run": other}})
+    sets = {"store": source, "run": other} if placebo.sets is None else placebo.sets
+    return RunConfig.model_validate({**dict(own), placebo.group: {**usual, **kept, **sets}})
 
 
 def _today(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--only", default=",".join(PLACEBOS), help=f"some of {', '.join(PLACEBOS)}, with commas between"
     )
     parser.add_argument("--name", help="the store of the twins, outputs/NAME/ (default: STORE_placebos)")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     only = given.only.split(",")
     if unknown := [name for name in only if name not in PLACEBOS]:
         parser.error(f"argument --only: expected some of {', '.join(PLACEBOS)}, got {', '.join(unknown)}")
@@ -344,7 +349,7 @@ def show(rows: Sequence[Mapping[str, Any]], *, crossed: bool) -> None:
     """Print for each method how it compares with its placebos, and how many verdicts each claim has."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     data = "the same data set" if crossed else "another data set, for each has one training seed"
-    console.print(f"a run relative to its twin, which repeats a run of {data}")
+    console.print(f"a run relative to its twin; what a twin repeats is a run of {data}")
     for table in tables(rows):
         console.print(table.method)
         lines = [["better than", *table.placebos]]

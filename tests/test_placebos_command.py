@@ -75,21 +75,35 @@ def test_a_twin_is_the_run_itself_but_for_one_thing(source):
     found = pairs(runs, source)
     methods = {(pair.method["law"], pair.placebo) for pair in found}
     assert methods == {("thermostat", name) for name in ("yoked", "mean_matched", "shuffled")} | {
-        ("rl_thermostat", "yoked_feedback")
+        ("rl_thermostat", name) for name in ("yoked_feedback", "no_feedback")
     }
-    assert len(found) == 4
+    assert len(found) == 5
     known = runs.set_index("run_id")
     for pair in found:
         group = PLACEBOS[pair.placebo].group
         assert pair.draws == 1
         for run_id, twin in zip(pair.real.ravel(), pair.twins, strict=True):
-            own, other = known.loc[run_id], known.loc[getattr(twin, group).options["run"]]
-            assert (other["label"], other["lam0"]) == (own["label"], own["lam0"])
-            assert other["seed"] == (own["seed"] + 1) % 6
+            own, options = known.loc[run_id], getattr(twin, group).options
+            if pair.placebo == "no_feedback":
+                assert "run" not in options
+            else:
+                other = known.loc[options["run"]]
+                assert (other["label"], other["lam0"]) == (own["label"], own["lam0"])
+                assert other["seed"] == (own["seed"] + 1) % 6
             differs = {key for key, value in json.loads(own["config"]).items() if twin.as_dict()[key] != value}
             assert differs == {group}
             assert twin.feedback.options["w"] == 0.5, "the price of over-confidence stays that of the run"
     assert len({twin.run_id for pair in found for twin in pair.twins}) == sum(len(pair.twins) for pair in found)
+
+
+def test_what_hears_no_feedback_is_a_thermostat(tmp_path):
+    small = ["epochs=6", "task.train=64", "task.feedback=32", "task.test=32", "regime.warmup=1", "lam=0.3"]
+    for policy in ("critique", "reinforce"):
+        deaf = configure(*small, "regime=rl_thermostat", f"regime.policy={policy}", "feedback.observe=0")
+        plain = configure(*small, "regime=thermostat")
+        ours, theirs = (train([run]).frame() for run in (deaf, plain))
+        np.testing.assert_array_equal(ours["lam"], theirs["lam"])
+        np.testing.assert_array_equal(ours["test_brier"], theirs["test_brier"])
 
 
 def test_a_configuration_from_before_an_option_was_new_is_the_same_run(source):
@@ -127,6 +141,7 @@ def made_up(gap: float, accuracy: float, train_loss: float = 0.1, seeds: int = 1
     columns = {
         "gap": gap * own,
         "test_scaled_loss": gap * own,
+        "test_brier": gap * own,
         "test_accuracy": accuracy * own,
         "reward": accuracy * own,
     }
@@ -145,7 +160,8 @@ CASES = {
     "by less than the margin": (made_up(1.95, 0.61), dict.fromkeys(OUTCOMES, REFUTED)),
     "nothing learnt": (
         made_up(0.01, 0.25, train_loss=LOG_K),
-        {"gap": COLLAPSE, "test_scaled_loss": COLLAPSE, "test_accuracy": REFUTED, "reward": REFUTED},
+        dict.fromkeys(("gap", "test_scaled_loss", "test_brier"), COLLAPSE)
+        | dict.fromkeys(("test_accuracy", "reward"), REFUTED),
     ),
 }
 
@@ -195,7 +211,7 @@ def test_all_that_is_judged_is_printed_and_counted(source, capsys):
     assert out.count("gap, chosen") == 2
     assert "logdet / thermostat / gaussian_mixture" in out
     assert "another data set" in out
-    assert all(f"{claim}: 8" in out for claim in ("control", "feedback")), out
+    assert all(f"{claim}: {len(VIEWS) * len(OUTCOMES)}" in out for claim in ("control", "feedback")), out
 
 
 @pytest.mark.parametrize(
@@ -240,8 +256,8 @@ def test_the_command_trains_judges_and_then_trains_nothing(tmp_path, monkeypatch
     path = store.OUTPUTS / "small_placebos/placebos.json"
     found = json.loads(path.read_text())
     assert found["same_data"]
-    assert len(found["rows"]) == 4 * len(VIEWS) * len(OUTCOMES)
-    assert len(store.index(path.parent)) == 4 * len(runs)
+    assert len(found["rows"]) == 5 * len(VIEWS) * len(OUTCOMES)
+    assert len(store.index(path.parent)) == 5 * len(runs)
     main(["placebos", "small", "sweep.workers=1"])
     assert json.loads(path.read_text()) == found
     assert capfd.readouterr().out.endswith(out[out.index("a run relative") :])

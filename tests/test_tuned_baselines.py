@@ -234,6 +234,18 @@ def test_the_page_says_what_the_numbers_say(found):
     assert "Stop early: keep the epoch of least loss" in page.text(nothing)
 
 
+def test_the_page_has_what_came_out_on_other_data(found):
+    worse = json.loads(json.dumps(found).replace('"verdict": "helps"', '"verdict": "worse"'))
+    few = {budget: {name: rows[name] for name in ("none", "logdet")} for budget, rows in found["budgets"].items()}
+    text = page.text(found, [worse | {"task": "digits"}, found | {"task": "wine", "budgets": few}])
+    section = " ".join(text[text.index("## On other data") :].split())
+    assert "- On digits. Against early stopping." in section
+    assert "- On wine. Against no method. Worse: logdet." in section
+    dropout = next(line for line in section.split("| dropout |")[1:])
+    assert ", worse |  |" in dropout or ", worse | |" in dropout, "wine has no runs of it"
+    assert "## On other data" not in page.text(found)
+
+
 def test_the_figure_has_a_line_for_each_method_and_a_panel_for_each_curve(found):
     figure = draw(found)
     forest, accuracy, *curves = figure.axes

@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS], metavar="METHOD",
                         help=f"which (default: all), of {', '.join(METHODS)}; none is always there")  # fmt: skip
     parser.add_argument("--name", default="baselines", help="the store, outputs/NAME/ (default: baselines)")
-    parser.add_argument("--page", action="store_true", help="write docs/does_it_help.md from what was judged")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--page", action="store_true", help="write docs/does_it_help.md from what was judged: NAME in full, then NAME_*")
+    given = parser.parse_intermixed_args(arguments)
     folder = store.OUTPUTS / given.name
     if given.page:
-        page.PAGE.write_text(page.text(json.loads((folder / "baselines.json").read_text())))
+        read, *others = (json.loads((each / "baselines.json").read_text()) for each in (folder, *_others(folder)))
+        page.PAGE.write_text(page.text(read, others))
         page.PICTURE.write_bytes((folder / "baselines.png").read_bytes())
         print(page.PAGE, page.PICTURE, sep="\n")
         return
@@ -56,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = json.dumps(found, indent=1, allow_nan=False)
     store.atomically(folder / "baselines.json", lambda path: Path(path).write_text(written))
     show(found, [folder / "baselines.json", *save(draw(found), folder / "baselines", ("pdf", "png"))])
+
+
+def _others(folder: Path) -> list[Path]:
+    """Return the stores whose names begin with that of a store, and that were judged: other tasks."""
+    return sorted(path.parent for path in folder.parent.glob(f"{folder.name}_*/baselines.json"))
 
 
 def compare(

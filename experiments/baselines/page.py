@@ -20,8 +20,8 @@ COLUMNS = {"loss": "test loss", "scaled_loss": "scaled loss", "accuracy": "accur
 COLUMNS |= {"reward": "reward"}
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """Return the page."""
+def text(found: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page: of one task in full, and what came out on others."""
     rows, fewer = found["budgets"]["trials"], found["budgets"]["gradients"]
     other = {name: row for name, row in fewer.items() if row["settings"] != rows[name]["settings"]}
     said = [*(_against(rows, each) for each in REFERENCES if each in rows), _papers(rows)]
@@ -53,6 +53,7 @@ def text(found: Mapping[str, Any]) -> str:
             "draws the loss is lower.",
         ),
         table(["method", *map(_name, REFERENCES)], _differences(rows)),
+        *(["## On other data", _elsewhere(others)] if others else []),
         "## The priors",
         drawn,
         table(["method", "what it is", "draws"], _priors(found)),
@@ -67,7 +68,7 @@ def _head(found: Mapping[str, Any]) -> str:
         f"any, has {draws} draws of its hyper-parameters on the task {found['task']}, from the priors below.",
         "The draw with the least loss on the feedback split, with a fitted temperature, in the mean over",
         f"{found['tuning_seeds']} seeds is trained on {found['seeds']} fresh seeds, each with data of its own.",
-        "`make baselines` does it, and `python -m experiments baselines --page` writes this page from what it found.",
+        "`make baselines` does it, on other tasks too, and `python -m experiments baselines --page` writes this page.",
     )
     rule = prose(
         "A method *helps* if its scaled loss (the test loss with a temperature fitted on the feedback split) is lower",
@@ -179,6 +180,30 @@ def _differences(rows: Mapping[str, Any]) -> list[list[str]]:
 
 def _cell(cell: Mapping[str, Any]) -> str:
     return f"{shown(cell['scaled_loss'], '+.3f')}, {cell['verdict']}; {cell['luck']:.0%}"
+
+
+def _elsewhere(others: Sequence[Mapping[str, Any]]) -> str:
+    """Return what came out on other tasks, each tuned and judged in the same way."""
+    by_task = {found["task"]: found["budgets"]["trials"] for found in others}
+    lines = []
+    for task, rows in by_task.items():
+        reference = "early_stopping" if "early_stopping" in rows else "none"
+        lines.append(f"- On {task}. {_against(rows, reference)} {_papers(rows)}")
+    names = [name for name in METHODS if any(name in rows for rows in by_task.values())]
+    cells = [[_name(name), *(_worth(rows.get(name)) for rows in by_task.values())] for name in names]
+    said = prose(
+        "The same methods, priors and rule, on the data of other tasks. The table has the scaled loss and, where it is",
+        "lower or higher than that of no method, the verdict.",
+    )
+    return "\n\n".join([said, "\n".join(map(prose, lines)), table(["method", *by_task], cells)])
+
+
+def _worth(row: Mapping[str, Any] | None) -> str:
+    """Return the scaled loss of a method and what it does to no method; nothing where it was not tried."""
+    if row is None:
+        return ""
+    verdict = row.get("against", {}).get("none", {}).get("verdict", OPEN)
+    return shown(row["scaled_loss"]) + ("" if verdict == OPEN else f", {verdict}")
 
 
 def _priors(found: Mapping[str, Any]) -> list[list[str]]:

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--resamples", type=int, default=200, help="of the seeds, for intervals (default: %(default)s)")
     parser.add_argument("--name", default="stability", help="the store, outputs/NAME/ (default: stability)")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     for name, least in (("seeds", 2), ("resamples", 20)):
         if getattr(given, name) < least:
             parser.error(f"argument --{name}: expected {least} or more, got {getattr(given, name)}")
