@@ -83,7 +83,7 @@ CHOICES = {
     "largest lam": Choice("setting", (3, 0.3, 1), lambda *_: []),
     "optimizer": Choice("setting", ("sgd", "plain", "adam"), sets("optimizer")),
     "lr / default": Choice("setting", ("1", "1/3", "3"), _lr),
-    "hidden": Choice("setting", (64, 32, 256), lambda width, _: [f"model.hidden=[{width}]"]),
+    "hidden": Choice("setting", (64, 32, 128), lambda width, _: [f"model.hidden=[{width}]"]),
     "representation": Choice("setting", (16, 4, 64), sets("model.representation")),
     "activation": Choice("setting", ("tanh", "relu"), sets("model.activation")),
     "label noise": Choice("question", (0.15, 0, 0.3), sets("task.label_noise")),
