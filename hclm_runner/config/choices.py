@@ -198,7 +198,7 @@ def _load(group: str, target: str) -> Callable[..., Any]:
 @lru_cache(maxsize=256)
 def _options_schema(function: Callable[..., Any], group: str, target: str) -> type[BaseModel]:
     """Return the schema of a target's options: its parameters after the inputs of its group, by their annotations."""
-    key, inputs = f"{group}._target_", parts.ROOMS[group].inputs
+    key, inputs, asked = f"{group}._target_", parts.ROOMS[group].inputs, parts.ROOMS[group].asked
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -206,7 +206,8 @@ def _options_schema(function: Callable[..., Any], group: str, target: str) -> ty
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(positional) < len(inputs):
         raise ConfigError(key, target, f"a function of ({', '.join(inputs)}) and options")
-    options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    named = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    options = [p for p in named if p.name not in asked]
     try:
         fields: dict[str, Any] = {
             p.name: (_annotation(p, function), ... if p.default is p.empty else p.default) for p in options
