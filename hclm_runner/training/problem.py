@@ -305,7 +305,7 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     takes_shape, of_tokens = reads_shape(make), task.vocabulary is not None
     if of_tokens != reads_tokens(make):
         samples = f"{list(shape)} tokens" if of_tokens else f"shape {list(shape)}, which are no tokens"
-        inputs = "(input_shape, outputs, vocabulary)" if of_tokens else "(input_shape, outputs)"
+        inputs = "(input_shape, outputs, vocabulary), as causal_transformer" if of_tokens else "(input_shape, outputs)"
         raise ConfigError(key, target, f"a model of {inputs}, for samples of {samples}")
     if not takes_shape and len(shape) > 1:
         of_images = f"a model of (input_shape, outputs), for samples of shape {list(shape)}"
