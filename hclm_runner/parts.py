@@ -21,6 +21,8 @@ class Room(NamedTuple):
     module: str
     inputs: tuple[str, ...] = ()
     """By position; the remaining parameters of a part are its options."""
+    asked: tuple[str, ...] = ()
+    """By name, of the parts that have such a parameter: it is no option either."""
     varying: tuple[type, ...] = (float,)
     """Types of the options that may differ between runs of one batch."""
 
@@ -30,7 +32,7 @@ ROOMS = {
     "regime": Room("hclm_runner.regimes", varying=(float, int)),
     "task": Room("hclm_runner.tasks", ("rng",)),
     # A model's floats are shared: only its weights reach the physics as numbers of each run.
-    "model": Room("hclm_runner.models", ("input_shape", "outputs"), varying=()),
+    "model": Room("hclm_runner.models", ("input_shape", "outputs"), ("vocabulary",), varying=()),
     "optimizer": Room("hclm_runner.optimizers"),
     "feedback": Room("hclm_runner.feedback", varying=(float, int)),
     "structure": Room("hclm_runner.physics.energy", ("parameters",)),

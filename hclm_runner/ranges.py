@@ -26,4 +26,25 @@ class Place:
 
 Folder = Annotated[str, Place]
 
-__all__ = ["Count", "Decay", "Folder", "NonNegative", "Place", "Positive", "Probability", "Replayed", "Weight", "Whole"]
+
+class Contents:
+    """Marks an option that names a file: what is in the file is part of a run's identity, and not where it is."""
+
+
+File = Annotated[str | None, Contents]
+"""A file's path; null where the part has a file of its own."""
+
+__all__ = [
+    "Contents",
+    "Count",
+    "Decay",
+    "File",
+    "Folder",
+    "NonNegative",
+    "Place",
+    "Positive",
+    "Probability",
+    "Replayed",
+    "Weight",
+    "Whole",
+]

@@ -8,11 +8,11 @@ PURPOSES = ("data", "weights", "order", "noise", "annotator", "policy", "balance
 - data: the task's, epoch 0.
 - weights: one integer below 2^63 that seeds torch while the model is built in float32, epoch 0.
 - order: a permutation of the training set for each training epoch 1..T, cut to whole batches.
-- noise: xi [steps, B, d], standard normal, for each training epoch 1..T.
+- noise: xi [steps, B, ...], a sample's of the shape of its Z, standard normal, for each training epoch 1..T.
 - annotator: two normals, then two uniforms, at the end of each epoch 0..T.
 - policy: one standard normal at the end of each epoch 0..T.
-- balance: xi [draws / 2, n, d], standard normal, at the end of each epoch 0..T.
-- dropout: [steps, B, d], uniform in [0, 1), for each training epoch 1..T, where `dropout` is not 0.
+- balance: xi [draws / 2, n, ...], standard normal, at the end of each epoch 0..T.
+- dropout: [steps, B, ...], uniform in [0, 1), for each training epoch 1..T, where `dropout` is not 0.
 - placebo: a permutation of the T values of lam that a stored run had in force, epoch 0.
 - subset: a permutation of the training set, whose first `measure_samples` are measured, epoch 0; of the data seed.
 """

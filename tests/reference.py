@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import torch
-from reference_energy import covariance, encode, energy, entropy, log_probabilities, loss, read, terms
+from reference_energy import covariance, decided, encode, energy, entropy, log_probabilities, loss, read, rows, terms
 from reference_laws import NAN, Balance, Fixed, RLThermostat, Thermostat, report, utility
 from reference_optimizers import SAM, SGD, Adam
 
@@ -32,12 +32,12 @@ def reference_run(config) -> dict[str, list[float]]:
     """Train one run; return each column's value at epochs 0..T, NaN where undefined."""
     data_seed = config.seed if config.data_seed is None else config.data_seed
     task = config.task.load()(stream(data_seed, "data"), **config.task.options)
-    splits = {"train": as_tensors(*task.train), "feedback": as_tensors(*task.feedback), "test": as_tensors(*task.test)}
+    splits = {name: as_tensors(x, y, task.vocabulary) for name, (x, y) in task.splits().items()}
     x, y = splits["train"]
     n, B = len(x), config.batch_size
-    theta = initial_weights(config, x.shape[1:], task.classes or y.shape[1])
+    theta = initial_weights(config, task)
     optimizer = {"sgd": SGD, "adam": Adam, "sam": SAM}[config.optimizer.name](theta, **config.optimizer.options)
-    R = math.log(task.classes) if task.classes else NAN
+    R = math.log(task.classes) if task.classes and y.dim() == 1 else NAN
     laws = {"fixed": Fixed, "thermostat": Thermostat, "rl_thermostat": RLThermostat, "balance": Balance}
     law = laws[config.regime.name](config.lam, R, **config.regime.options)
     w = config.feedback.options["w"]
@@ -101,10 +101,11 @@ def step(config, optimizer, theta, x, y, lam, t, k):
     """Take the k-th step of epoch t; return theta, and the moves of lam S and of what is neither L nor S."""
     n, B = len(x), config.batch_size
     batch = stream(config.seed, "order", t).permutation(n)[k * B : (k + 1) * B]
-    noise = torch.tensor(stream(config.seed, "noise", t).standard_normal((n // B, B, theta[-2].shape[1])))
+    of_epoch = n // B, B, *shape_of_Z(theta, x)
+    noise = torch.tensor(stream(config.seed, "noise", t).standard_normal(of_epoch))
     kept = None
     if config.dropout > 0:
-        u = torch.tensor(stream(config.seed, "dropout", t).random((n // B, B, theta[-2].shape[1])))[k]
+        u = torch.tensor(stream(config.seed, "dropout", t).random(of_epoch))[k]
         kept = (u >= config.dropout).double() / (1 - config.dropout)
 
     def parts(theta):
@@ -143,15 +144,25 @@ def stream(seed, purpose, epoch=0):
     return np.random.default_rng([seed, PURPOSES.index(purpose), epoch])
 
 
-def as_tensors(x, y):
+def as_tensors(x, y, vocabulary=None):
+    """Of tokens [n, T] one-hot vectors [n, T, vocabulary]."""
+    if vocabulary:
+        x = [[[float(token == v) for v in range(vocabulary)] for token in sample] for sample in x]
     return torch.tensor(x, dtype=torch.float64), torch.tensor(y)
 
 
-def initial_weights(config, input_shape, outputs):
+def shape_of_Z(theta, x):
+    """(d,), or (T, d) of tokens."""
+    return *x.shape[1:-1], theta[-2].shape[1]
+
+
+def initial_weights(config, task):
     """W1, b1, W2, b2, ... of the encoder, then W, b of the head."""
+    x, y = task.train
+    asked = {"vocabulary": task.vocabulary} if task.vocabulary else {}
     with torch.random.fork_rng():
         torch.manual_seed(int(stream(config.seed, "weights").integers(2**63)))
-        model = config.model.load()(input_shape, outputs, **config.model.options)
+        model = config.model.load()(x.shape[1:], task.classes or y.shape[1], **asked, **config.model.options)
     return [p.detach().double() for part in (model["encoder"], model["head"]) for p in part.parameters()]
 
 
@@ -187,9 +198,9 @@ def balance(theta, start, moves, dS, gS_before, gS, lam):
 
 def noisy_gradient(config, theta, x, y, t):
     """Mean of grad L over four draws of the channel's noise, two and their opposites."""
-    d = theta[-2].shape[1]
+    draws = stream(config.seed, "balance", t).standard_normal((2, len(x), *shape_of_Z(theta, x)))
     total = [torch.zeros_like(p) for p in theta]
-    for xi in torch.tensor(stream(config.seed, "balance", t).standard_normal((2, len(x), d))):
+    for xi in torch.tensor(draws):
         for sign in (1, -1):
             L, _, _ = terms(config, theta, x, y, sign * xi)
             total = [a + g / 4 for a, g in zip(total, gradient(L, theta), strict=True)]
@@ -198,7 +209,7 @@ def noisy_gradient(config, theta, x, y, t):
 
 def scaled(theta, splits):
     """The temperature of least feedback loss, by bisection of the slope in its logarithm, and each split's loss there."""
-    logits = {name: (read(theta, encode(theta, x)).detach(), y) for name, (x, y) in splits.items()}
+    logits = {name: decided(read(theta, encode(theta, x)).detach(), y) for name, (x, y) in splits.items()}
 
     def loss_at(log_T, name="feedback"):
         output, y = logits[name]
@@ -232,12 +243,12 @@ def measure(config, theta, splits):
         output = read(theta, Z)
         L = loss(output, y)
         row[f"{name}_loss"] = float(L.detach())
-        row |= {f"{name}_{key}": value for key, value in decisions(output.detach(), y).items()}
+        row |= {f"{name}_{key}": value for key, value in decisions(*decided(output.detach(), y)).items()}
         if name == "train":
             S = entropy(config, Z)
             row["entropy"] = float(S.detach())
-            row["effective_rank"] = effective_rank(Z.detach())
-            row["logdet_rate"] = logdet_rate(Z.detach(), config.sigma)
+            row["effective_rank"] = effective_rank(rows(config, Z.detach()))
+            row["logdet_rate"] = logdet_rate(rows(config, Z.detach()), config.sigma)
             gS, gL = gradient(S, theta), gradient(L, theta)
     return row, gS, gL
 
@@ -281,19 +292,19 @@ def logdet_rate(Z, sigma):
 
 
 def metric_force(config, theta, x, y, gS):
-    """By the dense matrix G = mean over samples of J^T H J, J the Jacobian of one sample's outputs."""
+    """By the dense matrix G = mean over samples (or tokens) of J^T H J, J the Jacobian of the outputs of one."""
     theta = [p.detach().requires_grad_() for p in theta]
     g = torch.cat([part.flatten() for part in gS])
     G = torch.zeros(len(g), len(g), dtype=torch.float64)
-    for row in x:
-        output = read(theta, encode(theta, row[None]))[0]
+    outputs, _ = decided(read(theta, encode(theta, x)), y)
+    for output in outputs:
         J = torch.stack([torch.cat([part.flatten() for part in gradient(o, theta)]) for o in output])
         if y.dtype == torch.int64:
             p = torch.softmax(output.detach(), 0)
             H = torch.diag(p) - torch.outer(p, p)
         else:
             H = torch.eye(len(output), dtype=torch.float64) * (2 / len(output) if config.metric_force == "ggn" else 1)
-        G += J.T @ H @ J / len(x)
+        G += J.T @ H @ J / len(outputs)
     damped = G + config.metric_damping * torch.eye(len(g), dtype=torch.float64)
     return math.sqrt(g @ torch.linalg.solve(damped, g))
 

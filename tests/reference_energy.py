@@ -16,7 +16,7 @@ def terms(config, theta, x, y, xi, kept=None):
     if config.omega > 0:
         rest = rest + config.omega * globals()[config.structure.name](theta)
     if config.rho > 0:
-        rest = rest + config.rho * globals()[config.risk.name](output, y, **config.risk.options)
+        rest = rest + config.rho * globals()[config.risk.name](*decided(output, y), **config.risk.options)
     return loss(output, y), entropy(config, Z), rest
 
 
@@ -42,7 +42,24 @@ def log_probabilities(logits):
     return logits - torch.logsumexp(logits, 0)
 
 
+def rows(config, Z):
+    """What S is the entropy of: of tokens [n, T, d] the mean of each sample's, or each of them."""
+    if Z.dim() == 2:
+        return Z
+    if config.surrogate_of == "pooled":
+        return torch.stack([sum(sample) / len(sample) for sample in Z])
+    return torch.stack([token for sample in Z for token in sample])
+
+
+def decided(output, y):
+    """Output and label of each decision: of tokens [n, T, K] and [n, T] one after the other."""
+    if y.dtype != torch.int64 or y.dim() == 1:
+        return output, y
+    return torch.stack([token for sample in output for token in sample]), torch.stack([k for row in y for k in row])
+
+
 def loss(output, y):
+    output, y = decided(output, y)
     total = 0.0
     for i in range(len(y)):
         if y.dtype == torch.int64:
@@ -58,6 +75,7 @@ def covariance(Z):
 
 
 def entropy(config, Z):
+    Z = rows(config, Z)
     if config.surrogate.name == "softmax":
         H = 0.0
         for z in Z:

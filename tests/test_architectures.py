@@ -1,4 +1,4 @@
-"""The convolutional network and the transformer: each against itself written with loops, alone and beside others."""
+"""The convolutional network and the transformers: each against itself written with loops, alone and beside others."""
 
 import math
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hclm_runner.config import configure
-from hclm_runner.models import cnn, linear, transformer
+from hclm_runner.models import causal_transformer, cnn, linear, transformer
+from hclm_runner.models.transformer import Attention
 from hclm_runner.records import COLUMNS, ON_REQUEST
 from hclm_runner.refusal import ConfigError
 from hclm_runner.training.trainer import train
@@ -16,12 +17,12 @@ CNN = {"channels": [4, 6], "kernel": 3, "groups": 2, "representation": 3, "activ
 TRANSFORMER = {"patch": 2, "width": 6, "depth": 1, "heads": 2, "representation": 3}
 
 
-def built(make, shape, options):
+def built(make, shape, options, *vocabulary):
     torch.manual_seed(0)
-    model = make(shape, 5, **options).double()
+    model = make(shape, 5, *vocabulary, **options).double()
     for p in model.parameters():  # norms begin with weights 1 and biases 0, which would hide a mistake
         p.data += 0.3 * torch.randn(p.shape, dtype=torch.float64)
-    x = torch.randn(2, *shape, dtype=torch.float64)
+    x = torch.randint(*vocabulary, (2, *shape)) if vocabulary else torch.randn(2, *shape, dtype=torch.float64)
     return model, x, [p.detach().numpy() for p in model["encoder"].parameters()]
 
 
@@ -86,28 +87,65 @@ def gelu(x):
     return np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
 
 
+def block(h, weights, *, causal):
+    """Attention of two heads of width 3 and an MLP, each on the LayerNorm of every token of [T] and added."""
+    n1, m1, A, a, P, p, n2, m2, U, u, V, v = weights
+    qkv = [(A @ layer_norm(token, n1, m1) + a).reshape(3, 2, 3) for token in h]
+    mixed = []
+    for t, q in enumerate(qkv):
+        seen, heads = qkv[: t + 1] if causal else qkv, []
+        for k in range(2):
+            score = np.exp([q[0, k] @ other[1, k] / math.sqrt(3) for other in seen])
+            heads.append(sum(s * other[2, k] for s, other in zip(score / score.sum(), seen, strict=True)))
+        mixed.append(P @ np.concatenate(heads) + p)
+    h = [token + more for token, more in zip(h, mixed, strict=True)]
+    return [token + V @ gelu(U @ layer_norm(token, n2, m2) + u) + v for token in h]
+
+
 @pytest.mark.parametrize("shape", [(3, 6), (3, 4, 6)])
 def test_the_transformer_is_what_it_says(shape):
     model, x, weights = built(transformer, shape, TRANSFORMER)
-    E, e, places, n1, m1, A, a, P, p, n2, m2, U, u, V, v, n3, m3, W, b = weights
+    E, e, places, *of_block, n3, m3, W, b = weights
     expected = []
     for sample in x.numpy():
         rows = [slice(None)] if len(shape) == 2 else [slice(i, i + 2) for i in range(0, shape[1], 2)]
         cut = [(r, slice(j, j + 2)) for r in rows for j in range(0, shape[-1], 2)]
         patches = [sample[:, s] if len(shape) == 2 else sample[:, r, s] for r, s in cut]
         h = [E @ patch.ravel() + e + place for patch, place in zip(patches, places, strict=True)]
-        qkv = [(A @ layer_norm(token, n1, m1) + a).reshape(3, 2, 3) for token in h]
-        mixed = []
-        for q in qkv:
-            heads = []
-            for k in range(2):
-                score = np.exp([q[0, k] @ other[1, k] / math.sqrt(3) for other in qkv])
-                heads.append(sum(s * other[2, k] for s, other in zip(score / score.sum(), qkv, strict=True)))
-            mixed.append(P @ np.concatenate(heads) + p)
-        h = [token + more for token, more in zip(h, mixed, strict=True)]
-        h = [token + V @ gelu(U @ layer_norm(token, n2, m2) + u) + v for token in h]
+        h = block(h, of_block, causal=False)
         expected.append(W @ np.mean([layer_norm(token, n3, m3) for token in h], axis=0) + b)
     np.testing.assert_allclose(model["encoder"](x).detach(), expected, rtol=1e-10)
+
+
+CAUSAL = {name: value for name, value in TRANSFORMER.items() if name != "patch"}
+
+
+def test_the_causal_transformer_is_what_it_says():
+    model, x, (vectors, places, *of_block, n, m, W, b) = built(causal_transformer, (4,), CAUSAL, 7)
+    expected = []
+    for sample in x.numpy():
+        h = block([vectors[token] + place for token, place in zip(sample, places, strict=True)], of_block, causal=True)
+        expected.append([W @ layer_norm(token, n, m) + b for token in h])
+    Z = model["encoder"](x)
+    np.testing.assert_allclose(Z.detach(), expected, rtol=1e-10)
+    *_, V, c = model.parameters()
+    torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ V.T + c)
+
+
+def test_a_change_of_a_token_moves_its_own_logits_and_later_ones_alone():
+    model, x, _ = built(causal_transformer, (6,), {**CAUSAL, "depth": 2}, 7)
+    other = x.clone()
+    other[:, 3] = (x[:, 3] + 1) % 7
+
+    def moved():
+        logits = [model["head"](model["encoder"](tokens)) for tokens in (x, other)]
+        return (logits[0] != logits[1]).any(-1).any(0).tolist()
+
+    assert moved() == [False] * 3 + [True] * 3
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.causal = False
+    assert moved() == [True] * 6, "without the mask it is seen"
 
 
 @pytest.mark.parametrize(
@@ -148,10 +186,12 @@ def test_the_published_accuracies_on_mnist1d_come_back(model, published):
     assert abs(accuracy - published) < 0.06
 
 
-SMALL = ["task=mnist1d", "task.train=24", "task.feedback=10", "task.test=10", "batch_size=12", "epochs=1"]
+SMALL = ["task.train=24", "task.feedback=10", "task.test=10", "batch_size=12", "epochs=1"]
+NARROW = ["model.width=4", "model.heads=2", "model.depth=1", "model.representation=3"]
 TINY = {
-    "cnn": ["model=cnn", "model.channels=[2,4]", "model.groups=2", "model.representation=3"],
-    "transformer": ["model=transformer", "model.patch=10", "model.width=4", "model.heads=2", "model.depth=1"],
+    "cnn": ["task=mnist1d", "model=cnn", "model.channels=[2,4]", "model.groups=2", "model.representation=3"],
+    "transformer": ["task=mnist1d", "model=transformer", "model.patch=10", *NARROW],
+    "causal_transformer": ["task=token_parts.tokens", "model=causal_transformer", "surrogate_of=tokens", *NARROW],
 }
 
 
@@ -169,6 +209,6 @@ def test_rows_are_bit_equal_alone_and_in_a_batch(model):
 
 @pytest.mark.parametrize("model", TINY)
 def test_second_derivatives_are_measured_too(model):
-    asked = ["premises=true", "metric_force=ggn", "metric_damping=1.0", "regime=thermostat"]
+    asked = ["premises=true", "metric_force=ggn", "metric_damping=1.0", "regime=rate"]
     records = train(configure(*SMALL, *TINY[model], *asked))
     assert all(np.isfinite(records.columns[name][0, -1]) for name in ON_REQUEST)

@@ -41,7 +41,7 @@ def test_minibatches_and_noise_are_those_of_each_runs_seed():
     shared = shared_of(runs)
     assert len(shared.data["x_train"]) == 2
     numbers = {"dropout": torch.tensor([0.3, 0.6, 0.9, 0.0])}
-    batches = list(shared.batches(epoch=3, size=8, d=2, numbers={3: numbers}.__getitem__))
+    batches = list(shared.batches(epoch=3, size=8, shape=(2,), numbers={3: numbers}.__getitem__))
     assert len(batches) == 2, "of 20 samples, 4 are left out"
     for r, run in enumerate(runs):
         x, y = draw_task(run).train

@@ -211,6 +211,33 @@ def test_a_regression_run_agrees_with_the_reference():
     assert np.isnan(columns["reward"]).all()
 
 
+OF_TOKENS = {
+    "pooled": ["dropout=0.3", "regime.setpoint=0.2", *CRITIQUE[:1], "regime.warmup=1"],
+    "each": ["surrogate_of=tokens", "surrogate=softmax", "rho=0.3", "risk.critical_class=1", "risk.miss_cost=3.0"],
+    "each_on_request": [
+        *("surrogate_of=tokens", "premises=true", "metric_force=ggn", "epochs=1", "task.train=6"),
+        *("model.hidden=1", "model.representation=1"),  # few parameters, as in `CASES`
+    ],
+}
+
+
+def on_tokens(*overrides):
+    # 14 samples make 2 batches of 6 and leave 2 out: none of these is a number of tokens or classes, 3.
+    task = ["task=token_parts.tokens", "task.train=14", "task.feedback=7", "task.test=8", "batch_size=6"]
+    return run_of("model=token_parts.token_mlp", "epochs=4", "lam=0.3", *overrides, task=task)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(overrides, id=name, marks=[pytest.mark.slow] if "on_request" in name else [])
+        for name, overrides in OF_TOKENS.items()
+    ],
+)
+def test_a_run_on_tokens_agrees_with_the_reference(overrides):
+    check(on_tokens(*overrides))
+
+
 # --- negative controls: the comparison must see one wrong line, far above its tolerance ------------------------------
 
 
@@ -268,3 +295,8 @@ def test_a_wrong_reference_disagrees(monkeypatch, measured, module, name, wrong)
     config, columns = measured
     monkeypatch.setattr(module, name, wrong)
     assert worst_miss(reference_run(config), columns, 0).tolerances > 1e6
+
+
+def test_a_reference_of_other_rows_disagrees():
+    pooled, each = (on_tokens("epochs=1", f"surrogate_of={rows}") for rows in ("pooled", "tokens"))
+    assert worst_miss(reference_run(each), train(pooled).columns, 0).tolerances > 1e6

@@ -141,7 +141,7 @@ def test_arrays_are_kept_as_they_are():
         (
             (X, Y.astype(float)),
             2,
-            "integer labels 0..1, .n., in the train split, got float64 of shape .8., from 0 to 1",
+            "integer labels 0..1, .n., got float64 of shape .8., from 0 to 1 in the train split",
         ),
         ((X, Y), "two", "classes a whole number, or None for a regression, got 'two'"),
     ],

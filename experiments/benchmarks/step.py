@@ -72,7 +72,7 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
 
     def training() -> None:
         theta, v = start, memory
-        for batch in shared.batches(1, B, d, lambda _: numbers):
+        for batch in shared.batches(1, B, (d,), lambda _: numbers):
             theta = theta.detach().requires_grad_()
             along = gradients(theta, *terms(theta, *batch))
             theta, v, _ = update(theta.detach(), along, lam, v, numbers)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 from hclm_runner import parts
 from hclm_runner.config import labels
 from hclm_runner.config.words import refusal, suggest
-from hclm_runner.ranges import Place
+from hclm_runner.ranges import Contents, Place
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 
 STRICT = ConfigDict(
@@ -50,6 +50,8 @@ class Choice:
     """Which code that is, as it was when the choice was made: see `_code`."""
     trace: tuple[float, ...] | None = None
     """What it repeats of a stored run, by epoch; None of most parts."""
+    contents: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of each option that names a file, a hash of what was in it when the choice was made."""
 
     def load(self) -> Callable[..., Any]:
         """Import and return the target."""
@@ -79,20 +81,25 @@ class Choice:
             defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         hidden = PLACE if self.trace is not None else ()
         shown = {key: value for key, value in self._placeless().items() if key not in hidden}
+        shown |= {key: f"{Path(self.options[key]).name}-{held[:8]}" for key, held in self.contents.items()}
         return labels.label(self.name, shown, defaults)
 
     def _placeless(self) -> dict[str, Any]:
-        """Return the options but those that say where data lie."""
+        """Return the options but those that say where data lie; of a file what is in it."""
         fields = _options_schema(self.load(), self.group, self.target).model_fields
         places = {key for key, field in fields.items() if Place in field.metadata}
-        return {key: value for key, value in self.options.items() if key not in places}
+        return {key: self.contents.get(key, value) for key, value in self.options.items() if key not in places}
 
     def check_unchanged(self) -> None:
-        """Refuse code that is no longer what it was when the choice was made.
+        """Refuse code and files of data that are no longer what they were when the choice was made.
 
         Raises:
             ConfigError: If a file of the user's was edited since.
         """
+        for key, held in self.contents.items():
+            if _hash(f"{self.group}.{key}", self.options[key]) != held:
+                wanted = "the file that this sweep began with, but it was edited; start the sweep again"
+                raise ConfigError(f"{self.group}.{key}", self.options[key], wanted)
         if _code(self.load(), self.target) != self.code:
             wanted = "the code that this sweep began with, but its file was edited; start the sweep again"
             raise ConfigError(f"{self.group}._target_", self.target, wanted)
@@ -120,7 +127,23 @@ def _choice(value: object, info: ValidationInfo) -> Choice:
     name = labels.name_of(group, target, value.get("name"))
     column = getattr(function, "replays", None)
     trace = _stored(group, column, options) if isinstance(column, str) else None
-    return Choice(group, name, target, options, _code(function, target), trace)
+    files = [key for key, field in schema.model_fields.items() if Contents in field.metadata and options[key]]
+    contents = {key: _hash(f"{group}.{key}", options[key]) for key in files}
+    return Choice(group, name, target, options, _code(function, target), trace, contents)
+
+
+def _hash(key: str, path: str) -> str:
+    """Return a hash of what is in a file."""
+    try:
+        at = Path(path).stat()
+        return _hashed(path, at.st_mtime_ns, at.st_size)
+    except OSError as error:
+        raise ConfigError(key, path, f"a file that can be read, got {error.strerror}") from error
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: str, changed: int, size: int) -> str:  # noqa: ARG001 - they say when to read it again
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def _stored(group: str, column: str, options: Mapping[str, Any]) -> tuple[float, ...]:
@@ -198,7 +221,7 @@ def _load(group: str, target: str) -> Callable[..., Any]:
 @lru_cache(maxsize=256)
 def _options_schema(function: Callable[..., Any], group: str, target: str) -> type[BaseModel]:
     """Return the schema of a target's options: its parameters after the inputs of its group, by their annotations."""
-    key, inputs = f"{group}._target_", parts.ROOMS[group].inputs
+    key, inputs, asked = f"{group}._target_", parts.ROOMS[group].inputs, parts.ROOMS[group].asked
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -206,7 +229,8 @@ def _options_schema(function: Callable[..., Any], group: str, target: str) -> ty
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(positional) < len(inputs):
         raise ConfigError(key, target, f"a function of ({', '.join(inputs)}) and options")
-    options = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    named = [p for p in parameters[len(inputs) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    options = [p for p in named if p.name not in asked]
     try:
         fields: dict[str, Any] = {
             p.name: (_annotation(p, function), ... if p.default is p.empty else p.default) for p in options

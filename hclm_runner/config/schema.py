@@ -58,6 +58,7 @@ class RunConfig(BaseModel):
     schedule_warmup: Whole
     clip: Positive | None
     surrogate: Group
+    surrogate_of: Literal["pooled", "tokens"]
     regime: Group
     task: Group
     model: Group
@@ -136,7 +137,8 @@ class RunConfig(BaseModel):
     def _used(self) -> list[str]:
         """Return the keys on which the run's rows depend."""
         unused = {term for term, weight in (("structure", self.omega), ("risk", self.rho)) if weight == 0}
-        off = {"dropout": 0, "schedule": "constant", "schedule_warmup": 0, "clip": None, "measure_samples": None}
+        off = {"surrogate_of": "pooled", "dropout": 0, "schedule": "constant", "schedule_warmup": 0}
+        off |= {"clip": None, "measure_samples": None}
         unused |= {key for key, value in off.items() if getattr(self, key) == value}
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
@@ -153,7 +155,7 @@ class RunConfig(BaseModel):
         groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
         measured = ("metric_force", "premises", "measure_every", "measure_samples")
         scheduled = ("epochs", "batch_size", "schedule", "schedule_warmup")
-        rest = {key: getattr(self, key) for key in ("dtype", *scheduled, *measured)}
+        rest = {key: getattr(self, key) for key in ("dtype", "surrogate_of", *scheduled, *measured)}
         terms = {key: bool(getattr(self, key)) for key in ("omega", "rho", "clamp", "clip", "dropout")}
         return json.dumps(groups | rest | terms, sort_keys=True)
 

@@ -13,17 +13,19 @@ class Model(Protocol):
     """A function of the shape of a sample and of a number; its keyword-only parameters are its options.
 
     A model whose first parameter has another name than `input_shape` gets the number of features there, and trains on
-    flat samples only.
+    flat samples only. One that has a parameter `vocabulary` gets how many tokens there are, and trains on tokens only:
+    x [B, T], int64.
     """
 
     def __call__(self, input_shape: tuple[int, ...], outputs: int, **options: Any) -> nn.Module:
         """Return a module with an `encoder` (x [B, ...] -> Z [B, d]) and a `head` (Z -> [B, outputs]).
 
-        It has no parameters outside them and no buffers. Torch's global generator is seeded for the purpose, so any of
-        torch's initialisations may be used.
+        Z may be tokens, [B, T, d]. Where each token has a class the head returns [B, T, outputs]. The module has no
+        parameters outside them and no buffers. Torch's global generator is seeded for the purpose, so any of torch's
+        initialisations may be used.
 
         Args:
-            input_shape: Of one sample: (features,), (channels, length) or (channels, height, width).
+            input_shape: Of one sample: (features,), (channels, length), (channels, height, width), or (T,) of tokens.
             outputs: Classes, or components of the target.
             **options: Its own.
         """
@@ -46,3 +48,8 @@ def axes(input_shape: tuple[int, ...], model: str) -> tuple[int, ...]:
 def reads_shape(model: Callable[..., nn.Module]) -> bool:
     """Return whether a model is one of `input_shape`: else its first argument is the number of features."""
     return next(iter(inspect.signature(model).parameters)) == "input_shape"
+
+
+def reads_tokens(model: Callable[..., nn.Module]) -> bool:
+    """Return whether a model is one of tokens: it asks for their `vocabulary`."""
+    return "vocabulary" in inspect.signature(model).parameters

@@ -33,16 +33,19 @@ class Attention(nn.Module):
     Torch's fused kernel has no backward pass that is vectorised over runs.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
-        """Attend with `heads` heads of width / heads each."""
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
+        """Attend with `heads` heads of width / heads each, to all tokens; `causal`: to itself and those before."""
         super().__init__()
-        self.heads, self.inputs, self.output = heads, Linear(width, 3 * width), Linear(width, width)
+        self.heads, self.causal = heads, causal
+        self.inputs, self.output = Linear(width, 3 * width), Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return softmax(Q K^T / sqrt(width / heads)) V of each head, joined and mapped: [B, T, width]."""
         q, k, v = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()  # [B, heads, T, -1]
-        attention = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
-        joined: Tensor = self.output((attention @ v).transpose(1, 2).flatten(2))
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        if self.causal:
+            scores = scores.masked_fill(torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1), -torch.inf)
+        joined: Tensor = self.output((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
         return joined
 
 
@@ -81,6 +84,21 @@ class Mean(nn.Module):
         return x.mean(1)
 
 
+def blocks(width: int, depth: int, heads: int, *, causal: bool) -> list[nn.Module]:
+    """Return `depth` times attention and an MLP (width -> 4 width, GELU -> width), each on LayerNorm and added.
+
+    Raises:
+        ConfigError: If the heads do not divide the width.
+    """
+    if width % heads:
+        raise ConfigError("model.heads", heads, f"a divisor of model.width={width}")
+    made: list[nn.Module] = []
+    for _ in range(depth):
+        made.append(Residual(width, Attention(width, heads, causal=causal)))
+        made.append(Residual(width, nn.Sequential(Linear(width, 4 * width), nn.GELU(), Linear(4 * width, width))))
+    return made
+
+
 @part("model", "transformer", version=1)
 def transformer(
     input_shape: tuple[int, ...],
@@ -104,18 +122,12 @@ def transformer(
     sides = axes(input_shape, "transformer")
     if any(side % patch for side in sides):
         raise ConfigError("model.patch", patch, f"a divisor of the sides of a sample, {list(sides)}")
-    if width % heads:
-        raise ConfigError("model.heads", heads, f"a divisor of model.width={width}")
     tokens, pixels = 1, input_shape[0]
     for side in sides:
         tokens, pixels = tokens * (side // patch), pixels * patch
-    blocks: list[nn.Module] = []
-    for _ in range(depth):
-        blocks.append(Residual(width, Attention(width, heads)))
-        blocks.append(Residual(width, nn.Sequential(Linear(width, 4 * width), nn.GELU(), Linear(4 * width, width))))
     encoder = nn.Sequential(
         *(Patches(patch), Linear(pixels, width), Positions(tokens, width)),
-        *blocks,
+        *blocks(width, depth, heads, causal=False),
         *(nn.LayerNorm(width), Mean(), Linear(width, representation)),
     )
     return nn.ModuleDict({"encoder": encoder, "head": nn.Sequential(nn.ReLU(), Linear(representation, outputs))})

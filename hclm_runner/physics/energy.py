@@ -25,8 +25,8 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy -mean_i log softmax(logits_i)[y_i], in nats.
 
     Args:
-        logits: [B, K].
-        y: Class labels, [B], int64.
+        logits: [B, K], or [B, T, K] of tokens: the mean is over all B T.
+        y: Class labels, [B] or [B, T], int64.
     """
     # By logsumexp: with the few classes of a small task, torch's log_softmax is three times slower.
     return (logits.logsumexp(-1) - logits.gather(-1, y.unsqueeze(-1)).squeeze(-1)).mean()

@@ -63,7 +63,7 @@ class Law(ABC):
 
         Args:
             lam0: Base coefficient.
-            reference: log K, nats, for a task of K classes; NaN for a regression.
+            reference: log K, nats, for a task of K classes; NaN for a regression, and where each token has a class.
         """
 
     @abstractmethod

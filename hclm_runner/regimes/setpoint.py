@@ -63,7 +63,7 @@ class SetPoint(Law):
             ConfigError: If there is neither a `setpoint` nor a reference.
         """
         if self.setpoint is None and reference.isnan().any():
-            wanted = "the entropy to hold, in nats: a regression task has no log K"
+            wanted = "the entropy to hold, in nats: a regression has no log K, nor has a task that labels tokens"
             raise ConfigError("regime.setpoint", "null", wanted)
         R = reference if self.setpoint is None else torch.as_tensor(self.setpoint, dtype=lam0.dtype, device=lam0.device)
         S_ref, nothing = self.kappa * R, torch.full_like(lam0, torch.nan)

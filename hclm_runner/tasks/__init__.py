@@ -5,6 +5,7 @@ from hclm_runner.tasks.gaussian_mixture import gaussian_mixture, mixture_centres
 from hclm_runner.tasks.images import cifar10, fashion_mnist
 from hclm_runner.tasks.mnist1d import mnist1d
 from hclm_runner.tasks.scikit_learn import breast_cancer, digits, wine
+from hclm_runner.tasks.text import text
 
 __all__ = [
     "Draw",
@@ -17,5 +18,6 @@ __all__ = [
     "gaussian_mixture",
     "mixture_centres",
     "mnist1d",
+    "text",
     "wine",
 ]

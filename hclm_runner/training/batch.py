@@ -61,11 +61,6 @@ def column(values: Sequence[float], dtype: torch.dtype, device: str) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)
 
 
-def log_classes(classes: int | None, like: Tensor) -> Tensor:
-    """Return log K of a task of K classes, of the shape of `like`; NaN for a regression."""
-    return torch.full_like(like, np.log(classes or np.nan))
-
-
 def build(choice: Choice, numbers: Mapping[str, Tensor]) -> Any:
     """Instantiate a law, an annotator or an update rule with the runs' numbers in place of the configured ones."""
     return choice.load()(**{**choice.options, **numbers})
@@ -84,7 +79,8 @@ def distinct(runs: Sequence[RunConfig], of: Callable[[RunConfig], Any]) -> tuple
 def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return x_train, y_train, x_feedback, ..., what is equal in several tasks once, and each task's place in them.
 
-    Samples are of `dtype`, labels int64; a place is [tasks]. A split that does not depend on the seed is one copy.
+    Samples are of `dtype`, labels and tokens int64; a place is [tasks]. A split that does not depend on the seed is one
+    copy.
 
     Raises:
         ConfigError: If a split has not the same shape in every task.
@@ -92,11 +88,12 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[
     data, places = {}, {}
     for split in SPLITS:
         for part, name in enumerate("xy"):
-            labels = name == "y" and tasks[0].classes is not None
+            whole = (tasks[0].vocabulary if name == "x" else tasks[0].classes) is not None
             arrays = [
-                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if labels else dtype) for task in tasks
+                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if whole else dtype) for task in tasks
             ]
-            if len({(array.shape, task.classes) for array, task in zip(arrays, tasks, strict=True)}) != 1:
+            kinds = {(array.shape, task.classes, task.vocabulary) for array, task in zip(arrays, tasks, strict=True)}
+            if len(kinds) != 1:
                 raise ConfigError(
                     "task._target_", None, f"the same shape of {name} for every seed, in the {split} split"
                 )
@@ -143,25 +140,26 @@ class Shared:
         return x, y
 
     def batches(
-        self, epoch: int, size: int, d: int, numbers: Callable[[int], dict[str, Any]]
+        self, epoch: int, size: int, shape: tuple[int, ...], numbers: Callable[[int], dict[str, Any]]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, dict[str, Any]]]:
         """Yield x, y and the noise xi of each minibatch of an epoch, [R, size, ...]: in each seed's own order.
 
-        And the runs' numbers in that epoch. With dropout p these have `kept`, the factor of each entry of Zn
-        [R, size, d]: 0 with probability p, else 1 / (1 - p) (Srivastava et al. 2014).
+        xi has the `shape` of a sample's Z. And the runs' numbers in that epoch: with dropout p these have `kept`, the
+        factor of each entry of Zn [R, size, ...]: 0 with probability p, else 1 / (1 - p) (Srivastava et al. 2014).
         """
         x, y = self.data["x_train"], self.data["y_train"]
         n = x.shape[1]
         steps = n // size
         order = self._draw("order", epoch, lambda rng: rng.permutation(n)[: steps * size].reshape(steps, size))
-        xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, d))).to(self.dtype)
+        xi = self._draw("noise", epoch, lambda rng: rng.standard_normal((steps, size, *shape))).to(self.dtype)
         of_x, of_y = self.places["x_train"][:, None], self.places["y_train"][:, None]
         of_epoch = given = numbers(epoch)
         if "dropout" in given:
-            u, p = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, d))), given["dropout"]
+            u = self._draw("dropout", epoch, lambda rng: rng.random((steps, size, *shape)))
+            p = given["dropout"].view(-1, *[1] * (1 + len(shape)))
         for k in range(steps):
             if "dropout" in given:
-                given = of_epoch | {"kept": (self._copy(u[:, k]) >= p[:, None, None]) / (1 - p[:, None, None])}
+                given = of_epoch | {"kept": (self._copy(u[:, k]) >= p) / (1 - p)}
             yield self._copy(x[of_x, order[:, k]]), self._copy(y[of_y, order[:, k]]), self._copy(xi[:, k]), given
 
     def draw(self, purpose: str, epoch: int, sample: Callable[[np.random.Generator], Any]) -> Tensor:

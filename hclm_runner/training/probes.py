@@ -16,29 +16,29 @@ from hclm_runner.physics import premises
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.regimes import Seen, State
 from hclm_runner.tasks import Task
-from hclm_runner.training.batch import build, gradients, log_classes, varying
+from hclm_runner.training.batch import build, gradients, varying
 from hclm_runner.training.problem import Numbers, Problem, draw_task, flatten
 
 
-def check(problem: Problem, x: Tensor, y: Tensor) -> int:
+def check(problem: Problem, x: Tensor, y: Tensor) -> tuple[int, ...]:
     """Call each part once as training will, vectorised over one run, and refuse what could not be.
 
     Args:
         problem: The run.
         x: A batch of samples, [B, ...].
-        y: Its labels [B], or targets [B, m].
+        y: Its labels [B], or [B, T] of tokens, or targets [B, m].
 
     Returns:
-        d, the width of the representation Z.
+        The shape of a sample's representation Z, (d,) or (T, d).
 
     Raises:
         ConfigError: Naming the key of the part, and the shape it returned or the error it raised.
     """
     _check_layout(problem)
     _check_control(problem)
-    theta = flatten(problem.model).to(x.dtype)[None].requires_grad_()
-    numbers = problem.numbers([problem.config], x.dtype, "cpu")
-    outputs = y.shape[1] if problem.classes is None else problem.classes
+    theta = flatten(problem.model).to(getattr(torch, problem.config.dtype))[None].requires_grad_()
+    numbers = problem.numbers([problem.config], theta.dtype, "cpu")
+    answers = y.shape if problem.classes is None else (*y.shape, problem.classes)
 
     def run(part: Callable[..., Any]) -> Callable[[], Tensor]:
         def one(theta: Tensor, x: Tensor, y: Tensor, numbers: Numbers) -> Tensor:
@@ -58,18 +58,23 @@ def check(problem: Problem, x: Tensor, y: Tensor) -> int:
         return problem.read(p, problem.encode(p, x))
 
     B = len(x)
-    Z = _probe(problem, "model", f"Z [{B}, d] of encoder(x)", (B, None), run(lambda p, x, *_: problem.encode(p, x)))
-    _probe(problem, "model", f"[{B}, {outputs}] of head(Z)", (B, outputs), run(lambda p, x, *_: read(p, x)))
-    _probe(problem, "surrogate", "a scalar", (), run(lambda p, x, _, n: problem.entropy(problem.encode(p, x), n)))
+    wanted = f"Z [{B}, d], or [{B}, T, d] of tokens, of encoder(x)"
+    Z = _probe(problem, "model", wanted, ((B, None), (B, None, None)), run(lambda p, x, *_: problem.encode(p, x)))
+    if problem.config.surrogate_of != "pooled" and Z.dim() == 2:
+        wanted = f"pooled: Z of model={problem.config.model.name} is [B, d], not tokens [B, T, d]"
+        raise ConfigError("surrogate_of", problem.config.surrogate_of, wanted)
+    _probe(problem, "model", f"{list(answers)} of head(Z)", (answers,), run(lambda p, x, *_: read(p, x)))
+    _probe(problem, "surrogate", "a scalar", ((),), run(lambda p, x, _, n: problem.entropy(problem.encode(p, x), n)))
     if "structure" in problem.weighted:
-        _probe(problem, "structure", "a scalar", (), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
+        _probe(problem, "structure", "a scalar", ((),), run(lambda p, _x, _y, n: problem.apply("structure", n, p)))
     if "risk" in problem.weighted:
-        _probe(problem, "risk", "a scalar", (), run(lambda p, x, y, n: problem.apply("risk", n, read(p, x), y)))
+        decided = run(lambda p, x, y, n: problem.apply("risk", n, *problem.decided(read(p, x), y)))
+        _probe(problem, "risk", "a scalar", ((),), decided)
     theta = theta.detach()
     _check_optimizer(problem, theta, numbers)
     if problem.config.premises or problem.config.metric_force:
         _check_second_derivatives(problem, theta, x[None], y[None], numbers)
-    return Z.shape[1]
+    return Z.shape[1:]
 
 
 def check_drawn(run: RunConfig, task: Task) -> None:
@@ -95,9 +100,7 @@ def _check_second_derivatives(problem: Problem, theta: Tensor, x: Tensor, y: Ten
             vmap(problem.curvature)(theta, theta, x, y)
         if problem.config.premises:
             energy = vmap(problem.energy)
-            premises.hessian_product(
-                lambda t: energy(t, x, y, x.new_zeros(*x.shape[:2], 1), lam, numbers), theta, theta
-            )
+            premises.hessian_product(lambda t: energy(t, x, y, theta.new_zeros(1, 1), lam, numbers), theta, theta)
     except ERRORS as error:
         asked = "metric_force" if problem.config.metric_force else "premises"
         wanted = f"a model and a surrogate with second derivatives, got {one_line(error)}"
@@ -157,7 +160,7 @@ def _check_control(problem: Problem) -> None:
     with _naming(law, f"a law with init(lam0, reference) and update(state, seen), whose state has {keys}, all tensors"):
         built = build(law, varying(runs, "regime", torch.float64, "cpu"))
         seen = Seen(0, one, utility, critique, *[one] * 4)
-        state = built.update(built.init(one, log_classes(problem.classes, one)), seen)
+        state = built.update(built.init(one, torch.full_like(one, problem.task.log_classes)), seen)
         shapes = {name: state[name].shape for name in (*State.__annotations__, *state)}
         if wrong := {name: list(shape) for name, shape in shapes.items() if shape[:1] != one.shape}:
             raise ValueError(f"shapes {wrong} for two runs")
@@ -171,14 +174,19 @@ def _check_control(problem: Problem) -> None:
 
 
 def _probe(
-    problem: Problem, group: str, wanted: str, shape: tuple[int | None, ...], call: Callable[[], Tensor]
+    problem: Problem, group: str, wanted: str, shapes: tuple[tuple[int | None, ...], ...], call: Callable[[], Tensor]
 ) -> Tensor:
+    """Return what a part of the problem gives, refused if it has none of these shapes."""
     choice = getattr(problem.config, group)
     with _naming(choice, wanted):
         result = call()
-    if result.dim() != len(shape) or any(a not in (None, b) for a, b in zip(shape, result.shape, strict=True)):
+    if not any(_fits(result.shape, shape) for shape in shapes):
         raise ConfigError(f"{group}._target_", choice.target, f"{wanted}, got shape {list(result.shape)}")
     return result
+
+
+def _fits(given: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(given) == len(shape) and all(b in (None, a) for a, b in zip(given, shape, strict=True))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hclm_runner.config import RunConfig
-from hclm_runner.models.base import reads_shape
+from hclm_runner.models.base import reads_shape, reads_tokens
 from hclm_runner.optimizers import Memory
 from hclm_runner.optimizers.schedule import share
 from hclm_runner.physics import metric, observables
@@ -83,7 +83,8 @@ class Problem:
 
     def activations(self) -> float:
         """Return how many floats a sample leaves on its way through the network: x, and what each layer returns."""
-        x = torch.as_tensor(self.task.train[0][:2], dtype=next(self.model.parameters()).dtype)
+        dtype = torch.int64 if self.task.vocabulary is not None else next(self.model.parameters()).dtype
+        x = torch.as_tensor(self.task.train[0][:2], dtype=dtype)
         sizes = [x.numel()]
 
         def note(*given: Any) -> None:
@@ -101,16 +102,26 @@ class Problem:
         return sum(sizes) / len(x)
 
     def encode(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return Z = f(x), [B, d]."""
+        """Return Z = f(x), [B, d], or [B, T, d] of tokens."""
         return self._call("encoder", parameters, x)
 
     def read(self, parameters: Mapping[str, Tensor], Z: Tensor) -> Tensor:
-        """Return the head's output g(Z), [B, K]."""
+        """Return the head's output g(Z), [B, K], or [B, T, K] where each token has a class."""
         return self._call("head", parameters, Z)
 
     def entropy(self, Z: Tensor, numbers: Numbers) -> Tensor:
         """Return S(Z), nats."""
-        return self.apply("surrogate", numbers, Z)
+        return self.apply("surrogate", numbers, self.rows(Z))
+
+    def rows(self, Z: Tensor) -> Tensor:
+        """Return the rows of Z that S is the entropy of, [B, d]: of tokens [B, T, d] the means over T, or all B T."""
+        if Z.dim() == 2:
+            return Z
+        return Z.flatten(0, 1) if self.config.surrogate_of == "tokens" else Z.mean(1)
+
+    def decided(self, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return output and y with a row for each decision: of tokens [B, T, K] and [B, T] those are B T."""
+        return (output, y) if self.classes is None else (output.flatten(0, -2), y.flatten())
 
     def energy(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, lam: Tensor, numbers: Numbers) -> Tensor:
         """Return E (Eq 2) on a minibatch."""
@@ -126,11 +137,11 @@ class Problem:
         Z = self.encode(parameters, x)
         Zn = Z + numbers["sigma"] * xi
         output = self.read(parameters, Zn * numbers["kept"] if "kept" in numbers else Zn)
-        rest = torch.zeros_like(output[0, 0])
+        rest = torch.zeros_like(output.flatten()[0])
         if "structure" in self.weighted:
             rest = rest + numbers["omega"] * self.apply("structure", numbers, parameters)
         if "risk" in self.weighted:
-            rest = rest + numbers["rho"] * self.apply("risk", numbers, output, y)
+            rest = rest + numbers["rho"] * self.apply("risk", numbers, *self.decided(output, y))
         return self.loss(output, y), self.entropy(Z, numbers), rest
 
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
@@ -196,7 +207,7 @@ class Problem:
     def measure(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
         """Return the scalars of a row that follow from theta and the training set.
 
-        All without noise, but for `noisy_loss`: the mean loss over the antithetic draws +- xi [DRAWS / 2, n, d].
+        All without noise, but for `noisy_loss`: the mean loss over the antithetic draws +- xi [DRAWS / 2, n, ...].
         """
         parameters = self.parameters(theta)
         Z = self.encode(parameters, x)
@@ -205,7 +216,7 @@ class Problem:
         noise, labels = numbers["sigma"] * xi, y.repeat(DRAWS // 2, *[1] * (y.dim() - 1))
         one, other = (self.loss(self.read(still, noisy.flatten(0, 1)), labels) for noisy in (Z + noise, Z - noise))
         row["noisy_loss"] = (one + other) / 2
-        return row | observables.geometry(Z.detach(), numbers["sigma"])
+        return row | observables.geometry(self.rows(Z).detach(), numbers["sigma"])
 
     def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the loss on other splits (x, y), and what the decisions there are worth, without noise."""
@@ -223,7 +234,7 @@ class Problem:
             return dict.fromkeys(AT_ENDS, theta.new_full((), torch.nan, dtype=torch.float64))
         parameters = self.parameters(theta)
         logits = {name: self.read(parameters, self.encode(parameters, x)).double() for name, (x, _) in splits.items()}
-        T = observables.temperature(logits["feedback"], splits["feedback"][1])
+        T = observables.temperature(*self.decided(logits["feedback"], splits["feedback"][1]))
         losses = {f"{name}_scaled_loss": cross_entropy(logits[name] / T, splits[name][1]) for name in SPLITS}
         return {"temperature": T} | losses
 
@@ -259,7 +270,7 @@ class Problem:
         if self.classes is None:
             found = dict.fromkeys(observables.DECISIONS, torch.full_like(loss.detach(), torch.nan))
         else:
-            found = observables.decisions(output, y)
+            found = observables.decisions(*self.decided(output, y))
         return {f"{split}_loss": loss, **{f"{split}_{name}": value for name, value in found.items()}}
 
 
@@ -291,14 +302,19 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
     outputs = task.train[1].shape[1] if task.classes is None else task.classes
     make, shape = run.model.load(), task.train[0].shape[1:]
-    takes_shape = reads_shape(make)
+    takes_shape, of_tokens = reads_shape(make), task.vocabulary is not None
+    if of_tokens != reads_tokens(make):
+        samples = f"{list(shape)} tokens" if of_tokens else f"shape {list(shape)}, which are no tokens"
+        inputs = "(input_shape, outputs, vocabulary), as causal_transformer" if of_tokens else "(input_shape, outputs)"
+        raise ConfigError(key, target, f"a model of {inputs}, for samples of {samples}")
     if not takes_shape and len(shape) > 1:
         of_images = f"a model of (input_shape, outputs), for samples of shape {list(shape)}"
         raise ConfigError(key, target, f"{of_images}; one whose first parameter is called otherwise reads flat samples")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
         try:
-            model = make(shape if takes_shape else shape[0], outputs, **run.model.options)
+            asked = {"vocabulary": task.vocabulary} if of_tokens else {}
+            model = make(shape if takes_shape else shape[0], outputs, **asked, **run.model.options)
         except ConfigError:
             raise
         except ERRORS as error:

@@ -30,7 +30,6 @@ from hclm_runner.training.batch import (
     column,
     distinct,
     gradients,
-    log_classes,
     varying,
 )
 from hclm_runner.training.divergence import Causes
@@ -86,13 +85,13 @@ def train(
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
     problem = Problem(config, models[0], tasks[0])
-    d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
+    shape = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
     written: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update, problem.measure, problem.audit]
     parts = [vmap(part) for part in written]
     terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
 
     numbers = problem.numbers(runs, dtype, device)
-    batches = partial(shared.batches, size=B, d=d, numbers=partial(problem.scheduled, numbers))
+    batches = partial(shared.batches, size=B, shape=shape, numbers=partial(problem.scheduled, numbers))
 
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
     memory = vmap(problem.start)(theta, numbers)
@@ -102,7 +101,7 @@ def train(
     judgement = varying(runs, "feedback", torch.float64, device)
     w = judgement.get("w", 1.0)
     lam0 = column([run.lam for run in runs], torch.float64, device)
-    state = law.init(lam0, log_classes(tasks[0].classes, lam0))
+    state = law.init(lam0, torch.full_like(lam0, tasks[0].log_classes))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
     def step(theta: Tensor, memory: Trace, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
@@ -121,6 +120,7 @@ def train(
     causes = Causes(problem, runs, shared)
     encoder = problem.encoder.to(device)
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
+    of_noise = DRAWS // 2, shared.measured, *shape
     stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
     rows: list[Tensor] = []
     for epoch in range(config.epochs + 1):
@@ -135,9 +135,7 @@ def train(
 
         # --- measure: without noise; forces on the training split, the others are only looked at ----------------
         theta = theta.detach().requires_grad_()
-        xi = shared.draw(
-            "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, shared.measured, d)).astype(config.dtype)
-        )
+        xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal(of_noise).astype(config.dtype))
         row = measure(theta, *shared.split("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
@@ -227,8 +225,9 @@ def _on_request(
 
     In float64: the condition of Eq 5 is that of G / delta, and one step changes S by little.
     """
-    x, y = x.double(), y.double() if y.is_floating_point() else y
-    theta, moved, silence = theta.double(), moved.double(), x.new_zeros(*x.shape[:2], 1)
+    x, y = (values.double() if values.is_floating_point() else values for values in (x, y))
+    theta, moved = theta.double(), moved.double()
+    silence = theta.new_zeros(len(theta), 1)
     numbers = problem.numbers(runs, torch.float64, str(theta.device))
 
     def term(theta: Tensor, i: int) -> Tensor:
