@@ -5,7 +5,7 @@ import time
 import traceback
 from pathlib import Path
 
-from hclm_runner import callbacks, store, terminal
+from hclm_runner import callbacks, parameters, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
@@ -41,11 +41,11 @@ def run(config: RunConfig) -> int:
 
 
 def _reuse(config: RunConfig, folder: Path) -> int | None:
-    """Show what the store has of the run and return the exit code, None if it has nothing or force=true."""
-    known = None if config.force else store.find(folder, config.run_id)
-    if known is None:
+    """Show what the store has of the run and return the exit code, None if that is not what is asked for."""
+    known, run_id = store.find(folder, config.run_id), config.run_id
+    if known is None or not store.answers(config, known["status"], store.parameters_of(folder, run_id).exists()):
         return None
-    run_id, status = config.run_id, str(known["status"])
+    status = str(known["status"])
     named = f"{run_id} ({config.title}), {status}"
     headline = f"Already in the store as {named}; nothing was trained. force=true trains it again."
     paths = sorted(path for path in folder.rglob("*") if path.stem == run_id) or [folder / "records"]
@@ -82,6 +82,7 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     seconds = time.perf_counter() - start
     records = trained.frame()
     described = describe(trained, device, seconds)
+    parameters.save(folder, trained)
     paths = store.write(folder, records, described)
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)

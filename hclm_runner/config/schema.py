@@ -15,7 +15,7 @@ from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
 SCHEMA_VERSION = 7
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
-EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
+EXECUTION = ("device", "compile", "name", "force", "save_parameters", "callbacks", "objective", "sweep")
 """Keys that say where and how a run executes, not what its result is."""
 
 
@@ -77,6 +77,7 @@ class RunConfig(BaseModel):
     compile: Literal["auto"] | bool
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
     force: bool
+    save_parameters: bool
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions

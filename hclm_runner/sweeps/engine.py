@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner import callbacks, store, terminal
+from hclm_runner import callbacks, parameters, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.config.compose import Composer
@@ -184,6 +184,7 @@ class _Supervisor:
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
         described = describe(records, self.plan.device, seconds)
+        parameters.save(self.folder, records)
         store.write(self.folder, frame, described)
         self.result.finished += int((described["status"] == "finished").sum())
         for warning, run in zip(described["warnings"], records.runs, strict=True):
@@ -218,7 +219,8 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
             connection.send(("epoch", *(row if followed else ())))
 
         trained = train(runs, device=device, compile=compile, progress=progress)
-        connection.send(("done", trained.columns, trained.diverged, trained.causes))
+        kept = (trained.theta, trained.network) if any(run.save_parameters for run in runs) else ()
+        connection.send(("done", trained.columns, trained.diverged, trained.causes, *kept))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on
     except ConfigError as error:

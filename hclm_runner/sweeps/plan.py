@@ -11,7 +11,7 @@ import psutil
 from hclm_runner.config import RunConfig
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
-from hclm_runner.store import DONE
+from hclm_runner.store import answers
 
 LARGEST = 80
 """Runs in a bundle: beyond about this many the cost of a run no longer falls."""
@@ -78,15 +78,15 @@ def compiles(run: RunConfig, seconds: float) -> bool:
 
 
 def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
-    """Plan the runs by run_id; `known` has the store's run_id and status, `first` the execution options of all.
+    """Plan the runs by run_id; `known` is the store's index, `first` has the execution options of all.
 
     Raises:
         ConfigError: If device=cuda and there is none.
     """
     device = find_device(first.device)
-    status = known.loc[known["status"].isin(DONE)].set_index("run_id")["status"].to_dict()
-    stored = {run_id: config for run_id, config in configs.items() if run_id in status and not config.force}
-    diverged = [config.title for run_id, config in stored.items() if status[run_id] == "diverged"]
+    there = {run_id: found for run_id, *found in known[["run_id", "status", "parameters"]].itertuples(index=False)}
+    stored = {key: config for key, config in configs.items() if key in there and answers(config, *there[key])}
+    diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
     todo = [config for run_id, config in configs.items() if run_id not in stored]
     workers = _workers(first, device)
     groups: dict[str, list[RunConfig]] = {}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hclm_runner.config import RunConfig
+from hclm_runner.config import Choice, RunConfig
 from hclm_runner.models.base import reads_shape
 from hclm_runner.optimizers import Memory
 from hclm_runner.optimizers.schedule import share
@@ -288,17 +288,26 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     Raises:
         ConfigError: If its model is none: the message names the key and what was returned or raised.
     """
-    key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
-    outputs = task.train[1].shape[1] if task.classes is None else task.classes
-    make, shape = run.model.load(), task.train[0].shape[1:]
+    return make_model(run.model, run.seed, *sizes(task))
+
+
+def sizes(task: Task) -> tuple[tuple[int, ...], int]:
+    """Return the shape of a task's sample, and the outputs that a network of it has."""
+    return task.train[0].shape[1:], task.train[1].shape[1] if task.classes is None else task.classes
+
+
+def make_model(choice: Choice, seed: int, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return a network with the first weights of a seed; raises as `build_model` does."""
+    key, target, wanted = "model._target_", choice.target, "a torch.nn.Module with encoder and head"
+    make = choice.load()
     takes_shape = reads_shape(make)
     if not takes_shape and len(shape) > 1:
         of_images = f"a model of (input_shape, outputs), for samples of shape {list(shape)}"
         raise ConfigError(key, target, f"{of_images}; one whose first parameter is called otherwise reads flat samples")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
+        torch.manual_seed(int(stream(seed, "weights").integers(2**63)))
         try:
-            model = make(shape if takes_shape else shape[0], outputs, **run.model.options)
+            model = make(shape if takes_shape else shape[0], outputs, **choice.options)
         except ConfigError:
             raise
         except ERRORS as error:

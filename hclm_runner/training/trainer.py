@@ -18,7 +18,7 @@ from torch.func import vmap
 from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
 from hclm_runner.physics import metric, observables, premises
-from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Records
+from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Network, Records
 from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
 from hclm_runner.training import probes
@@ -34,7 +34,7 @@ from hclm_runner.training.batch import (
     varying,
 )
 from hclm_runner.training.divergence import Causes
-from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten
+from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten, sizes
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
@@ -197,7 +197,12 @@ def train(
             table[COLUMNS.index(name)][those, at[those]] = values[those]
     columns = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
     return Records(
-        runs[:given], columns, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
+        runs[:given],
+        columns,
+        diverged[:given].cpu().numpy(),
+        causes.found[:given],
+        theta[:given].cpu().numpy(),
+        Network(*sizes(tasks[0]), [(name, tuple(shape)) for name, shape, _ in problem.layout]),
     )
 
 

@@ -7,7 +7,7 @@ from hclm_runner.config import configure
 from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
 from hclm_runner.training.problem import DRAWS, draw_task
 
-KNOWN = pd.DataFrame({"run_id": [], "status": []})
+KNOWN = pd.DataFrame({"run_id": [], "status": [], "parameters": []})
 
 
 def grid(*overrides, seeds=10, **varied):
@@ -24,7 +24,9 @@ def plan(configs, **options):
 
 def test_every_run_that_the_store_lacks_is_in_one_bundle_of_runs_that_may_train_together():
     configs = grid() | grid("surrogate=softmax") | grid("model.hidden=[8]")
-    known = pd.DataFrame({"run_id": list(configs)[:3], "status": ["finished", "diverged", "failed"]})
+    known = pd.DataFrame(
+        {"run_id": list(configs)[:3], "status": ["finished", "diverged", "failed"], "parameters": False}
+    )
     made = make_plan(configs, known, next(iter(configs.values())))
     planned = [run.run_id for bundle in made.bundles for run in bundle]
     assert sorted(planned) == sorted(set(configs) - {*list(configs)[:2]})
