@@ -77,6 +77,7 @@ def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
         "compile": True,
         "callbacks": ["a.b"],
         "save_parameters": True,
+        "checkpoint_every": 5,
     }
     for key, value in how.items():
         assert configure("lam=1", "seed=3", **{key: value}).run_id == same

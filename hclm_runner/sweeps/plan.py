@@ -77,8 +77,12 @@ def compiles(run: RunConfig, seconds: float) -> bool:
     return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
 
 
-def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
+def make_plan(
+    configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig, begun: Mapping[str, str] | None = None
+) -> Plan:
     """Plan the runs by run_id; `known` is the store's index, `first` has the execution options of all.
+
+    `begun` has the checkpoint of a run that has one: what is in a bundle goes on from the same epoch.
 
     Raises:
         ConfigError: If device=cuda and there is none.
@@ -89,13 +93,14 @@ def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunC
     diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
     todo = [config for run_id, config in configs.items() if run_id not in stored]
     workers = _workers(first, device)
-    groups: dict[str, list[RunConfig]] = {}
+    groups: dict[tuple[str, str | None], list[RunConfig]] = {}
     for config in todo:
-        groups.setdefault(config.shape_key, []).append(config)
-    sizes = {key: size_of(group[0]) for key, group in groups.items()}
+        groups.setdefault((config.shape_key, (begun or {}).get(config.run_id)), []).append(config)
+    one_of = {key: group[0] for (key, _), group in groups.items()}
+    sizes = {key: size_of(run) for key, run in one_of.items()}
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
     bundles = []
-    for key, group in groups.items():
+    for (key, _), group in groups.items():
         fitting = int(budget / workers / sizes[key].bytes)
         size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
         bundles += _divide(group, -(-len(group) // size))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
+from hclm_runner.checkpoints import Checkpoint
 from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
 from hclm_runner.physics import metric, observables, premises
@@ -40,6 +41,8 @@ VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", 
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
 point."""
 
+NOWHERE = Checkpoint()
+
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
 
@@ -49,6 +52,7 @@ def train(
     device: str = "cpu",
     compile: bool = False,
     progress: Progress | None = None,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> Records:
     """Train one run, or several of equal `shape_key` as one batch, and measure each at every epoch.
 
@@ -63,6 +67,7 @@ def train(
         compile: Compile energy, measurement and update: tens of seconds, repaid over many steps; results agree to
             rounding.
         progress: Called at the end of each epoch with the epoch and its row, column -> [R].
+        checkpoint: Keeps the state of the runs; they go on from where it has them, bit-equal on the CPU, not compiled.
 
     Raises:
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
@@ -122,8 +127,12 @@ def train(
     encoder = problem.encoder.to(device)
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
     stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
-    rows: list[Tensor] = []
-    for epoch in range(config.epochs + 1):
+    table = lam0.new_full((len(runs), len(COLUMNS), config.epochs + 1), torch.nan)
+
+    carried = (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped)
+    first, causes.found, carried = checkpoint.restore(runs, causes.found, carried)
+    (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped) = carried
+    for epoch in range(first, config.epochs + 1):
         before = theta, memory, state
         gS_before = gS
 
@@ -183,19 +192,22 @@ def train(
         least, chosen, stopped = choose(
             better, (row["feedback_loss"], torch.full_like(chosen, epoch), theta), (least, chosen, stopped)
         )
-        rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
+        measured = torch.stack([row[name] for name in COLUMNS], dim=1)
+        table[:, :, epoch] = torch.where(diverged[:, None] < 0, measured, torch.nan)
         if progress is not None:
-            progress(epoch, dict(zip(COLUMNS, rows[-1][:, :given].cpu().numpy(), strict=True)))
+            progress(epoch, dict(zip(COLUMNS, table[:given, :, epoch].T.cpu().numpy(), strict=True)))
+        carried = (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped)
+        checkpoint.save(epoch, runs, causes.found, carried)
 
     # --- judge: where training ended, and where the feedback split would have stopped it --------------------------
-    table, last = torch.stack(rows, dim=-1), torch.full_like(chosen, config.epochs)
+    last = torch.full_like(chosen, config.epochs)
     splits = {name: shared.split(name) for name in SPLITS}
     for there, at, those in ((stopped, chosen, chosen > 0), (theta, last, diverged < 0)):
         with torch.no_grad():
             calibrated = vmap(problem.calibrate)(there, splits)
         for name, values in calibrated.items():
-            table[COLUMNS.index(name)][those, at[those]] = values[those]
-    columns = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
+            table[:, COLUMNS.index(name)][those, at[those]] = values[those]
+    columns = dict(zip(COLUMNS, table[:given].transpose(0, 1).cpu().numpy(), strict=True))
     return Records(
         runs[:given],
         columns,
