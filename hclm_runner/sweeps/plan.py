@@ -119,7 +119,7 @@ def size_of(run: RunConfig) -> Size:
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
     # Here, because torch takes seconds to import, and a stored sweep needs none.
-    from hclm_runner.training.problem import DRAWS, Problem
+    from hclm_runner.training.problem import DRAWS, PIECE, Problem
 
     try:
         problem = Problem.of(run)
@@ -127,17 +127,18 @@ def size_of(run: RunConfig) -> Size:
         return Size(1.0, 0.0)
     parameters = sum(size for *_, size in problem.layout)
     try:
-        floats = problem.activations()
+        (x, encoder, head), piece = problem.activations(), problem.piece()
     except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
-        floats = parameters
+        (x, encoder, head), piece = (0.0, float(parameters), 0.0), PIECE
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
     measured = samples | {"train": run.measure_samples or samples["train"]}
     asked = run.premises + (run.metric_force is not None)
-    # Forward and backward keep what a layer returns up to four times; a step, eight vectors of the length of theta.
-    # The head reads the training set with several draws of noise, and is a quarter of a network at most.
-    floats_kept = (4.0 * sum(measured.values()) + DRAWS * measured["train"]) * floats + 8 * parameters
+    # Forward and backward keep what a layer returns up to four times, of a piece of each split; a step, eight vectors
+    # of the length of theta. Of the training set all samples are there, and the head reads them with draws of noise.
+    in_pieces = 4.0 * sum(min(n, piece) for n in measured.values()) * (x + encoder + head)
+    floats_kept = in_pieces + (x + 4 * DRAWS * head) * measured["train"] + 8 * parameters
     # On request: second derivatives, and the vectors of Lanczos' method, in float64.
-    doubles_kept = (12.0 * measured["train"] * floats + 30 * parameters) if asked else 0
+    doubles_kept = (12.0 * measured["train"] * (x + encoder + head) + 30 * parameters) if asked else 0
     passes = sum(samples.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
     return Size(memory, run.epochs * passes * parameters * SECONDS_PER_PRODUCT)

@@ -5,6 +5,7 @@ The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,10 @@ Pair = tuple[Tensor, Tensor]
 
 Trace = tuple[Memory, Pair]
 """What the optimiser remembers, and the velocities that L and lam S have in it."""
+
+PIECE = 2**22
+"""Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. No share
+of the free memory, for the last bit of a result would then depend on the machine."""
 
 DRAWS = 4
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L: late in training the standard error of an epoch's
@@ -81,24 +86,45 @@ class Problem:
         parts = torch.split(theta, [size for *_, size in self.layout])
         return {name: part.view(shape) for part, (name, shape, _) in zip(parts, self.layout, strict=True)}
 
-    def activations(self) -> float:
-        """Return how many floats a sample leaves on its way through the network: x, and what each layer returns."""
+    def activations(self) -> tuple[float, float, float]:
+        """Return how many floats a sample has, and leaves in the encoder and in the head: what each layer returns."""
         x = torch.as_tensor(self.task.train[0][:2], dtype=next(self.model.parameters()).dtype)
-        sizes = [x.numel()]
+        sizes = {"encoder": 0, "head": 0}
 
-        def note(*given: Any) -> None:
+        def note(part: str, *given: Any) -> None:
             returned = given[-1] if isinstance(given[-1], tuple | list) else (given[-1],)
-            sizes.extend(each.numel() for each in returned if isinstance(each, Tensor))
+            sizes[part] += sum(each.numel() for each in returned if isinstance(each, Tensor))
 
-        layers = [module for module in self.model.modules() if not any(module.children())]
-        hooks = [layer.register_forward_hook(note) for layer in layers]
+        layers = [(part, module) for part in sizes for module in self.model.get_submodule(part).modules()]
+        hooks = [
+            layer.register_forward_hook(partial(note, part)) for part, layer in layers if not any(layer.children())
+        ]
         try:
             parameters = dict(self.model.named_parameters())
             self.read(parameters, self.encode(parameters, x))
         finally:
             for hook in hooks:
                 hook.remove()
-        return sum(sizes) / len(x)
+        return x.numel() / len(x), sizes["encoder"] / len(x), sizes["head"] / len(x)
+
+    def piece(self) -> int:
+        """Return how many samples are measured at one time, at least 2; all, where they see each other."""
+        theta = flatten(self.model)
+        x = torch.as_tensor(self.task.train[0][:4], dtype=theta.dtype)
+        with torch.no_grad():
+            whole, halves = self.represent(theta, x), [self.represent(theta, half) for half in x.tensor_split(2)]
+        alone = torch.allclose(whole, torch.cat(halves), rtol=1e-3, atol=1e-5, equal_nan=True)
+        most = max(len(x) for x, _ in self.task.splits().values())
+        return min(most, max(2, int(PIECE / sum(self.activations())))) if alone else most
+
+    def represent(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Return Z of samples, [n, d]."""
+        return self.encode(self.parameters(theta), x)
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Return what the network makes of samples without noise, [n, K]."""
+        parameters = self.parameters(theta)
+        return self.read(parameters, self.encode(parameters, x))
 
     def encode(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return Z = f(x), [B, d]."""
@@ -193,13 +219,12 @@ class Problem:
         reported: tuple[Tensor, Tensor] = annotator.report(utilities, critiques, epoch, draws)
         return reported
 
-    def measure(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
-        """Return the scalars of a row that follow from theta and the training set.
+    def measure(self, theta: Tensor, Z: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
+        """Return the scalars of a row that follow from theta and the training set, of which Z is.
 
         All without noise, but for `noisy_loss`: the mean loss over the antithetic draws +- xi [DRAWS / 2, n, d].
         """
         parameters = self.parameters(theta)
-        Z = self.encode(parameters, x)
         row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
         still = {name: p.detach() for name, p in parameters.items()}  # S does not reach the head: no gradient there
         noise, labels = numbers["sigma"] * xi, y.repeat(DRAWS // 2, *[1] * (y.dim() - 1))
@@ -207,22 +232,21 @@ class Problem:
         row["noisy_loss"] = (one + other) / 2
         return row | observables.geometry(Z.detach(), numbers["sigma"])
 
-    def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Return the loss on other splits (x, y), and what the decisions there are worth, without noise."""
-        parameters, row = self.parameters(theta), dict[str, Tensor]()
-        for split, (x, y) in splits.items():
-            row |= self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
+    def audit(self, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return the loss on splits (outputs, y), and what the decisions there are worth."""
+        row = dict[str, Tensor]()
+        for split, (output, y) in splits.items():
+            row |= self._decisions(split, output, y)
         return row
 
-    def calibrate(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def calibrate(self, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the temperature that fits the feedback split, and the loss of each split at it; NaN without classes.
 
-        The logits are of float64, and without noise.
+        A split is (outputs, y); the logits are taken to float64.
         """
         if self.classes is None:
-            return dict.fromkeys(AT_ENDS, theta.new_full((), torch.nan, dtype=torch.float64))
-        parameters = self.parameters(theta)
-        logits = {name: self.read(parameters, self.encode(parameters, x)).double() for name, (x, _) in splits.items()}
+            return dict.fromkeys(AT_ENDS, splits["train"][0].new_full((), torch.nan, dtype=torch.float64))
+        logits = {name: output.double() for name, (output, _) in splits.items()}
         T = observables.temperature(logits["feedback"], splits["feedback"][1])
         losses = {f"{name}_scaled_loss": cross_entropy(logits[name] / T, splits[name][1]) for name in SPLITS}
         return {"temperature": T} | losses
@@ -236,11 +260,9 @@ class Problem:
         fisher_of_regression = self.classes is None and self.config.metric_force == "fisher"
         weight = y.shape[1] / 2 if fisher_of_regression else 1.0
 
-        def outputs(theta: Tensor) -> Tensor:
-            parameters = self.parameters(theta)
-            return self.read(parameters, self.encode(parameters, x))
-
-        return metric.gauss_newton(outputs, lambda out: weight * self.loss(out, y), theta, v)
+        return metric.gauss_newton(
+            lambda theta: self.outputs(theta, x), lambda out: weight * self.loss(out, y), theta, v
+        )
 
     def _call(self, part: str, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         prefix = f"{part}."

@@ -31,6 +31,7 @@ from hclm_runner.training.batch import (
     column,
     distinct,
     gradients,
+    in_pieces,
     log_classes,
     varying,
 )
@@ -92,9 +93,13 @@ def train(
 
     problem = Problem(config, models[0], tasks[0])
     d = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    written: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update, problem.measure, problem.audit]
-    parts = [vmap(part) for part in written]
-    terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    steps: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update]
+    reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
+    parts = [vmap(part) for part in (*steps, *reads)]
+    compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    terms, ahead, update, represent, measure, outputs, audit = compiled
+    piece = problem.piece()
+    read = partial(shared.outputs, outputs, most=piece)
 
     numbers = problem.numbers(runs, dtype, device)
     batches = partial(shared.batches, size=B, d=d, numbers=partial(problem.scheduled, numbers))
@@ -147,11 +152,12 @@ def train(
         xi = shared.draw(
             "balance", epoch, lambda rng: rng.standard_normal((DRAWS // 2, shared.measured, d)).astype(config.dtype)
         )
-        row = measure(theta, *shared.split("train"), xi, numbers)
+        Z = in_pieces(represent, theta, shared.samples("train", piece))
+        row = measure(theta, Z, shared.labels("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
         with torch.no_grad():
-            row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
+            row |= audit(read(theta, ("feedback", "test")))
         row = {name: value.detach().double() for name, value in row.items()}
         row |= vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, encoder)
 
@@ -201,10 +207,9 @@ def train(
 
     # --- judge: where training ended, and where the feedback split would have stopped it --------------------------
     last = torch.full_like(chosen, config.epochs)
-    splits = {name: shared.split(name) for name in SPLITS}
     for there, at, those in ((stopped, chosen, chosen > 0), (theta, last, diverged < 0)):
         with torch.no_grad():
-            calibrated = vmap(problem.calibrate)(there, splits)
+            calibrated = vmap(problem.calibrate)(read(there, SPLITS))
         for name, values in calibrated.items():
             table[:, COLUMNS.index(name)][those, at[those]] = values[those]
     columns = dict(zip(COLUMNS, table[:given].transpose(0, 1).cpu().numpy(), strict=True))

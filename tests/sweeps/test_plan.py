@@ -57,10 +57,10 @@ def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
                                        f"model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
     assert wide.bytes > 10 * narrow.bytes
     digits = size_of(configure("task=digits"))  # its test split is the rest: no option says how many
-    samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
+    samples, floats, head = 1797, 64 + 64 + 64 + 16 + 16 + 10, 16 + 10
     parameters = 64 * 64 + 64 + 64 * 16 + 16 + 16 * 10 + 10
     train = len(draw_task(configure("task=digits")).train[0])
-    assert digits.bytes == 4 * ((4.0 * samples + DRAWS * train) * floats + 8 * parameters)
+    assert digits.bytes == 4 * (4.0 * samples * floats + (64 + 4 * DRAWS * head) * train + 8 * parameters)
     assert size_of(configure("task=digits", "dtype=float64")).bytes == 2 * digits.bytes
     assert size_of(configure("task=digits", "measure_samples=10")).bytes < digits.bytes
 
