@@ -31,6 +31,7 @@ _HOME = {
     "Records": "records",
     "sweep": "sweeps.api",
     "load": "store",
+    "load_model": "parameters",
     "effectiveness": "analysis",
     "final": "analysis",
 }

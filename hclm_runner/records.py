@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 import shlex
 import subprocess
@@ -49,6 +50,18 @@ SHOWN = 12
 """How many runs `Records` shows."""
 
 
+class Network(NamedTuple):
+    """What the networks of a batch have in common."""
+
+    input_shape: tuple[int, ...]
+    """Of a sample."""
+    outputs: int
+    vocabulary: int | None
+    """Of tokens; None where samples are none."""
+    layout: Sequence[tuple[str, tuple[int, ...]]]
+    """Name and shape of each parameter, in the order of theta."""
+
+
 class Records(NamedTuple):
     """What a batch of R runs measured: what `train` returns."""
 
@@ -61,11 +74,12 @@ class Records(NamedTuple):
     causes: Sequence[str | None] = ()
     """[R], what was not finite first, and where: None where all was; empty if no run diverged."""
     theta: NDArray[np.floating[Any]] | None = None
-    """[R, p], the parameters at the end, in the order of the model's `parameters()`; a store does not keep them.
+    """[R, p], the parameters at the end, in the order of the model's `parameters()`; None where they were not kept.
 
     `torch.nn.utils.vector_to_parameters(torch.from_numpy(records.theta[0]), model.parameters())` puts those of the
-    first run into a network. None where they were not kept.
+    first run into a network. A store keeps them with save_parameters=true.
     """
+    network: Network | None = None
 
     def __repr__(self) -> str:
         """Return a line on the batch, then each run's id with its settings; of many runs the first few."""
@@ -84,6 +98,18 @@ class Records(NamedTuple):
         labels = {name: np.repeat(values, kept.sum(1)) for name, values in _labels(self.runs).items()}
         measured = {name: values[kept] for name, values in self.columns.items()}
         return pd.DataFrame(labels | {"epoch": np.broadcast_to(epochs, kept.shape)[kept]} | measured)
+
+    def parameters(self, place: int) -> dict[str, NDArray[np.floating[Any]]]:
+        """Return the parameters of the run in this place by name, each of its shape.
+
+        Raises:
+            ValueError: If they were not kept.
+        """
+        if self.theta is None or self.network is None:
+            raise ValueError("these records have no parameters")
+        ends = np.cumsum([math.prod(shape) for _, shape in self.network.layout])
+        parts = np.split(self.theta[place], ends[:-1])
+        return {name: part.reshape(shape) for (name, shape), part in zip(self.network.layout, parts, strict=True)}
 
     @classmethod
     def empty(cls, run: RunConfig) -> "Records":

@@ -5,8 +5,9 @@ import time
 import traceback
 from pathlib import Path
 
-from hclm_runner import callbacks, store, terminal
+from hclm_runner import callbacks, parameters, store, terminal
 from hclm_runner.callbacks import Callbacks
+from hclm_runner.checkpoints import Checkpoint, Unfinished
 from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
@@ -41,11 +42,11 @@ def run(config: RunConfig) -> int:
 
 
 def _reuse(config: RunConfig, folder: Path) -> int | None:
-    """Show what the store has of the run and return the exit code, None if it has nothing or force=true."""
-    known = None if config.force else store.find(folder, config.run_id)
-    if known is None:
+    """Show what the store has of the run and return the exit code, None if that is not what is asked for."""
+    known, run_id = store.find(folder, config.run_id), config.run_id
+    if known is None or not store.answers(config, known["status"], store.parameters_of(folder, run_id).exists()):
         return None
-    run_id, status = config.run_id, str(known["status"])
+    status = str(known["status"])
     named = f"{run_id} ({config.title}), {status}"
     headline = f"Already in the store as {named}; nothing was trained. force=true trains it again."
     paths = sorted(path for path in folder.rglob("*") if path.stem == run_id) or [folder / "records"]
@@ -63,6 +64,8 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
 
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
+    unfinished = Unfinished(folder, {config.run_id: config}, store.index(folder), device, terminal.say)
+    checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:
 
         def progress(epoch: int, measured: terminal.Row) -> None:
@@ -71,7 +74,9 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
 
         seconds = size_of(config).seconds if config.compile == "auto" else 0.0
         try:
-            trained = train([config], device=device, compile=compiles(config, seconds), progress=progress)
+            trained = train(
+                [config], device=device, compile=compiles(config, seconds), progress=progress, checkpoint=checkpoint
+            )
         except ERRORS as error:
             refused = isinstance(error, ConfigError)
             if not refused or error.__cause__:  # an error in the code of a part, whose traceback is worth keeping
@@ -82,7 +87,9 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     seconds = time.perf_counter() - start
     records = trained.frame()
     described = describe(trained, device, seconds)
+    parameters.save(folder, trained)
     paths = store.write(folder, records, described)
+    unfinished.drop([config.run_id])
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)
     diverged = trained.diverged[0] >= 0

@@ -1,8 +1,9 @@
 """The store of finished runs: parquet shards under outputs/<name>/. Imports no torch.
 
 records/ holds one row per run and epoch, runs/ one row per run; a shard in one has its namesake in the other, and holds
-runs that trained together. A file is written under a temporary name, flushed to the disk and renamed, so none is ever
-half there. A run counts as there once its row in runs/ is, which is written last. Whoever writes holds the lock.
+runs that trained together. parameters/ has a file for each run that saved them. A file is written under a temporary
+name, flushed to the disk and renamed, so none is ever half there. A run counts as there once its row in runs/ is, which
+is written last. Whoever writes holds the lock.
 """
 
 import errno
@@ -72,9 +73,8 @@ def tidy(folder: Path) -> list[Path]:
     Trusted is a pair of readable files of today's schema in which runs/ accounts for each row of records/. A run that
     stands in two shards (a process was killed between writing the new and dropping the old) keeps the newer.
     """
-    for part in PARTS:
-        for leftover in (folder / part).glob(".*.parquet"):
-            leftover.unlink(missing_ok=True)
+    for leftover in (path for kind in ("parquet", "safetensors") for path in folder.glob(f"*/.*.{kind}")):
+        leftover.unlink(missing_ok=True)
     names = {path.name for part in PARTS for path in (folder / part).glob("*.parquet")}
     aside = []
     for name in sorted(names):
@@ -181,11 +181,25 @@ def _set_aside(folder: Path, ids: Collection[str]) -> list[Path]:
             atomically(target, partial(frame[frame["run_id"].isin(ids)].to_parquet, index=False))
             moved.append(target)
         _drop(folder, shard, ids)
-    return moved
+    own = (path for path in (parameters_of(folder, run_id) for run_id in ids) if path.exists())
+    return [*moved, *(path.replace(folder / "set_aside" / f"parameters-{path.name}") for path in own)]
+
+
+def parameters_of(folder: Path, run_id: str) -> Path:
+    """Return where the parameters of a run are, if they were saved."""
+    return folder / "parameters" / f"{run_id}.safetensors"
+
+
+def answers(run: RunConfig, status: str, parameters: bool) -> bool:
+    """Return whether a stored run of this status, its parameters there or not, is all that is asked for."""
+    return status in DONE and not run.force and (parameters or not run.save_parameters or status == "diverged")
 
 
 def index(folder: Path) -> pd.DataFrame:
-    """Return the rows of runs/ that can be read, at least with the columns run_id and status."""
+    """Return the rows of runs/ that can be read, at least with the columns run_id and status.
+
+    And with `parameters`: whether they are there.
+    """
     frames = []
     for path in sorted((folder / "runs").glob("*.parquet")):
         try:
@@ -193,7 +207,8 @@ def index(folder: Path) -> pd.DataFrame:
         except (OSError, pa.ArrowInvalid):  # torn; the next command that writes sets it aside
             continue
     usable = [frame for frame in frames if {"run_id", "status"} <= set(frame.columns)]
-    return pd.concat(usable, ignore_index=True) if usable else pd.DataFrame({"run_id": [], "status": []})
+    runs = pd.concat(usable, ignore_index=True) if usable else pd.DataFrame({"run_id": [], "status": []})
+    return runs.assign(parameters=runs["run_id"].isin([path.stem for path in (folder / "parameters").glob("*")]))
 
 
 def find(folder: Path, run_id: str) -> pd.Series | None:

@@ -61,9 +61,11 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
     runs = [*runs, *runs] if len(runs) == 1 else runs  # as `train` has it
     problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, lambda run: [run.drawn_from, run.task.options])
     shared = Shared([draw_task(run) for run in drawn], of_task, runs, torch.float32, "cpu")
-    written: list[Callable[..., Any]] = [problem.terms, problem.update, problem.measure, problem.audit]
-    parts = [vmap(part) for part in written]
-    terms, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    steps: list[Callable[..., Any]] = [problem.terms, problem.update]
+    reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
+    parts = [vmap(part) for part in (*steps, *reads)]
+    compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    terms, update, represent, measure, outputs, audit = compiled
     numbers = problem.numbers(runs, torch.float32, "cpu")
     lam = torch.full((len(runs),), 0.1)
     start = flatten(problem.model).repeat(len(runs), 1)
@@ -81,10 +83,10 @@ def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
         theta = start.detach().requires_grad_()
         x, y = shared.split("train")
         xi = shared.draw("balance", 1, lambda rng: rng.standard_normal((DRAWS // 2, x.shape[1], d))).float()
-        row = measure(theta, x, y, xi, numbers)
+        row = measure(theta, represent(theta, x), y, xi, numbers)
         gradients(theta, row["train_loss"], row["entropy"], row["noisy_loss"])
         with torch.no_grad():
-            audit(start, {name: shared.split(name) for name in ("feedback", "test")})
+            audit({name: (outputs(start, shared.split(name)[0]), shared.labels(name)) for name in ("feedback", "test")})
 
     return {"training": training, "measurement": measurement}
 

@@ -3,7 +3,7 @@
 `labels` says what it is called, `words` why it is refused.
 """
 
-from hclm_runner.config.choices import PLACE, Choice
+from hclm_runner.config.choices import PLACE, Choice, choose
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.resolve import configure, explain, resolve
 from hclm_runner.config.schema import EXECUTION, SCHEMA_VERSION, RunConfig
@@ -17,6 +17,7 @@ __all__ = [
     "Choice",
     "ConfigError",
     "RunConfig",
+    "choose",
     "configure",
     "explain",
     "resolve",

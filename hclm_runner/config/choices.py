@@ -106,9 +106,15 @@ class Choice:
 
 
 def _choice(value: object, info: ValidationInfo) -> Choice:
-    group = str(info.field_name)
-    if isinstance(value, Choice):
-        return value
+    return value if isinstance(value, Choice) else choose(str(info.field_name), value)
+
+
+def choose(group: str, value: object) -> Choice:
+    """Return the option of a group that is given as the YAML has it.
+
+    Raises:
+        ConfigError: If there is none such, or an option of it is refused.
+    """
     path = value.get("_target_") if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(path, str) or path == "???":
         raise ConfigError(

@@ -15,7 +15,17 @@ from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
 SCHEMA_VERSION = 7
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
-EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
+EXECUTION = (
+    "device",
+    "compile",
+    "name",
+    "force",
+    "save_parameters",
+    "checkpoint_every",
+    "callbacks",
+    "objective",
+    "sweep",
+)
 """Keys that say where and how a run executes, not what its result is."""
 
 
@@ -78,6 +88,8 @@ class RunConfig(BaseModel):
     compile: Literal["auto"] | bool
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
     force: bool
+    save_parameters: bool
+    checkpoint_every: Whole
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions

@@ -20,8 +20,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner import callbacks, store, terminal
+from hclm_runner import callbacks, parameters, store, terminal
 from hclm_runner.callbacks import Callbacks
+from hclm_runner.checkpoints import Checkpoint, Unfinished
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.config.compose import Composer
 from hclm_runner.parts import ROOMS
@@ -29,7 +30,7 @@ from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.sweeps import board
 from hclm_runner.sweeps.board import Result
-from hclm_runner.sweeps.plan import Plan, compiles, make_plan
+from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
 
 ENVIRONMENT = {
     # glibc keeps the memory of a tensor for the next one, and does not return it to the system: a fifth of the time.
@@ -85,7 +86,9 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
         return board.REFUSED if refused else 0
     with store.locked(folder, terminal.say) as aside:
         terminal.set_aside([*aside, *store.claim(folder, configs)])
-        plan = make_plan(unique, store.index(folder), configs[0])
+        known, device = store.index(folder), find_device(configs[0].device)
+        unfinished = Unfinished(folder, unique, known, device, terminal.say)
+        plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
         board.announce(plan, folder)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
@@ -94,7 +97,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
                 progress.advance(result.without_result)  # those that are refused already
                 try:
-                    _Supervisor(plan, folder, progress, follow, result, stop).run()
+                    _Supervisor(plan, folder, unfinished, progress, follow, result, stop).run()
                 except _StartError as error:
                     result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
@@ -117,13 +120,14 @@ class _Supervisor:
         self,
         plan: Plan,
         folder: Path,
+        unfinished: Unfinished,
         progress: board.SweepProgress,
         follow: Callbacks,
         result: Result,
         stop: Callable[[], bool],
     ) -> None:
         self.plan, self.folder, self.result, self.stop = plan, folder, result, stop
-        self.progress, self.follow = progress, follow
+        self.progress, self.follow, self.unfinished = progress, follow, unfinished
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
 
@@ -146,7 +150,8 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        work = (theirs, runs, self.plan.device, compiles(runs[0], self.plan.work(runs)), self.plan.threads)
+        compiled = compiles(runs[0], self.plan.work(runs))
+        work = (theirs, runs, self.folder, self.plan.device, compiled, self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         try:
             with _without_main():
@@ -163,6 +168,9 @@ class _Supervisor:
         except (EOFError, OSError):  # OSError: it died while it sent
             process.join()
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
+        if kind == "said":
+            terminal.say(*content)
+            return
         if kind == "epoch":
             self.progress.advance(len(runs) / (runs[0].epochs + 1))
             if content and not self.stop():  # a slow callback must not hold up Ctrl-C
@@ -184,7 +192,9 @@ class _Supervisor:
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
         described = describe(records, self.plan.device, seconds)
+        parameters.save(self.folder, records)
         store.write(self.folder, frame, described)
+        self.unfinished.drop([run.run_id for run in records.runs])
         self.result.finished += int((described["status"] == "finished").sum())
         for warning, run in zip(described["warnings"], records.runs, strict=True):
             if pd.notna(warning):
@@ -200,7 +210,9 @@ class _Supervisor:
         reasons.setdefault(reason, []).append(run.title)
 
 
-def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, compile: bool, threads: int) -> None:
+def _train_bundle(
+    connection: Connection, runs: list[RunConfig], folder: Path, device: str, compile: bool, threads: int
+) -> None:
     """Train one bundle in a process of its own, and send what came of it; the parent decides what that means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
@@ -217,8 +229,10 @@ def _train_bundle(connection: Connection, runs: list[RunConfig], device: str, co
         def progress(*row: Any) -> None:
             connection.send(("epoch", *(row if followed else ())))
 
-        trained = train(runs, device=device, compile=compile, progress=progress)
-        connection.send(("done", trained.columns, trained.diverged, trained.causes))
+        checkpoint = Checkpoint(folder, runs[0].checkpoint_every, device, lambda line: connection.send(("said", line)))
+        trained = train(runs, device=device, compile=compile, progress=progress, checkpoint=checkpoint)
+        kept = (trained.theta, trained.network) if any(run.save_parameters for run in runs) else ()
+        connection.send(("done", trained.columns, trained.diverged, trained.causes, *kept))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on
     except ConfigError as error:

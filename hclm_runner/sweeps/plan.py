@@ -11,7 +11,7 @@ import psutil
 from hclm_runner.config import RunConfig
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
-from hclm_runner.store import DONE
+from hclm_runner.store import answers
 
 LARGEST = 80
 """Runs in a bundle: beyond about this many the cost of a run no longer falls."""
@@ -77,25 +77,30 @@ def compiles(run: RunConfig, seconds: float) -> bool:
     return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
 
 
-def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
-    """Plan the runs by run_id; `known` has the store's run_id and status, `first` the execution options of all.
+def make_plan(
+    configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig, begun: Mapping[str, str] | None = None
+) -> Plan:
+    """Plan the runs by run_id; `known` is the store's index, `first` has the execution options of all.
+
+    `begun` has the checkpoint of a run that has one: what is in a bundle goes on from the same epoch.
 
     Raises:
         ConfigError: If device=cuda and there is none.
     """
     device = find_device(first.device)
-    status = known.loc[known["status"].isin(DONE)].set_index("run_id")["status"].to_dict()
-    stored = {run_id: config for run_id, config in configs.items() if run_id in status and not config.force}
-    diverged = [config.title for run_id, config in stored.items() if status[run_id] == "diverged"]
+    there = {run_id: found for run_id, *found in known[["run_id", "status", "parameters"]].itertuples(index=False)}
+    stored = {key: config for key, config in configs.items() if key in there and answers(config, *there[key])}
+    diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
     todo = [config for run_id, config in configs.items() if run_id not in stored]
     workers = _workers(first, device)
-    groups: dict[str, list[RunConfig]] = {}
+    groups: dict[tuple[str, str | None], list[RunConfig]] = {}
     for config in todo:
-        groups.setdefault(config.shape_key, []).append(config)
-    sizes = {key: size_of(group[0]) for key, group in groups.items()}
+        groups.setdefault((config.shape_key, (begun or {}).get(config.run_id)), []).append(config)
+    one_of = {key: group[0] for (key, _), group in groups.items()}
+    sizes = {key: size_of(run) for key, run in one_of.items()}
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
     bundles = []
-    for key, group in groups.items():
+    for (key, _), group in groups.items():
         fitting = int(budget / workers / sizes[key].bytes)
         size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
         bundles += _divide(group, -(-len(group) // size))
@@ -114,7 +119,7 @@ def size_of(run: RunConfig) -> Size:
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
     # Here, because torch takes seconds to import, and a stored sweep needs none.
-    from hclm_runner.training.problem import DRAWS, Problem
+    from hclm_runner.training.problem import DRAWS, PIECE, Problem
 
     try:
         problem = Problem.of(run)
@@ -122,17 +127,18 @@ def size_of(run: RunConfig) -> Size:
         return Size(1.0, 0.0)
     parameters = sum(size for *_, size in problem.layout)
     try:
-        floats = problem.activations()
+        (x, encoder, head), piece = problem.activations(), problem.piece()
     except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
-        floats = parameters
+        (x, encoder, head), piece = (0.0, float(parameters), 0.0), PIECE
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
     measured = samples | {"train": run.measure_samples or samples["train"]}
     asked = run.premises + (run.metric_force is not None)
-    # Forward and backward keep what a layer returns up to four times; a step, eight vectors of the length of theta.
-    # The head reads the training set with several draws of noise, and is a quarter of a network at most.
-    floats_kept = (4.0 * sum(measured.values()) + DRAWS * measured["train"]) * floats + 8 * parameters
+    # Forward and backward keep what a layer returns up to four times, of a piece of each split; a step, eight vectors
+    # of the length of theta. Of the training set all samples are there, and the head reads them with draws of noise.
+    in_pieces = 4.0 * sum(min(n, piece) for n in measured.values()) * (x + encoder + head)
+    floats_kept = in_pieces + (x + 4 * DRAWS * head) * measured["train"] + 8 * parameters
     # On request: second derivatives, and the vectors of Lanczos' method, in float64.
-    doubles_kept = (12.0 * measured["train"] * floats + 30 * parameters) if asked else 0
+    doubles_kept = (12.0 * measured["train"] * (x + encoder + head) + 30 * parameters) if asked else 0
     passes = sum(samples.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
     return Size(memory, run.epochs * passes * parameters * SECONDS_PER_PRODUCT)

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from hclm_runner.config import Choice, RunConfig
 from hclm_runner.parts import ROOMS
@@ -132,12 +134,30 @@ class Shared:
 
     def split(self, name: str) -> tuple[Tensor, Tensor]:
         """Return x and y of a split, [R, n, ...]: of the training split those that are measured."""
-        keys = f"x_{name}", f"y_{name}"
-        if name == "train" and self.rows is not None:
-            x, y = (self._copy(self.data[key][self.places[key][:, None], self.rows]) for key in keys)
-        else:
-            x, y = (self.data[key].index_select(0, self.places[key][self.of_run]) for key in keys)
-        return x, y
+        return self._of(f"x_{name}", slice(None)), self.labels(name)
+
+    def samples(self, name: str, most: int) -> Iterator[Tensor]:
+        """Yield x of a split in pieces of equal size, at most so many samples: each [R, samples, ...]."""
+        n = self.measured if name == "train" else self.data[f"x_{name}"].shape[1]
+        pieces = -(-n // most)
+        for piece in (slice(n * k // pieces, n * (k + 1) // pieces) for k in range(pieces)):
+            yield self._of(f"x_{name}", piece)
+
+    def labels(self, name: str) -> Tensor:
+        """Return y of a split, [R, n, ...]."""
+        return self._of(f"y_{name}", slice(None))
+
+    def outputs(
+        self, part: Callable[[Tensor, Tensor], Tensor], theta: Tensor, names: Sequence[str], most: int
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return part(theta, x) of the samples of splits, in pieces of at most so many, and their labels."""
+        return {name: (in_pieces(part, theta, self.samples(name, most)), self.labels(name)) for name in names}
+
+    def _of(self, key: str, piece: slice) -> Tensor:
+        """Return some of the samples of a split, of the training split of those that are measured."""
+        if key.endswith("_train") and self.rows is not None:
+            return self._copy(self.data[key][self.places[key][:, None], self.rows[:, piece]])
+        return self.data[key][:, piece].index_select(0, self.places[key][self.of_run])
 
     def batches(
         self, epoch: int, size: int, shape: tuple[int, ...], numbers: Callable[[int], dict[str, Any]]
@@ -174,6 +194,19 @@ class Shared:
     def _copy(self, values: Tensor) -> Tensor:
         """Return what is there for each pair of a seed and a task, for each run, [R, ...]."""
         return values.index_select(0, self.of_run)
+
+
+def in_pieces(part: Callable[[Tensor, Tensor], Tensor], theta: Tensor, samples: Iterable[Tensor]) -> Tensor:
+    """Return part(theta, x) [R, n, ...] of samples x that come in pieces, each [R, samples, ...].
+
+    With several pieces, what layers return for one of them is there at a time: for a gradient it is computed again.
+    What is returned is that of the whole, as each sample's is its own; its gradient adds up in another order.
+    """
+    pieces = [*samples]
+    if len(pieces) == 1:
+        return part(theta, pieces[0])
+    kept = partial(checkpoint, part, use_reentrant=False) if theta.requires_grad else part
+    return torch.cat([kept(theta, x) for x in pieces], dim=1)
 
 
 def choose(mask: Tensor, new: Any, old: Any) -> Any:

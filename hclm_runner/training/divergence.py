@@ -8,7 +8,7 @@ from torch.func import vmap
 
 from hclm_runner.config import RunConfig
 from hclm_runner.physics.energy import total
-from hclm_runner.training.batch import Shared, gradients
+from hclm_runner.training.batch import Shared, gradients, in_pieces
 from hclm_runner.training.problem import Numbers, Problem
 
 LARGE = 1e4
@@ -66,14 +66,19 @@ class Causes:
                 theta = theta.detach().requires_grad_()
                 L, S, rest = vmap(self.problem.terms)(theta, *batch)
                 E, (gL, gS) = total(L, S, lam.to(theta.dtype), rest), gradients(theta, L, S)
-                self._look(broken, epoch, theta, batch[0], {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved})
+                self._look(
+                    broken, epoch, theta, batch[:1], {"L": L, "S": S, "E": E, "gL": gL, "gS": gS, "theta": moved}
+                )
                 theta = moved
         lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)
-        self._look(broken, epoch, theta, self.shared.split("train")[0], {**end, "lam": lam})
+        samples = self.shared.samples("train", self.problem.piece())
+        self._look(broken, epoch, theta, samples, {**end, "lam": lam})
 
-    def _look(self, broken: Tensor, epoch: int, theta: Tensor, x: Tensor, quantities: Mapping[str, Tensor]) -> None:
+    def _look(
+        self, broken: Tensor, epoch: int, theta: Tensor, samples: Iterable[Tensor], quantities: Mapping[str, Tensor]
+    ) -> None:
         """Note which quantity of a broken run is not finite, if none was before."""
-        Z = vmap(lambda theta, x: self.problem.encode(self.problem.parameters(theta), x))(theta.detach(), x)
+        Z = in_pieces(vmap(self.problem.represent), theta.detach(), samples)
         quantities = {"Z": Z, **quantities}
         for r in broken.nonzero().flatten().tolist():
             wrong = (name for name in WORDS if name in quantities and not quantities[name][r].isfinite().all())

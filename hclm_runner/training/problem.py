@@ -5,13 +5,14 @@ The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hclm_runner.config import RunConfig
+from hclm_runner.config import Choice, RunConfig
 from hclm_runner.models.base import reads_shape, reads_tokens
 from hclm_runner.optimizers import Memory
 from hclm_runner.optimizers.schedule import share
@@ -32,6 +33,10 @@ Pair = tuple[Tensor, Tensor]
 
 Trace = tuple[Memory, Pair]
 """What the optimiser remembers, and the velocities that L and lam S have in it."""
+
+PIECE = 2**22
+"""Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. No share
+of the free memory, for the last bit of a result would then depend on the machine."""
 
 DRAWS = 4
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L: late in training the standard error of an epoch's
@@ -81,25 +86,48 @@ class Problem:
         parts = torch.split(theta, [size for *_, size in self.layout])
         return {name: part.view(shape) for part, (name, shape, _) in zip(parts, self.layout, strict=True)}
 
-    def activations(self) -> float:
-        """Return how many floats a sample leaves on its way through the network: x, and what each layer returns."""
+    def samples(self, number: int) -> Tensor:
+        """Return the first samples of the training split, as the network reads them, [number, ...]."""
         dtype = torch.int64 if self.task.vocabulary is not None else next(self.model.parameters()).dtype
-        x = torch.as_tensor(self.task.train[0][:2], dtype=dtype)
-        sizes = [x.numel()]
+        return torch.as_tensor(self.task.train[0][:number], dtype=dtype)
 
-        def note(*given: Any) -> None:
+    def activations(self) -> tuple[float, float, float]:
+        """Return how many floats a sample has, and leaves in the encoder and in the head: what each layer returns."""
+        x, sizes = self.samples(2), {"encoder": 0, "head": 0}
+
+        def note(part: str, *given: Any) -> None:
             returned = given[-1] if isinstance(given[-1], tuple | list) else (given[-1],)
-            sizes.extend(each.numel() for each in returned if isinstance(each, Tensor))
+            sizes[part] += sum(each.numel() for each in returned if isinstance(each, Tensor))
 
-        layers = [module for module in self.model.modules() if not any(module.children())]
-        hooks = [layer.register_forward_hook(note) for layer in layers]
+        layers = [(part, module) for part in sizes for module in self.model.get_submodule(part).modules()]
+        hooks = [
+            layer.register_forward_hook(partial(note, part)) for part, layer in layers if not any(layer.children())
+        ]
         try:
             parameters = dict(self.model.named_parameters())
             self.read(parameters, self.encode(parameters, x))
         finally:
             for hook in hooks:
                 hook.remove()
-        return sum(sizes) / len(x)
+        return x.numel() / len(x), sizes["encoder"] / len(x), sizes["head"] / len(x)
+
+    def piece(self) -> int:
+        """Return how many samples are measured at one time, at least 2; all, where they see each other."""
+        theta, x = flatten(self.model), self.samples(4)
+        with torch.no_grad():
+            whole, halves = self.represent(theta, x), [self.represent(theta, half) for half in x.tensor_split(2)]
+        alone = torch.allclose(whole, torch.cat(halves), rtol=1e-3, atol=1e-5, equal_nan=True)
+        most = max(len(x) for x, _ in self.task.splits().values())
+        return min(most, max(2, int(PIECE / sum(self.activations())))) if alone else most
+
+    def represent(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Return Z of samples, [n, d], or [n, T, d] of tokens."""
+        return self.encode(self.parameters(theta), x)
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Return what the network makes of samples without noise, [n, K], or [n, T, K]."""
+        parameters = self.parameters(theta)
+        return self.read(parameters, self.encode(parameters, x))
 
     def encode(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return Z = f(x), [B, d], or [B, T, d] of tokens."""
@@ -204,13 +232,12 @@ class Problem:
         reported: tuple[Tensor, Tensor] = annotator.report(utilities, critiques, epoch, draws)
         return reported
 
-    def measure(self, theta: Tensor, x: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
-        """Return the scalars of a row that follow from theta and the training set.
+    def measure(self, theta: Tensor, Z: Tensor, y: Tensor, xi: Tensor, numbers: Numbers) -> dict[str, Tensor]:
+        """Return the scalars of a row that follow from theta and the training set, of which Z is.
 
         All without noise, but for `noisy_loss`: the mean loss over the antithetic draws +- xi [DRAWS / 2, n, ...].
         """
         parameters = self.parameters(theta)
-        Z = self.encode(parameters, x)
         row = self._decisions("train", self.read(parameters, Z), y) | {"entropy": self.entropy(Z, numbers)}
         still = {name: p.detach() for name, p in parameters.items()}  # S does not reach the head: no gradient there
         noise, labels = numbers["sigma"] * xi, y.repeat(DRAWS // 2, *[1] * (y.dim() - 1))
@@ -218,22 +245,21 @@ class Problem:
         row["noisy_loss"] = (one + other) / 2
         return row | observables.geometry(self.rows(Z).detach(), numbers["sigma"])
 
-    def audit(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Return the loss on other splits (x, y), and what the decisions there are worth, without noise."""
-        parameters, row = self.parameters(theta), dict[str, Tensor]()
-        for split, (x, y) in splits.items():
-            row |= self._decisions(split, self.read(parameters, self.encode(parameters, x)), y)
+    def audit(self, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return the loss on splits (outputs, y), and what the decisions there are worth."""
+        row = dict[str, Tensor]()
+        for split, (output, y) in splits.items():
+            row |= self._decisions(split, output, y)
         return row
 
-    def calibrate(self, theta: Tensor, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def calibrate(self, splits: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the temperature that fits the feedback split, and the loss of each split at it; NaN without classes.
 
-        The logits are of float64, and without noise.
+        A split is (outputs, y); the logits are taken to float64.
         """
         if self.classes is None:
-            return dict.fromkeys(AT_ENDS, theta.new_full((), torch.nan, dtype=torch.float64))
-        parameters = self.parameters(theta)
-        logits = {name: self.read(parameters, self.encode(parameters, x)).double() for name, (x, _) in splits.items()}
+            return dict.fromkeys(AT_ENDS, splits["train"][0].new_full((), torch.nan, dtype=torch.float64))
+        logits = {name: output.double() for name, (output, _) in splits.items()}
         T = observables.temperature(*self.decided(logits["feedback"], splits["feedback"][1]))
         losses = {f"{name}_scaled_loss": cross_entropy(logits[name] / T, splits[name][1]) for name in SPLITS}
         return {"temperature": T} | losses
@@ -247,11 +273,9 @@ class Problem:
         fisher_of_regression = self.classes is None and self.config.metric_force == "fisher"
         weight = y.shape[1] / 2 if fisher_of_regression else 1.0
 
-        def outputs(theta: Tensor) -> Tensor:
-            parameters = self.parameters(theta)
-            return self.read(parameters, self.encode(parameters, x))
-
-        return metric.gauss_newton(outputs, lambda out: weight * self.loss(out, y), theta, v)
+        return metric.gauss_newton(
+            lambda theta: self.outputs(theta, x), lambda out: weight * self.loss(out, y), theta, v
+        )
 
     def _call(self, part: str, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         prefix = f"{part}."
@@ -299,10 +323,22 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
     Raises:
         ConfigError: If its model is none: the message names the key and what was returned or raised.
     """
-    key, target, wanted = "model._target_", run.model.target, "a torch.nn.Module with encoder and head"
+    return make_model(run.model, run.seed, *sizes(task))
+
+
+def sizes(task: Task) -> tuple[tuple[int, ...], int, int | None]:
+    """Return the shape of a task's sample, the outputs that a network of it has, and the vocabulary of its tokens."""
     outputs = task.train[1].shape[1] if task.classes is None else task.classes
-    make, shape = run.model.load(), task.train[0].shape[1:]
-    takes_shape, of_tokens = reads_shape(make), task.vocabulary is not None
+    return task.train[0].shape[1:], outputs, task.vocabulary
+
+
+def make_model(
+    choice: Choice, seed: int, shape: tuple[int, ...], outputs: int, vocabulary: int | None = None
+) -> nn.Module:
+    """Return a network with the first weights of a seed; raises as `build_model` does."""
+    key, target, wanted = "model._target_", choice.target, "a torch.nn.Module with encoder and head"
+    make, of_tokens = choice.load(), vocabulary is not None
+    takes_shape = reads_shape(make)
     if of_tokens != reads_tokens(make):
         samples = f"{list(shape)} tokens" if of_tokens else f"shape {list(shape)}, which are no tokens"
         inputs = "(input_shape, outputs, vocabulary), as causal_transformer" if of_tokens else "(input_shape, outputs)"
@@ -311,10 +347,10 @@ def build_model(run: RunConfig, task: Task) -> nn.Module:
         of_images = f"a model of (input_shape, outputs), for samples of shape {list(shape)}"
         raise ConfigError(key, target, f"{of_images}; one whose first parameter is called otherwise reads flat samples")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(run.seed, "weights").integers(2**63)))
+        torch.manual_seed(int(stream(seed, "weights").integers(2**63)))
         try:
-            asked = {"vocabulary": task.vocabulary} if of_tokens else {}
-            model = make(shape if takes_shape else shape[0], outputs, **asked, **run.model.options)
+            asked = {"vocabulary": vocabulary} if of_tokens else {}
+            model = make(shape if takes_shape else shape[0], outputs, **asked, **choice.options)
         except ConfigError:
             raise
         except ERRORS as error:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
+from hclm_runner.checkpoints import Checkpoint
 from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
 from hclm_runner.physics import metric, observables, premises
-from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Records
+from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Network, Records
 from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
 from hclm_runner.training import probes
@@ -30,14 +31,17 @@ from hclm_runner.training.batch import (
     column,
     distinct,
     gradients,
+    in_pieces,
     varying,
 )
 from hclm_runner.training.divergence import Causes
-from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten
+from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten, sizes
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
 point."""
+
+NOWHERE = Checkpoint()
 
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
@@ -48,6 +52,7 @@ def train(
     device: str = "cpu",
     compile: bool = False,
     progress: Progress | None = None,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> Records:
     """Train one run, or several of equal `shape_key` as one batch, and measure each at every epoch.
 
@@ -62,6 +67,7 @@ def train(
         compile: Compile energy, measurement and update: tens of seconds, repaid over many steps; results agree to
             rounding.
         progress: Called at the end of each epoch with the epoch and its row, column -> [R].
+        checkpoint: Keeps the state of the runs; they go on from where it has them, bit-equal on the CPU, not compiled.
 
     Raises:
         ConfigError: If the data, the model or a user's own part cannot be trained: the message names the key.
@@ -86,9 +92,13 @@ def train(
 
     problem = Problem(config, models[0], tasks[0])
     shape = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    written: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update, problem.measure, problem.audit]
-    parts = [vmap(part) for part in written]
-    terms, ahead, update, measure, audit = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    steps: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update]
+    reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
+    parts = [vmap(part) for part in (*steps, *reads)]
+    compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
+    terms, ahead, update, represent, measure, outputs, audit = compiled
+    piece = problem.piece()
+    read = partial(shared.outputs, outputs, most=piece)
 
     numbers = problem.numbers(runs, dtype, device)
     batches = partial(shared.batches, size=B, shape=shape, numbers=partial(problem.scheduled, numbers))
@@ -122,8 +132,12 @@ def train(
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
     of_noise = DRAWS // 2, shared.measured, *shape
     stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
-    rows: list[Tensor] = []
-    for epoch in range(config.epochs + 1):
+    table = lam0.new_full((len(runs), len(COLUMNS), config.epochs + 1), torch.nan)
+
+    carried = (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped)
+    first, causes.found, carried = checkpoint.restore(runs, causes.found, carried)
+    (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped) = carried
+    for epoch in range(first, config.epochs + 1):
         before = theta, memory, state
         gS_before = gS
 
@@ -136,11 +150,12 @@ def train(
         # --- measure: without noise; forces on the training split, the others are only looked at ----------------
         theta = theta.detach().requires_grad_()
         xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal(of_noise).astype(config.dtype))
-        row = measure(theta, *shared.split("train"), xi, numbers)
+        Z = in_pieces(represent, theta, shared.samples("train", piece))
+        row = measure(theta, Z, shared.labels("train"), xi, numbers)
         gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         theta = theta.detach()
         with torch.no_grad():
-            row |= audit(theta, {name: shared.split(name) for name in ("feedback", "test")})
+            row |= audit(read(theta, ("feedback", "test")))
         row = {name: value.detach().double() for name, value in row.items()}
         row |= vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, encoder)
 
@@ -181,21 +196,28 @@ def train(
         least, chosen, stopped = choose(
             better, (row["feedback_loss"], torch.full_like(chosen, epoch), theta), (least, chosen, stopped)
         )
-        rows.append(torch.where(diverged < 0, torch.stack([row[name] for name in COLUMNS]), torch.nan))
+        measured = torch.stack([row[name] for name in COLUMNS], dim=1)
+        table[:, :, epoch] = torch.where(diverged[:, None] < 0, measured, torch.nan)
         if progress is not None:
-            progress(epoch, dict(zip(COLUMNS, rows[-1][:, :given].cpu().numpy(), strict=True)))
+            progress(epoch, dict(zip(COLUMNS, table[:given, :, epoch].T.cpu().numpy(), strict=True)))
+        carried = (theta, memory, state, gS, entropy), (utilities, critiques, table), (diverged, chosen, least, stopped)
+        checkpoint.save(epoch, runs, causes.found, carried)
 
     # --- judge: where training ended, and where the feedback split would have stopped it --------------------------
-    table, last = torch.stack(rows, dim=-1), torch.full_like(chosen, config.epochs)
-    splits = {name: shared.split(name) for name in SPLITS}
+    last = torch.full_like(chosen, config.epochs)
     for there, at, those in ((stopped, chosen, chosen > 0), (theta, last, diverged < 0)):
         with torch.no_grad():
-            calibrated = vmap(problem.calibrate)(there, splits)
+            calibrated = vmap(problem.calibrate)(read(there, SPLITS))
         for name, values in calibrated.items():
-            table[COLUMNS.index(name)][those, at[those]] = values[those]
-    columns = dict(zip(COLUMNS, table[:, :given].cpu().numpy(), strict=True))
+            table[:, COLUMNS.index(name)][those, at[those]] = values[those]
+    columns = dict(zip(COLUMNS, table[:given].transpose(0, 1).cpu().numpy(), strict=True))
     return Records(
-        runs[:given], columns, diverged[:given].cpu().numpy(), causes.found[:given], theta[:given].cpu().numpy()
+        runs[:given],
+        columns,
+        diverged[:given].cpu().numpy(),
+        causes.found[:given],
+        theta[:given].cpu().numpy(),
+        Network(*sizes(tasks[0]), [(name, tuple(shape)) for name, shape, _ in problem.layout]),
     )
 
 

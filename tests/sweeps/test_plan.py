@@ -7,7 +7,7 @@ from hclm_runner.config import configure
 from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
 from hclm_runner.training.problem import DRAWS, draw_task
 
-KNOWN = pd.DataFrame({"run_id": [], "status": []})
+KNOWN = pd.DataFrame({"run_id": [], "status": [], "parameters": []})
 
 
 def grid(*overrides, seeds=10, **varied):
@@ -24,7 +24,9 @@ def plan(configs, **options):
 
 def test_every_run_that_the_store_lacks_is_in_one_bundle_of_runs_that_may_train_together():
     configs = grid() | grid("surrogate=softmax") | grid("model.hidden=[8]")
-    known = pd.DataFrame({"run_id": list(configs)[:3], "status": ["finished", "diverged", "failed"]})
+    known = pd.DataFrame(
+        {"run_id": list(configs)[:3], "status": ["finished", "diverged", "failed"], "parameters": False}
+    )
     made = make_plan(configs, known, next(iter(configs.values())))
     planned = [run.run_id for bundle in made.bundles for run in bundle]
     assert sorted(planned) == sorted(set(configs) - {*list(configs)[:2]})
@@ -55,10 +57,10 @@ def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
                                        f"model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
     assert wide.bytes > 10 * narrow.bytes
     digits = size_of(configure("task=digits"))  # its test split is the rest: no option says how many
-    samples, floats = 1797, 64 + 64 + 64 + 16 + 16 + 10
+    samples, floats, head = 1797, 64 + 64 + 64 + 16 + 16 + 10, 16 + 10
     parameters = 64 * 64 + 64 + 64 * 16 + 16 + 16 * 10 + 10
     train = len(draw_task(configure("task=digits")).train[0])
-    assert digits.bytes == 4 * ((4.0 * samples + DRAWS * train) * floats + 8 * parameters)
+    assert digits.bytes == 4 * (4.0 * samples * floats + (64 + 4 * DRAWS * head) * train + 8 * parameters)
     assert size_of(configure("task=digits", "dtype=float64")).bytes == 2 * digits.bytes
     assert size_of(configure("task=digits", "measure_samples=10")).bytes < digits.bytes
 
