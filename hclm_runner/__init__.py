@@ -31,6 +31,7 @@ _HOME = {
     "Records": "records",
     "sweep": "sweeps.api",
     "load": "store",
+    "scan": "store",
     "effectiveness": "analysis",
     "final": "analysis",
 }

@@ -27,7 +27,7 @@ from hclm_runner.config.compose import Composer
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
-from hclm_runner.sweeps import board
+from hclm_runner.sweeps import board, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, make_plan
 
@@ -94,7 +94,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
                 progress.advance(result.without_result)  # those that are refused already
                 try:
-                    _Supervisor(plan, folder, progress, follow, result, stop).run()
+                    with status.planned(folder, plan):
+                        _Supervisor(plan, folder, progress, follow, result, stop).run()
                 except _StartError as error:
                     result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
@@ -148,6 +149,7 @@ class _Supervisor:
         ours, theirs = multiprocessing.Pipe(duplex=False)
         work = (theirs, runs, self.plan.device, compiles(runs[0], self.plan.work(runs)), self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
+        status.begin(self.folder, runs)
         try:
             with _without_main():
                 process.start()
