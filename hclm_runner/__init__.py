@@ -32,6 +32,7 @@ _HOME = {
     "sweep": "sweeps.api",
     "load": "store",
     "load_model": "parameters",
+    "scan": "store",
     "effectiveness": "analysis",
     "final": "analysis",
 }

@@ -1,35 +1,34 @@
 """The store of finished runs: parquet shards under outputs/<name>/. Imports no torch.
 
-records/ holds one row per run and epoch, runs/ one row per run; a shard in one has its namesake in the other, and holds
-runs that trained together. parameters/ has a file for each run that saved them. A file is written under a temporary
-name, flushed to the disk and renamed, so none is ever half there. A run counts as there once its row in runs/ is, which
-is written last. Whoever writes holds the lock.
+A run counts as there once its row in runs/ is. A command that trains holds the store's lock from beginning to end;
+whoever changes files holds a second one for that moment (`shards.writing`). Readers hold none, and see each run once.
+parameters/ has a file for each run that saved them.
 """
 
 import errno
-import hashlib
+import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hclm_runner.config import EXECUTION, SCHEMA_VERSION, Choice, RunConfig
+from hclm_runner import shards
+from hclm_runner.config import EXECUTION, Choice, RunConfig
 from hclm_runner.refusal import ConfigError
+from hclm_runner.shards import PARTS, atomically, settled
 
 OUTPUTS = Path("outputs")
 DONE = ("finished", "diverged")
 """The statuses of a result. A run that failed or was refused is tried again."""
 
-PARTS = ("records", "runs")
+__all__ = ["DONE", "OUTPUTS", "PARTS", "atomically", "find", "index", "load", "locate", "locked", "scan", "write"]
 
 
 def prepare(folder: Path) -> None:
@@ -73,26 +72,27 @@ def tidy(folder: Path) -> list[Path]:
     Trusted is a pair of readable files of today's schema in which runs/ accounts for each row of records/. A run that
     stands in two shards (a process was killed between writing the new and dropping the old) keeps the newer.
     """
-    for leftover in (path for kind in ("parquet", "safetensors") for path in folder.glob(f"*/.*.{kind}")):
-        leftover.unlink(missing_ok=True)
-    names = {path.name for part in PARTS for path in (folder / part).glob("*.parquet")}
-    aside = []
-    for name in sorted(names):
-        if _trusted(folder, name):
-            continue
-        for part in PARTS:
-            if (folder / part / name).exists():
-                target = folder / "set_aside" / f"{part}-{name}"
-                target.parent.mkdir(exist_ok=True)
-                (folder / part / name).replace(target)
-                aside.append(target)
-    newest_first = sorted((folder / "runs").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    seen: set[str] = set()
-    for path in newest_first:
-        ids = _ids(path)
-        if ids & seen:
-            _drop(folder, path.name, ids & seen)
-        seen |= ids
+    with shards.writing(folder):
+        for leftover in (path for kind in ("parquet", "safetensors") for path in folder.glob(f"*/.*.{kind}")):
+            leftover.unlink(missing_ok=True)
+        names = {path.name for part in PARTS for path in (folder / part).glob("*.parquet")}
+        aside = []
+        for name in sorted(names):
+            if shards.trusted(folder, name):
+                continue
+            for part in PARTS:
+                if (folder / part / name).exists():
+                    target = folder / "set_aside" / f"{part}-{name}"
+                    target.parent.mkdir(exist_ok=True)
+                    (folder / part / name).replace(target)
+                    aside.append(target)
+        newest = sorted((folder / "runs").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        seen: set[str] = set()
+        for path in newest:
+            ids = shards.ids_of(path)
+            if ids & seen:
+                shards.drop(folder, path.name, ids & seen)
+            seen |= ids
     return aside
 
 
@@ -110,18 +110,12 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     Raises:
         OSError: If the disk refuses; the store is as it was.
     """
-    ids = sorted(runs["run_id"])
-    name = ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
-    paths = [folder / part / f"{name}.parquet" for part in PARTS]
-    older = _shards_of(folder, ids) - {paths[1].name}
-
-    def both(temporary: str) -> None:  # a disk that takes only one of the two keeps neither
-        runs.to_parquet(temporary, index=False)
-        atomically(paths[0], partial(records.to_parquet, index=False))
-
-    atomically(paths[1], both)
-    for shard in older:
-        _drop(folder, shard, set(ids))
+    ids = set(runs["run_id"])
+    with shards.writing(folder):
+        write = (partial(frame.to_parquet, index=False) for frame in (records, runs))
+        paths = shards.put(folder, shards.shard_name(ids), *write)
+        for older in shards.holding(folder, ids) - {paths[1].name}:
+            shards.drop(folder, older, ids)
     return paths
 
 
@@ -173,14 +167,15 @@ def _changed(stored: Mapping[str, Sequence[Any]], chosen: Mapping[tuple[str, str
 def _set_aside(folder: Path, ids: Collection[str]) -> list[Path]:
     """Move the rows of runs to shards in set_aside/, and return these."""
     moved = []
-    for shard in _shards_of(folder, ids) if ids else ():
-        for part in PARTS:
-            frame = pd.read_parquet(folder / part / shard)
-            target = folder / "set_aside" / f"{part}-{shard}"
-            target.parent.mkdir(exist_ok=True)
-            atomically(target, partial(frame[frame["run_id"].isin(ids)].to_parquet, index=False))
-            moved.append(target)
-        _drop(folder, shard, ids)
+    with shards.writing(folder):
+        for shard in shards.holding(folder, ids) if ids else ():
+            for part in PARTS:
+                frame = pd.read_parquet(folder / part / shard)
+                target = folder / "set_aside" / f"{part}-{shard}"
+                target.parent.mkdir(exist_ok=True)
+                atomically(target, partial(frame[frame["run_id"].isin(ids)].to_parquet, index=False))
+                moved.append(target)
+            shards.drop(folder, shard, ids)
     own = (path for path in (parameters_of(folder, run_id) for run_id in ids) if path.exists())
     return [*moved, *(path.replace(folder / "set_aside" / f"parameters-{path.name}") for path in own)]
 
@@ -196,37 +191,45 @@ def answers(run: RunConfig, status: str, parameters: bool) -> bool:
 
 
 def index(folder: Path) -> pd.DataFrame:
-    """Return the rows of runs/ that can be read, at least with the columns run_id and status.
+    """Return the rows of runs/ that can be read, each run once, at least with the columns run_id and status.
 
     And with `parameters`: whether they are there.
     """
-    frames = []
-    for path in sorted((folder / "runs").glob("*.parquet")):
-        try:
-            frames.append(pd.read_parquet(path))
-        except (OSError, pa.ArrowInvalid):  # torn; the next command that writes sets it aside
-            continue
-    usable = [frame for frame in frames if {"run_id", "status"} <= set(frame.columns)]
-    runs = pd.concat(usable, ignore_index=True) if usable else pd.DataFrame({"run_id": [], "status": []})
+    runs = settled(folder, lambda: _described(shards.shards(folder)))
     return runs.assign(parameters=runs["run_id"].isin([path.stem for path in (folder / "parameters").glob("*")]))
+
+
+def _described(found: Iterable[shards.Shard]) -> pd.DataFrame:
+    frames = [shard.runs for shard in found]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run_id": [], "status": []})
 
 
 def find(folder: Path, run_id: str) -> pd.Series | None:
     """Return the description of a run that has a result, or None."""
-    for name in _shards_of(folder, [run_id]):
-        if _trusted(folder, name):
-            runs = pd.read_parquet(folder / "runs" / name)
-            row = runs[runs["run_id"] == run_id].iloc[0]
-            if row["status"] in DONE:
-                return row
-    return None
+
+    def read() -> pd.Series:
+        for name in shards.holding(folder, [run_id]):
+            if shards.trusted(folder, name):
+                runs = pd.read_parquet(folder / "runs" / name)
+                row = runs[runs["run_id"] == run_id].iloc[0]
+                if row["status"] in DONE:
+                    return row
+        raise FileNotFoundError(run_id)
+
+    try:
+        return settled(folder, read)
+    except FileNotFoundError:
+        return None
 
 
 def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     """Return the rows of one run, in order of epoch."""
-    shard = min(_shards_of(folder, [run_id]), default="")  # of an unknown run, the folder: nothing, with its columns
-    rows = pd.read_parquet(folder / "records" / shard, filters=[("run_id", "==", run_id)])
-    return rows.sort_values("epoch", ignore_index=True)
+
+    def read() -> pd.DataFrame:
+        shard = min(shards.holding(folder, [run_id]), default="")  # of an unknown run, the folder: its columns
+        return pd.read_parquet(folder / "records" / shard, filters=[("run_id", "==", run_id)])
+
+    return settled(folder, read).sort_values("epoch", ignore_index=True)
 
 
 def locate(store: str | os.PathLike[str]) -> Path:
@@ -241,23 +244,90 @@ def locate(store: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def load(store: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load(
+    store: str | os.PathLike[str], columns: Sequence[str] | None = None, filters: Sequence[Any] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return (records, runs) of a store, given by its name under outputs/ or by its path.
 
     Both have a further column for each setting that varies between the runs and has none yet, under its key at the
     command line: `optimizer.lr`, `surrogate.eps`, `optimizer`; null where a run has no such setting.
 
+    Args:
+        store: Which.
+        columns: Those of the records that are wanted, such settings too; all if not given. `run_id` is always there.
+        filters: Conditions on the columns of records/, as `pandas.read_parquet` has them: `[("lam0", "<", 1), ("epoch",
+            "==", 120)]`. Files whose statistics rule them out are not read. The runs are then those that have a row.
+
     Raises:
         FileNotFoundError: If there is no store.
+        ConfigError: If a column is unknown.
     """
     folder = locate(store)
-    records, runs = pd.read_parquet(folder / "records"), pd.read_parquet(folder / "runs")
-    if "config" not in runs:
+    records, runs = settled(folder, partial(_read, folder, columns, filters))
+    if "config" not in runs or (columns is not None and set(columns) <= set(records)):
         return records, runs
     varied = pd.DataFrame([settings(json.loads(text)) for text in runs["config"]], index=runs.index)
     varying = varied[[key for key in varied if key not in runs and len(varied[key].dropna().unique()) > 1]]
+    if unknown := set(columns or ()) - {*records, *varying}:
+        known = ", ".join(map(str, varying)) or "none does"
+        wanted = f"a column of {folder}/records, or a setting that varies: {known}"
+        raise ConfigError("columns", ", ".join(sorted(unknown)), wanted)
     runs = runs.join(varying)
-    return records.merge(runs[["run_id", *varying]], on="run_id", how="left", validate="many_to_one"), runs
+    joined = [key for key in varying if columns is None or key in columns]
+    return records.merge(runs[["run_id", *joined]], on="run_id", how="left", validate="many_to_one"), runs
+
+
+def _read(
+    folder: Path, columns: Sequence[str] | None, filters: Sequence[Any] | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what the files of records/ and of runs/ have."""
+    found = shards.shards(folder)
+    runs = _described(found)
+    if not found:
+        return pd.DataFrame({"run_id": []}), runs
+    known = shards.columns(folder, found)
+    wanted = None if columns is None else ["run_id", *(key for key in columns if key in known and key != "run_id")]
+    asked = [each[0] for part in filters or () for each in (part if isinstance(part, list) else [part])]
+    if unknown := set(asked) - set(known):
+        raise ConfigError("filters", ", ".join(sorted(unknown)), f"conditions on columns of {folder}/records")
+    records = shards.read_rows(folder, found, columns=wanted, filters=filters)
+    return records, runs[runs["run_id"].isin(records["run_id"])].reset_index(drop=True) if filters else runs
+
+
+def scan(store: str | os.PathLike[str]) -> Any:
+    """Return the records of a store as a lazy table: of polars, or of DuckDB where polars is not installed.
+
+    It reads only what a query asks for, and only then. The table is that of the files of now: once `compact` has merged
+    them, scan again.
+
+    Returns:
+        A `polars.LazyFrame`, or a `duckdb.DuckDBPyRelation`; with the columns of records/.
+
+    Raises:
+        FileNotFoundError: If there is no store, or it is empty.
+        ConfigError: If neither is installed.
+    """
+    folder = locate(store)
+    found = shards.with_rows(settled(folder, partial(shards.shards, folder)))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "no runs in the store", str(folder))
+    path = {shard.name: str(folder / "records" / shard.name) for shard in found}
+    whole = [path[shard.name] for shard in found if not shard.stale]
+    partly = [(path[shard.name], sorted(shard.stale)) for shard in found if shard.stale]
+    if importlib.util.find_spec("polars"):
+        import polars as pl
+
+        tables = [pl.scan_parquet(whole)] if whole else []
+        tables += [pl.scan_parquet(file).filter(~pl.col("run_id").is_in(ids)) for file, ids in partly]
+        return pl.concat(tables)
+    if importlib.util.find_spec("duckdb"):
+        import duckdb
+
+        run_id, constant = duckdb.ColumnExpression("run_id"), duckdb.ConstantExpression
+        tables = [duckdb.read_parquet(whole)] if whole else []
+        tables += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
+        return reduce(duckdb.DuckDBPyRelation.union, tables)
+    raise ConfigError("scan", None, "polars or duckdb to be installed: pip install polars")
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,71 +341,3 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         )
         found |= {name: json.dumps(each) if isinstance(each, list | dict) else each for name, each in own.items()}
     return {key.removesuffix(".name"): value for key, value in found.items() if not key.endswith("._target_")}
-
-
-def atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Call `write` with a temporary path in the same folder, flush what it wrote to the disk, and rename it to `path`.
-
-    The temporary name starts with a dot, which readers of a parquet folder pass over.
-
-    Raises:
-        OSError: If the disk refuses; `path` is as it was.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(str(temporary))
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _trusted(folder: Path, name: str) -> bool:
-    try:
-        with pq.ParquetFile(folder / "runs" / name) as file:
-            runs = file.read()  # all of it: a damaged page is found here; without pandas, a quarter of the time
-        rows = pq.read_metadata(folder / "records" / name).num_rows
-    except (OSError, pa.ArrowInvalid):
-        return False
-    if not {"run_id", "status", "rows", "schema"} <= set(runs.column_names):
-        return False
-    return set(runs["schema"].to_pylist()) <= {SCHEMA_VERSION} and sum(runs["rows"].to_pylist()) == rows
-
-
-def _shards_of(folder: Path, ids: Collection[str]) -> set[str]:
-    """Return the names of the readable shards that hold any of the runs."""
-    wanted = set(ids)
-    return {path.name for path in (folder / "runs").glob("*.parquet") if not wanted.isdisjoint(_ids(path))}
-
-
-def _ids(path: Path) -> frozenset[str]:
-    """Return the runs of a shard in runs/, none if it cannot be read.
-
-    Each version of a file is read once a process: else each bundle that is written would read all shards before it.
-    """
-    try:
-        found = path.stat()
-        return _read_ids(path, (found.st_ino, found.st_mtime_ns, found.st_size))
-    except (OSError, pa.ArrowInvalid):
-        return frozenset()
-
-
-@lru_cache(maxsize=2**16)
-def _read_ids(path: Path, version: tuple[int, ...]) -> frozenset[str]:  # noqa: ARG001 - what it is remembered by
-    with pq.ParquetFile(path) as file:
-        table = file.read(columns=["run_id"])
-    return frozenset(table["run_id"].to_pylist()) if table.num_columns else frozenset()
-
-
-def _drop(folder: Path, name: str, ids: Collection[str]) -> None:
-    """Take runs out of a shard; killed half-way the pair does not add up, `tidy` sets it aside and they train again."""
-    for part in reversed(PARTS):
-        path = folder / part / name
-        frame = pd.read_parquet(path)
-        kept = frame[~frame["run_id"].isin(ids)]
-        if part == "runs" and kept.empty:
-            for each in PARTS:
-                (folder / each / name).unlink()
-            return
-        atomically(path, partial(kept.to_parquet, index=False))

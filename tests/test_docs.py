@@ -30,6 +30,7 @@ from experiments.statements import verify
 from hclm_runner import parts
 from hclm_runner.config import CONF
 from hclm_runner.records import COLUMNS
+from hclm_runner.sweeps import __main__ as sweeps
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,6 +103,8 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
                     given = {word.partition("=")[0] for word in words}
                     ended = cli(*words[3:], *(word for word in short if word.partition("=")[0] not in given))
                     assert ended.code == 0, ended.err
+                elif words[:3] == ["python", "-m", "hclm_runner.sweeps"]:
+                    assert sweeps.main(words[3:]) == 0
                 elif words[:3] == ["python", "-m", "experiments"]:
                     experiment(words[3:])
                 else:

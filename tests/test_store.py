@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hclm_runner import store
+from hclm_runner import shards, store
 from hclm_runner.config import SCHEMA_VERSION
 from hclm_runner.refusal import ConfigError
 
@@ -78,7 +78,7 @@ def test_sigkill_while_writing_never_leaves_a_file_that_cannot_be_read(tmp_path)
     code = """
 import sys, pandas as pd, numpy as np
 from pathlib import Path
-from hclm_runner import store
+from hclm_runner import shards, store
 folder = Path(sys.argv[1]); store.prepare(folder)
 records = pd.DataFrame({"run_id": "x", "force": np.random.rand(200_000)})
 i = 0
@@ -127,9 +127,9 @@ def test_an_index_reads_each_shard_once_however_many_runs_it_has(tmp_path, monke
 def test_a_write_reads_a_shard_once_however_many_there_are(tmp_path):
     store.prepare(tmp_path)
     for i in range(20):
-        before = store._read_ids.cache_info().misses
+        before = shards.read_ids.cache_info().misses
         store.write(tmp_path, RECORDS.assign(run_id=f"r{i}"), RUN.assign(run_id=f"r{i}"))
-        assert store._read_ids.cache_info().misses - before <= 2, "of the shard before, and of its own place"
+        assert shards.read_ids.cache_info().misses - before <= 2, "of the shard before, and of its own place"
     assert set(store.index(tmp_path)["run_id"]) == {f"r{i}" for i in range(20)}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -154,6 +155,16 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
     if result.finished:
         console.print(f"{result.finished / seconds:.1f} runs/s, {seconds:.1f} s")
     console.print(f'  pandas.read_parquet("{folder}/records")', markup=False)
+
+
+def without_result(runs: pd.DataFrame) -> None:
+    """Name the runs of a store, rows of its runs/, that have no result or diverged, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in runs[runs["status"] != "finished"].itertuples():
+        reason = row.status if pd.isna(row.error) else f"{row.status}: {row.error.strip().splitlines()[-1]}"
+        reasons.setdefault(reason, []).append(f"{row.label}, lam0 {row.lam0:g}, seed {row.seed}")
+    for reason, titles in reasons.items():
+        _some(reason, titles)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -28,7 +28,7 @@ from hclm_runner.config.compose import Composer
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
-from hclm_runner.sweeps import board
+from hclm_runner.sweeps import board, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
 
@@ -97,7 +97,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
                 progress.advance(result.without_result)  # those that are refused already
                 try:
-                    _Supervisor(plan, folder, unfinished, progress, follow, result, stop).run()
+                    with status.planned(folder, plan):
+                        _Supervisor(plan, folder, unfinished, progress, follow, result, stop).run()
                 except _StartError as error:
                     result.stopped = f"a process cannot be started: {error}"
                 except OSError as error:
@@ -153,6 +154,7 @@ class _Supervisor:
         compiled = compiles(runs[0], self.plan.work(runs))
         work = (theirs, runs, self.folder, self.plan.device, compiled, self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
+        status.begin(self.folder, runs)
         try:
             with _without_main():
                 process.start()

@@ -16,6 +16,9 @@ from filelock import FileLock
 from sweeps import GRID, SMALL, spawn, table
 
 from hclm_runner import store
+from hclm_runner.sweeps import status
+
+NOTHING = dict.fromkeys((*status.ENDED, "running", "pending"), 0)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -95,12 +98,13 @@ def test_two_drivers_at_once_share_one_store(tmp_path, clean):
 
 
 def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
-    ended = threading.Event()
+    ended, seen = threading.Event(), []
 
     def press() -> None:
         """Send SIGINT to this process once something is written, while the other bundle trains for minutes."""
         while not ended.wait(0.01):
             if shards(Path("outputs/default/runs")):
+                seen.append(status.read(Path("outputs/default")).counts)
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
@@ -117,6 +121,8 @@ def test_ctrl_c_writes_what_is_finished_and_exits_130(cli):
     records, runs = store.load("default")
     assert list(runs["status"]) == ["finished"] * 2
     assert len(records) == 2 * 4
+    assert seen == [NOTHING | {"finished": 2, "running": 2}]
+    assert status.read(Path("outputs/default")).counts == NOTHING | {"finished": 2, "pending": 2}
 
 
 @pytest.mark.slow

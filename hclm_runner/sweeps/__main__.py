@@ -1,0 +1,56 @@
+"""The command line of stores: python -m hclm_runner.sweeps <verb> <store>."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hclm_runner import store
+from hclm_runner.refusal import ConfigError
+from hclm_runner.sweeps import compact, status
+
+
+class Verb(NamedTuple):
+    """A command."""
+
+    run: Callable[[Path], int]
+    """Of the folder of a store; returns the exit code."""
+    says: str
+
+
+def _status(folder: Path) -> int:
+    status.show(status.read(folder), folder)
+    return 0
+
+
+def _compact(folder: Path) -> int:
+    before, after = compact.compact(folder)
+    print(f"{folder}/: {before} shards, now {after}")
+    return 0
+
+
+VERBS = {
+    "status": Verb(_status, "say how many runs are done, running, pending and failed"),
+    "compact": Verb(_compact, "merge many small files into few large ones, while sweeps write and figures read"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb on a store, and return the exit code: 0, or 2 with one line if it is refused."""
+    given = argparse.ArgumentParser(prog="python -m hclm_runner.sweeps", description="What is in a store.")
+    verbs = given.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        verbs.add_parser(name, help=verb.says, description=verb.says).add_argument(
+            "store", help="its name under outputs/, or its path"
+        )
+    wanted = given.parse_args(arguments)
+    try:
+        return VERBS[wanted.verb].run(store.locate(wanted.store))
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
