@@ -32,7 +32,7 @@ def in_batches(in_features: int, out_features: int):
 def trained(run, samples: int | None, monkeypatch):
     """Train, measuring at most so many samples at a time."""
     if samples:
-        monkeypatch.setattr(problem, "PIECE", samples * sum(Problem.of(run).activations()))
+        monkeypatch.setattr(problem, "PIECE", samples * Problem.of(run).cost().floats)
         assert Problem.of(run).piece() == samples
     result = train(run)
     monkeypatch.undo()

@@ -19,9 +19,10 @@ LARGEST = 80
 SMALLEST = 16
 """A bundle is not divided further just to keep a worker busy."""
 
-SECONDS_PER_PRODUCT = 3e-10
-"""Of one run, one parameter and one sample of one epoch, on one thread: rough (1.2 microseconds a sample for the 3,732
-parameters of the reference network), and enough to order bundles, for `dry_run`'s estimate and for `compile=auto`."""
+SECONDS_PER_PRODUCT = 2.7e-10
+"""Of one run, one sample that it trains on or measures, and one product of a weight, on one thread: rough (a microsecond
+a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s estimate and for
+`compile=auto`."""
 
 WORTH_COMPILING = 300.0
 """Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
@@ -119,7 +120,7 @@ def size_of(run: RunConfig) -> Size:
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
     # Here, because torch takes seconds to import, and a stored sweep needs none.
-    from hclm_runner.training.problem import DRAWS, PIECE, Problem
+    from hclm_runner.training.problem import DRAWS, PIECE, Cost, Problem
 
     try:
         problem = Problem.of(run)
@@ -127,21 +128,21 @@ def size_of(run: RunConfig) -> Size:
         return Size(1.0, 0.0)
     parameters = sum(size for *_, size in problem.layout)
     try:
-        (x, encoder, head), piece = problem.activations(), problem.piece()
+        cost, piece = problem.cost(), problem.piece()
     except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
-        (x, encoder, head), piece = (0.0, float(parameters), 0.0), PIECE
+        cost, piece = Cost(0.0, float(parameters), 0.0, float(parameters)), PIECE
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}
     measured = samples | {"train": run.measure_samples or samples["train"]}
     asked = run.premises + (run.metric_force is not None)
     # Forward and backward keep what a layer returns up to four times, of a piece of each split; a step, eight vectors
     # of the length of theta. Of the training set all samples are there, and the head reads them with draws of noise.
-    in_pieces = 4.0 * sum(min(n, piece) for n in measured.values()) * (x + encoder + head)
-    floats_kept = in_pieces + (x + 4 * DRAWS * head) * measured["train"] + 8 * parameters
+    in_pieces = 4.0 * sum(min(n, piece) for n in measured.values()) * cost.floats
+    floats_kept = in_pieces + (cost.x + 4 * DRAWS * cost.head) * measured["train"] + 8 * parameters
     # On request: second derivatives, and the vectors of Lanczos' method, in float64.
-    doubles_kept = (12.0 * measured["train"] * (x + encoder + head) + 30 * parameters) if asked else 0
-    passes = sum(samples.values()) + 150 * asked / run.measure_every * measured["train"]
+    doubles_kept = (12.0 * measured["train"] * cost.floats + 30 * parameters) if asked else 0
+    passes = samples["train"] + sum(measured.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
-    return Size(memory, run.epochs * passes * parameters * SECONDS_PER_PRODUCT)
+    return Size(memory, run.epochs * passes * cost.products * SECONDS_PER_PRODUCT)
 
 
 def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:

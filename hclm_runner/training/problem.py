@@ -6,7 +6,7 @@ The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,23 @@ of the free memory, for the last bit of a result would then depend on the machin
 DRAWS = 4
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L: late in training the standard error of an epoch's
 noisy_injection is 4% at lam = 0.3, and twice as many draws would cost a tenth of the run."""
+
+
+class Cost(NamedTuple):
+    """What a sample takes on its way through a network."""
+
+    x: float
+    """Floats it has."""
+    encoder: float
+    """Floats that the layers of the encoder return."""
+    head: float
+    products: float
+    """Of a weight and a float. Those of a layer's weights with what it reads; attention's with itself are left out."""
+
+    @property
+    def floats(self) -> float:
+        """The floats of all."""
+        return self.x + self.encoder + self.head
 
 
 class Problem:
@@ -91,15 +108,19 @@ class Problem:
         dtype = torch.int64 if self.task.vocabulary is not None else next(self.model.parameters()).dtype
         return torch.as_tensor(self.task.train[0][:number], dtype=dtype)
 
-    def activations(self) -> tuple[float, float, float]:
-        """Return how many floats a sample has, and leaves in the encoder and in the head: what each layer returns."""
-        x, sizes = self.samples(2), {"encoder": 0, "head": 0}
+    def cost(self) -> Cost:
+        """Return what a sample takes, asked of the network: it reads two of them."""
+        x, floats, products = self.samples(2), {"encoder": 0, "head": 0}, 0
 
-        def note(part: str, *given: Any) -> None:
-            returned = given[-1] if isinstance(given[-1], tuple | list) else (given[-1],)
-            sizes[part] += sum(each.numel() for each in returned if isinstance(each, Tensor))
+        def note(part: str, layer: nn.Module, _: Any, output: Any) -> None:
+            nonlocal products
+            returned = output if isinstance(output, tuple | list) else [output]
+            numbers = sum(each.numel() for each in returned if isinstance(each, Tensor))
+            floats[part] += numbers
+            if not isinstance(layer, nn.Embedding):  # which looks up, and multiplies nothing
+                products += numbers * sum(p[0].numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
 
-        layers = [(part, module) for part in sizes for module in self.model.get_submodule(part).modules()]
+        layers = [(part, module) for part in floats for module in self.model.get_submodule(part).modules()]
         hooks = [
             layer.register_forward_hook(partial(note, part)) for part, layer in layers if not any(layer.children())
         ]
@@ -109,7 +130,7 @@ class Problem:
         finally:
             for hook in hooks:
                 hook.remove()
-        return x.numel() / len(x), sizes["encoder"] / len(x), sizes["head"] / len(x)
+        return Cost(x.numel() / len(x), floats["encoder"] / len(x), floats["head"] / len(x), products / len(x))
 
     def piece(self) -> int:
         """Return how many samples are measured at one time, at least 2; all, where they see each other."""
@@ -118,7 +139,7 @@ class Problem:
             whole, halves = self.represent(theta, x), [self.represent(theta, half) for half in x.tensor_split(2)]
         alone = torch.allclose(whole, torch.cat(halves), rtol=1e-3, atol=1e-5, equal_nan=True)
         most = max(len(x) for x, _ in self.task.splits().values())
-        return min(most, max(2, int(PIECE / sum(self.activations())))) if alone else most
+        return min(most, max(2, int(PIECE / self.cost().floats))) if alone else most
 
     def represent(self, theta: Tensor, x: Tensor) -> Tensor:
         """Return Z of samples, [n, d], or [n, T, d] of tokens."""

@@ -52,6 +52,15 @@ def test_work_grows_with_samples_epochs_and_parameters_and_with_what_is_measured
     assert size_of(configure("epochs=240")).seconds == pytest.approx(2 * size_of(configure("epochs=120")).seconds)
 
 
+def test_work_is_that_of_a_weight_wherever_a_convolution_uses_it():
+    usual = {"task": "mnist1d", "epochs": 1}
+    linear, conv = (size_of(configure(model=model, **usual)).seconds for model in ("linear", "cnn"))
+    ours = 16 * 40 + 16 * 10
+    # [16, 32] channels of width 3 on 40 and 20 points, pooled to 10, a linear layer, the head
+    theirs = 40 * 16 * 3 + 20 * 32 * 16 * 3 + 16 * 32 * 10 + 16 * 10
+    assert conv / linear == pytest.approx(theirs / ours)
+
+
 def test_memory_is_asked_of_the_task_and_the_model_not_guessed_from_options():
     narrow, wide = (size_of(configure([f"model={__name__}.hidden_under_another_name",
                                        f"model.breadth={breadth}"])) for breadth in (8, 800))  # fmt: skip
