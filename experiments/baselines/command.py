@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS], metavar="METHOD",
                         help=f"which (default: all), of {', '.join(METHODS)}; none is always there")  # fmt: skip
     parser.add_argument("--name", default="baselines", help="the store, outputs/NAME/ (default: baselines)")
-    parser.add_argument("--page", action="store_true", help="write docs/does_it_help.md from what was judged: NAME in full, then NAME_*")
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/does_it_help.md from what was judged: NAME in full, then NAME_*"
+    )
     given = parser.parse_intermixed_args(arguments)
     folder = store.OUTPUTS / given.name
     if given.page:
