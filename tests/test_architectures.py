@@ -1,4 +1,4 @@
-"""The convolutional network and the transformers: each against itself written with loops, alone and beside others."""
+"""The convolutional networks and the transformers: each against itself written with loops, alone and beside others."""
 
 import math
 
@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from hclm_runner.config import configure
-from hclm_runner.models import causal_transformer, cnn, linear, transformer
+from hclm_runner.models import causal_transformer, cnn, linear, resnet, transformer
 from hclm_runner.models.transformer import Attention
 from hclm_runner.records import COLUMNS, ON_REQUEST
 from hclm_runner.refusal import ConfigError
 from hclm_runner.training.trainer import train
 
 CNN = {"channels": [4, 6], "kernel": 3, "groups": 2, "representation": 3, "activation": "tanh"}
+RESNET = {"channels": [4, 6], "blocks": 2, "groups": 2, "representation": 3}
 TRANSFORMER = {"patch": 2, "width": 6, "depth": 1, "heads": 2, "representation": 3}
 
 
@@ -27,7 +28,8 @@ def built(make, shape, options, *vocabulary):
 
 
 def convolved(x, W, b):
-    """Of one sample [C, H, V] with W [O, C, k, k]: zeros beyond the edge."""
+    """Of one sample [C, H, V] with W [O, C, k, k], or [O, C, k] where H = 1: zeros beyond the edge."""
+    W = W.reshape(*W.shape[:2], -1, W.shape[-1])
     _, H, V = x.shape
     out = np.zeros((len(W), H, V))
     for o, i, j in np.ndindex(out.shape):
@@ -63,9 +65,33 @@ def test_the_cnn_is_what_it_says(shape):
     for sample in x.numpy():
         h = sample.reshape(sample.shape[0], -1, sample.shape[-1])
         for kernel, bias, weight, shift in (layers[:4], layers[4:]):
-            h = convolved(h, kernel.reshape(*kernel.shape[:2], -1, 3), bias)
+            h = convolved(h, kernel, bias)
             h = halved(np.tanh(normalised(h, weight, shift, 2)), len(shape) - 1)
         expected.append(h.ravel() @ W.T + b)
+    Z = model["encoder"](x)
+    np.testing.assert_allclose(Z.detach(), expected, rtol=1e-10)
+    *_, V, c = model.parameters()
+    torch.testing.assert_close(model["head"](Z), Z.clamp(min=0) @ V.T + c)
+
+
+def residual(x, weights, stride):
+    """A block on one sample [C, H, V]."""
+    n, m, W, b, v, u, V, c, *shortcut = weights
+    h = convolved(np.maximum(normalised(x, n, m, 2), 0), W, b)[:, ::stride, ::stride]
+    h = convolved(np.maximum(normalised(h, v, u, 2), 0), V, c)
+    return h + (convolved(x, *shortcut)[:, ::stride, ::stride] if shortcut else x)
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (2, 3, 4)])
+def test_the_resnet_is_what_it_says(shape):
+    model, x, (K, k, *of_blocks, n, m, W, b) = built(resnet, shape, RESNET)
+    first, second, third, last = of_blocks[:8], of_blocks[8:16], of_blocks[16:26], of_blocks[26:]
+    expected = []
+    for sample in x.numpy():
+        h = convolved(sample.reshape(sample.shape[0], -1, sample.shape[-1]), K, k)
+        h = residual(residual(h, first, 1), second, 1)
+        h = residual(residual(h, third, 2), last, 1)
+        expected.append(np.maximum(normalised(h, n, m, 2), 0).mean((1, 2)) @ W.T + b)
     Z = model["encoder"](x)
     np.testing.assert_allclose(Z.detach(), expected, rtol=1e-10)
     *_, V, c = model.parameters()
@@ -156,13 +182,16 @@ def test_a_change_of_a_token_moves_its_own_logits_and_later_ones_alone():
         (cnn, (1, 9), {"kernel": 4}, "model.kernel=4: expected an odd number"),
         (cnn, (1, 9), {"groups": 4}, r"model.groups=4: expected a divisor of each of model.channels=\[4, 6\]"),
         (cnn, (1, 9, 3), {}, r"model.channels=\[4, 6\]: expected at most 1 layers for samples of shape \[1, 9, 3\]"),
+        (resnet, (40,), {}, "model=resnet: expected mlp, or a task of"),
+        (resnet, (1, 9), {"groups": 4}, r"model.channels=\[4, 6\]: expected .* each divisible by model.groups=4"),
+        (resnet, (1, 9), {"channels": []}, r"model.channels=\[\]: expected one number or more"),
         (transformer, (1, 9), {}, r"model.patch=2: expected a divisor of the sides of a sample, \[9\]"),
         (transformer, (1, 8), {"heads": 4}, "model.heads=4: expected a divisor of model.width=6"),
     ],
 )
 def test_a_sample_or_an_option_that_does_not_fit_is_refused_in_one_line(make, shape, options, message):
     with pytest.raises(ConfigError, match=message):
-        make(shape, 5, **{**(CNN if make is cnn else TRANSFORMER), **options})
+        make(shape, 5, **{**{cnn: CNN, resnet: RESNET, transformer: TRANSFORMER}[make], **options})
 
 
 def test_images_are_needed_where_a_model_reads_images():
@@ -190,6 +219,7 @@ SMALL = ["task.train=24", "task.feedback=10", "task.test=10", "batch_size=12", "
 NARROW = ["model.width=4", "model.heads=2", "model.depth=1", "model.representation=3"]
 TINY = {
     "cnn": ["task=mnist1d", "model=cnn", "model.channels=[2,4]", "model.groups=2", "model.representation=3"],
+    "resnet": ["task=mnist1d", "model=resnet", "model.channels=[2,4]", "model.groups=2", "model.representation=3"],
     "transformer": ["task=mnist1d", "model=transformer", "model.patch=10", *NARROW],
     "causal_transformer": ["task=token_parts.tokens", "model=causal_transformer", "surrogate_of=tokens", *NARROW],
 }
@@ -207,7 +237,7 @@ def test_rows_are_bit_equal_alone_and_in_a_batch(model):
     assert alone.columns["force"][0, -1] > 0
 
 
-@pytest.mark.parametrize("model", TINY)
+@pytest.mark.parametrize("model", [name for name in TINY if name != "resnet"])  # whose layers are those of the cnn
 def test_second_derivatives_are_measured_too(model):
     asked = ["premises=true", "metric_force=ggn", "metric_damping=1.0", "regime=rate"]
     records = train(configure(*SMALL, *TINY[model], *asked))

@@ -5,6 +5,7 @@ from hclm_runner.models.causal_transformer import causal_transformer
 from hclm_runner.models.cnn import cnn
 from hclm_runner.models.linear import linear
 from hclm_runner.models.mlp import mlp
+from hclm_runner.models.resnet import resnet
 from hclm_runner.models.transformer import transformer
 
-__all__ = ["Model", "causal_transformer", "cnn", "linear", "mlp", "transformer"]
+__all__ = ["Model", "causal_transformer", "cnn", "linear", "mlp", "resnet", "transformer"]

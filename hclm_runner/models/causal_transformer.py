@@ -1,6 +1,5 @@
 """A transformer that tells each token from those before it: a language model."""
 
-import torch
 from torch import nn
 
 from hclm_runner.models.mlp import Linear
@@ -30,7 +29,8 @@ def causal_transformer(
         ConfigError: If the heads do not divide the width.
     """
     (length,) = input_shape
-    embedding = nn.Embedding.from_pretrained(0.02 * torch.randn(vocabulary, width), freeze=False)
+    embedding = nn.Embedding(vocabulary, width)
+    embedding.weight.data *= 0.02
     encoder = nn.Sequential(
         *(embedding, Positions(length, width)),
         *blocks(width, depth, heads, causal=True),

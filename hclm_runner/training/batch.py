@@ -92,7 +92,8 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[
         for part, name in enumerate("xy"):
             whole = (tasks[0].vocabulary if name == "x" else tasks[0].classes) is not None
             arrays = [
-                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if whole else dtype) for task in tasks
+                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if whole else dtype).contiguous()
+                for task in tasks
             ]
             kinds = {(array.shape, task.classes, task.vocabulary) for array, task in zip(arrays, tasks, strict=True)}
             if len(kinds) != 1:
