@@ -18,17 +18,23 @@ class Surrogate(Protocol):
 
 
 PROMISES: dict[str, frozenset[str]] = {
-    "logdet": frozenset({"translation", "orthogonal", "correlation"}),
-    "variance": frozenset({"translation", "orthogonal", "diagonal"}),
-    "softmax": frozenset({"row_shift", "bounded_by_log_d", "vanishing_force"}),
-    "vib": frozenset({"orthogonal", "diagonal"}),
+    "logdet": frozenset({"order", "gradient", "translation", "orthogonal", "correlation"}),
+    "logdet_blockwise": frozenset({"order", "gradient", "translation", "correlation"}),
+    "logdet_lowrank": frozenset({"order", "translation"}),
+    "logdet_stochastic": frozenset({"translation"}),
+    "variance": frozenset({"order", "gradient", "translation", "orthogonal", "diagonal"}),
+    "softmax": frozenset({"order", "gradient", "row_shift", "bounded_by_log_d", "vanishing_force"}),
+    "vib": frozenset({"order", "gradient", "orthogonal", "diagonal"}),
 }
-"""What each surrogate promises, besides S >= 0 and indifference to the order of the batch. Tests check that each
-promise is kept, and that each promise a surrogate does not make is one it breaks.
+"""What each surrogate promises, besides S >= 0. Tests check that each promise is kept, and that each promise a
+surrogate does not make is one it breaks.
 
+- order: S is indifferent to the order of the batch.
+- gradient: the force is the gradient of S itself, not an approximation of it.
 - translation: S(Z + 1 c^T) = S(Z) for any c in R^d.
 - orthogonal: S(Z Q) = S(Z) for any orthogonal Q.
-- correlation: S is smaller for correlated columns of Z than for uncorrelated ones of equal variances (Hadamard).
+- correlation: S is smaller for correlated columns of Z than for uncorrelated ones of equal variances (Hadamard); of
+  logdet_blockwise where they are in one block.
 - diagonal: of Sigma, S depends on the diagonal only.
 - row_shift: S is unchanged when each row of Z is shifted by a constant of its own.
 - bounded_by_log_d: S <= log d.

@@ -20,9 +20,9 @@ SMALLEST = 16
 """A bundle is not divided further just to keep a worker busy."""
 
 SECONDS_PER_PRODUCT = 2.7e-10
-"""Of one run, one sample that it trains on or measures, and one product of a weight, on one thread: rough (a microsecond
-a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s estimate and for
-`compile=auto`."""
+"""Of one run, one sample that it trains on or measures, and one product of a weight, on one thread: rough (a
+microsecond a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s
+estimate and for `compile=auto`."""
 
 WORTH_COMPILING = 300.0
 """Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
