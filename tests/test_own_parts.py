@@ -126,7 +126,10 @@ def test_options_files_of_a_folder_of_ones_own_alone_in_a_grid_and_in_an_experim
     own = ("--config-dir", "myconf", *SMALL)
     assert "experiment: expected a file whose first line is `# @package _global_`" in cli(*own, "experiment=inside").err
     assert "width: 0.5" in cli(*own, "surrogate=narrow", "--cfg", "job").out
-    assert "surrogate: logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, narrow, softmax, variance, vib, wide" in cli("--config-dir", "myconf", "--help").out
+    assert (
+        "surrogate: logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, narrow, softmax, variance, vib, wide"
+        in cli("--config-dir", "myconf", "--help").out
+    )
     done = cli(*own, "surrogate=narrow")
     assert done.code == 0, done.err
     done = cli("-m", *own, "experiment=widths", "sweep.verify=6")
