@@ -24,9 +24,10 @@ some = pytest.mark.parametrize(
 )
 
 
-def in_batches(in_features: int, out_features: int):
-    encoder = nn.Sequential(nn.Linear(in_features, 5), nn.BatchNorm1d(5, track_running_stats=False))
-    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(5, out_features)})
+def in_batches(in_features: int, out_features: int, *, of: str):
+    parts = {"encoder": nn.Linear(in_features, 5), "head": nn.Linear(5, out_features)}
+    parts[of] = nn.Sequential(parts[of], nn.BatchNorm1d(parts[of].out_features, track_running_stats=False))
+    return nn.ModuleDict(parts)
 
 
 def trained(run, samples: int | None, monkeypatch):
@@ -83,8 +84,9 @@ def test_a_gradient_keeps_what_the_layers_return_for_one_piece_only():
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-4)  # sums of 200 in another order, of entries up to 100
 
 
-def test_a_model_whose_samples_see_each_other_is_measured_whole(monkeypatch):
-    run = configure(*SMALL, f"model={__name__}.in_batches")
+@pytest.mark.parametrize("of", ["encoder", "head"])
+def test_a_model_whose_samples_see_each_other_is_measured_whole(of, monkeypatch):
+    run = configure(*SMALL, f"model={__name__}.in_batches", f"model.of={of}")
     monkeypatch.setattr(problem, "PIECE", 7)
     assert Problem.of(run).piece() == 25
     parts = train(run)

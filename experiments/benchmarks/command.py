@@ -9,13 +9,19 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 
-MEASURES = {"step": (), "sweep": ("full", "quick"), "growth": ("full", "quick"), "jax": ("full", "quick")}
+MEASURES = {
+    "step": (),
+    "sweep": ("full", "quick"),
+    "growth": ("full", "quick"),
+    "logdet": ("full", "quick"),
+    "jax": ("full", "quick"),
+}
 """What is measured -> the scales that it has besides the default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line asks for; each prints its tables and writes its JSON."""
-    says = "Time a step, a sweep, a store as it grows, and, where JAX is installed, a program in it."
+    says = "Time a step, a sweep, a store as it grows, the log-det, and, where JAX is installed, a program in it."
     parser = argparse.ArgumentParser(prog="python -m experiments benchmark", description=says)
     parser.add_argument("what", nargs="?", choices=[*MEASURES], help="which (default: one after the other)")
     size = parser.add_mutually_exclusive_group()

@@ -134,10 +134,15 @@ class Problem:
 
     def piece(self) -> int:
         """Return how many samples are measured at one time, at least 2; all, where they see each other."""
-        theta, x = flatten(self.model), self.samples(4)
+        parameters, x = dict(self.model.named_parameters()), self.samples(4)
+
+        def given(x: Tensor) -> Tensor:
+            Z = self.encode(parameters, x)
+            return torch.cat([Z.flatten(1), self.read(parameters, Z).flatten(1)], dim=1)
+
         with torch.no_grad():
-            whole, halves = self.represent(theta, x), [self.represent(theta, half) for half in x.tensor_split(2)]
-        alone = torch.allclose(whole, torch.cat(halves), rtol=1e-3, atol=1e-5, equal_nan=True)
+            whole, halves = given(x), torch.cat([given(half) for half in x.tensor_split(2)])
+        alone = torch.allclose(whole, halves, rtol=1e-3, atol=1e-5, equal_nan=True)
         most = max(len(x) for x, _ in self.task.splits().values())
         return min(most, max(2, int(PIECE / self.cost().floats))) if alone else most
 

@@ -42,6 +42,7 @@ VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", 
 point."""
 
 NOWHERE = Checkpoint()
+"""Keeps nothing."""
 
 Progress = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
 
