@@ -6,7 +6,7 @@ runs that trained together, or that `compact` merged. Of a pair the file in runs
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -78,7 +78,7 @@ def put(folder: Path, name: str, records: Callable[[str], object], runs: Callabl
     return paths
 
 
-def shard_name(ids: Collection[str]) -> str:
+def shard_name(ids: Iterable[str]) -> str:
     """Return what the shard of some runs, or of some shards, is called: it follows from them, in any order."""
     ordered = sorted(ids)
     return ordered[0] if len(ordered) == 1 else hashlib.sha256("\n".join(ordered).encode()).hexdigest()[:16]

@@ -70,9 +70,18 @@ def test_a_configuration_is_frozen_and_comes_back_as_it_was_written():
 def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
     same = configure("lam=1", "surrogate=logdet", "seed=3").run_id
     assert configure("seed=3", "lam=1.0").run_id == same
-    for how in ("name=other", "device=cpu", "force=true", "compile=true", "callbacks=[a.b]", "sweep.workers=3"):
+    for how in (
+        "name=other",
+        "device=cpu",
+        "force=true",
+        "compile=true",
+        "callbacks=[a.b]",
+        "sweep.workers=3",
+        "sweep.on=slurm",
+        "cluster.minutes=9",
+    ):
         assert configure("lam=1", "seed=3", how).run_id == same
-    assert set(EXECUTION) == {"name", "device", "force", "compile", "callbacks", "objective", "sweep"}
+    assert set(EXECUTION) == {"name", "device", "force", "compile", "callbacks", "objective", "sweep", "cluster"}
     different = [
         "lam=2",
         "seed=4",

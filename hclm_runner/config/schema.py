@@ -15,7 +15,7 @@ from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
 SCHEMA_VERSION = 7
 """Part of every run's identity: raise it when a column is new or changes its meaning, or the trainer its numbers."""
 
-EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep")
+EXECUTION = ("device", "compile", "name", "force", "callbacks", "objective", "sweep", "cluster")
 """Keys that say where and how a run executes, not what its result is."""
 
 
@@ -33,12 +33,31 @@ class SweepOptions(BaseModel):
 
     model_config = STRICT
 
+    on: Literal["local", "slurm"]
     dry_run: bool
     bundle: Literal["auto"] | Count
     workers: Literal["auto"] | Count
     memory: Literal["auto"] | Positive
     verify: Whole
     job_dirs: bool
+
+
+class ClusterOptions(BaseModel):
+    """What a task on a cluster asks for; no result depends on it, and a store does not record it."""
+
+    model_config = STRICT
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    minutes: Count
+    memory: Positive | None
+    cpus: Count
+    gpus: Whole
+    parallel: Count
+    queued: Count | None
+    setup: list[str]
+    extra: dict[str, str | int | float | bool]
 
 
 class RunConfig(BaseModel):
@@ -80,6 +99,7 @@ class RunConfig(BaseModel):
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions
+    cluster: ClusterOptions
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,6 +40,8 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 """Of the processes that train."""
+
+Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
 
 def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[RunConfig]]:
@@ -85,23 +88,44 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
         return board.REFUSED if refused else 0
     with store.locked(folder, terminal.say) as aside:
         terminal.set_aside([*aside, *store.claim(folder, configs)])
+        if options.on == "slurm":
+            from hclm_runner.sweeps import slurm
+
+            return slurm.send(folder, unique, configs[0], refused)
         plan = make_plan(unique, store.index(folder), configs[0])
         board.announce(plan, folder)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
-            start_server()
-            with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
-                progress.advance(result.without_result)  # those that are refused already
-                try:
-                    with status.planned(folder, plan):
-                        _Supervisor(plan, folder, progress, follow, result, stop).run()
-                except _StartError as error:
-                    result.stopped = f"a process cannot be started: {error}"
-                except OSError as error:
-                    result.stopped = f"the store cannot be written: {error.strerror or error}"
+            try:
+                with status.planned(folder, plan):
+                    train(plan, folder, partial(store.write, folder), follow, result)
+            except OSError as error:
+                result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
     return max(result.code, int(bool(plan.diverged)))
+
+
+def train(plan: Plan, folder: Path, write: Write, follow: Callbacks, result: Result) -> None:
+    """Train the bundles of a plan in processes of this machine, and note in `result` how they end.
+
+    Args:
+        plan: What there is to train.
+        folder: In whose plan/ it is noted that a bundle begins.
+        write: Takes the records and descriptions of each bundle that has ended.
+        follow: The callbacks.
+        result: How it ended.
+
+    Raises:
+        OSError: If what has ended cannot be written.
+    """
+    start_server()
+    with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
+        progress.advance(result.without_result)  # those that are refused already
+        try:
+            _Supervisor(plan, folder, write, progress, follow, result, stop).run()
+        except _StartError as error:
+            result.stopped = f"a process cannot be started: {error}"
 
 
 class _StartError(Exception):
@@ -118,12 +142,13 @@ class _Supervisor:
         self,
         plan: Plan,
         folder: Path,
+        write: Write,
         progress: board.SweepProgress,
         follow: Callbacks,
         result: Result,
         stop: Callable[[], bool],
     ) -> None:
-        self.plan, self.folder, self.result, self.stop = plan, folder, result, stop
+        self.plan, self.folder, self.write, self.result, self.stop = plan, folder, write, result, stop
         self.progress, self.follow = progress, follow
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
@@ -186,7 +211,7 @@ class _Supervisor:
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
         described = describe(records, self.plan.device, seconds)
-        store.write(self.folder, frame, described)
+        self.write(frame, described)
         self.result.finished += int((described["status"] == "finished").sum())
         for warning, run in zip(described["warnings"], records.runs, strict=True):
             if pd.notna(warning):
@@ -197,7 +222,7 @@ class _Supervisor:
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
         records = Records.empty(run)
         described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
-        store.write(self.folder, records.frame(), described)
+        self.write(records.frame(), described)
         reasons = self.result.refused if status == "refused" else self.result.failed
         reasons.setdefault(reason, []).append(run.title)
 

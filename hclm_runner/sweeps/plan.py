@@ -1,7 +1,8 @@
 """What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,35 +78,53 @@ def compiles(run: RunConfig, seconds: float) -> bool:
     return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
 
 
-def make_plan(configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig) -> Plan:
-    """Plan the runs by run_id; `known` has the store's run_id and status, `first` the execution options of all.
+def make_plan(
+    configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig, apart: Sequence[list[RunConfig]] = ()
+) -> Plan:
+    """Plan the runs by run_id.
+
+    Args:
+        configs: The runs.
+        known: What the store has: run_id and status.
+        first: The execution options of all.
+        apart: Some of the runs, in bundles that stay as they are.
 
     Raises:
         ConfigError: If device=cuda and there is none.
     """
-    device = find_device(first.device)
+    device, workers, budget = _place(first)
     status = known.loc[known["status"].isin(DONE)].set_index("run_id")["status"].to_dict()
     stored = {run_id: config for run_id, config in configs.items() if run_id in status and not config.force}
     diverged = [config.title for run_id, config in stored.items() if status[run_id] == "diverged"]
-    todo = [config for run_id, config in configs.items() if run_id not in stored]
-    workers = _workers(first, device)
+    planned = {run.run_id for bundle in apart for run in bundle}
+    todo = [config for run_id, config in configs.items() if run_id not in stored and run_id not in planned]
     groups: dict[str, list[RunConfig]] = {}
     for config in todo:
         groups.setdefault(config.shape_key, []).append(config)
     sizes = {key: size_of(group[0]) for key, group in groups.items()}
-    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
+    sizes |= {bundle[0].shape_key: size_of(bundle[0]) for bundle in apart if bundle[0].shape_key not in sizes}
     bundles = []
     for key, group in groups.items():
-        fitting = int(budget / workers / sizes[key].bytes)
-        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
+        fitting = budget / workers / sizes[key].bytes
+        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, int(min(LARGEST, fitting)))
         bundles += _divide(group, -(-len(group) // size))
     if first.sweep.bundle == "auto":
         bundles = _balance(bundles, workers, sizes)
+    bundles += apart
     bundles.sort(key=lambda bundle: _work(bundle, sizes), reverse=True)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(list(configs.values()))
     return Plan(axes, len(stored), diverged, bundles, sizes, workers, threads, device)
+
+
+def _place(first: RunConfig) -> tuple[str, int, float]:
+    """Return device, workers, and the bytes that all workers may take; of a cluster, where a task finds its device."""
+    if first.sweep.on == "slurm":
+        return first.device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
+    device = find_device(first.device)
+    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
+    return device, _workers(first, device), budget
 
 
 def size_of(run: RunConfig) -> Size:
