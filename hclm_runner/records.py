@@ -131,8 +131,8 @@ def redacted(word: str) -> str:
     """Return a word of a command line without its secrets: passwords in addresses, and values of keys that say so.
 
     Example:
-        >>> redacted("hydra.sweeper.storage=postgresql://me:pass@host/db"), redacted("cluster.setup=[export API_KEY=x1]")
-        ('hydra.sweeper.storage=postgresql://***@host/db', 'cluster.setup=[export API_KEY=***]')
+        >>> redacted("storage=postgresql://me:pass@host/db"), redacted("cluster.setup=[export API_KEY=x1]")
+        ('storage=postgresql://***@host/db', 'cluster.setup=[export API_KEY=***]')
     """
     word = re.sub(r"://[^/@\s]+@", "://***@", word)
     return re.sub(r"(?i)(\w*(?:token|secret|passw|credential|api_?key)\w*\s*[=:]\s*)[^\s,\]}]+", r"\1***", word)

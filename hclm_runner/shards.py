@@ -144,7 +144,7 @@ def read_rows(folder: Path, found: Collection[Shard], **how: object) -> pd.DataF
     """
     paths = {folder / "records" / shard.name: shard.stale for shard in with_rows(found)}
     whole = [path for path, stale in paths.items() if not stale]
-    frames = [pd.read_parquet(whole, **how)] if whole else []  # type: ignore[call-overload]
+    frames: list[pd.DataFrame] = [pd.read_parquet(whole, **how)] if whole else []  # type: ignore[call-overload]
     frames += [_without(pd.read_parquet(path, **how), stale) for path, stale in paths.items() if stale]  # type: ignore[call-overload]
     return pd.concat(frames, ignore_index=True) if len(frames) != 1 else frames[0]
 

@@ -342,9 +342,9 @@ def scan(store: str | os.PathLike[str]) -> Any:
         import duckdb
 
         run_id, constant = duckdb.ColumnExpression("run_id"), duckdb.ConstantExpression
-        tables = [duckdb.read_parquet(whole)] if whole else []
-        tables += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
-        return reduce(duckdb.DuckDBPyRelation.union, tables)
+        relations = [duckdb.read_parquet(whole)] if whole else []
+        relations += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
+        return reduce(duckdb.DuckDBPyRelation.union, relations)
     raise ConfigError("scan", None, "polars or duckdb to be installed: pip install polars")
 
 

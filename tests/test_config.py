@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from hclm_runner.config import CONF, EXECUTION, configure
+from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 
 FILES = sorted(CONF.rglob("*.yaml"))
-CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF and path.parent.stem != "experiment"]
+CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent.name in ROOMS]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -57,7 +57,7 @@ class ClusterOptions(BaseModel):
     parallel: Count
     queued: Count | None
     setup: list[str]
-    extra: dict[str, str | int | float | bool]
+    extra: list[str]
 
 
 class RunConfig(BaseModel):

@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import callbacks, store, terminal
@@ -49,7 +48,8 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
 
     A job that cannot be composed is named at the end, with the runs of the first store, and is none of the runs.
     """
-    if not OmegaConf.select(composer.master, "sweep.dry_run"):
+    options = composer.master.get("sweep") or {}
+    if options.get("on") == "local" and not options.get("dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
     configs: list[RunConfig] = []
     refused: dict[str, list[str]] = {}

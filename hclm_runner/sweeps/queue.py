@@ -57,12 +57,7 @@ def refusal(expected: str) -> ConfigError:
 
 
 def words(message: str) -> str:
-    """Return what a command of the cluster says, on one line.
-
-    Example:
-        >>> words("sbatch: error: invalid partition specified: x\\nsbatch: error: Batch job submission failed: no")
-        'invalid partition specified: x; Batch job submission failed: no'
-    """
+    """Return what a command of the cluster says on one line, without the command's own name."""
     lines = (re.sub(r"^(sbatch|squeue|scontrol|scancel): (error|fatal): ", "", line) for line in message.splitlines())
     return "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
 

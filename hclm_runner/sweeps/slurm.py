@@ -1,9 +1,9 @@
 """A sweep on a SLURM cluster: each bundle is a task of a job array, and what a task has trained is a file of the store.
 
-Nothing here waits, and nothing is remembered but in files. plan/<array>.json, written before the array is submitted, has
-its bundles; a task says that it begins, trains as a sweep of one bundle on its machine does, and hands its shards in. The
-next command takes them in. A bundle that began, is no longer queued and has not ended has died: its runs are submitted
-again in halves, and one that died alone has failed. submitit submits; its own files are not read.
+Nothing here waits, and nothing is remembered but in files. plan/<array>.json, written before the array is submitted,
+has its bundles; a task says that it begins, trains as a sweep of one bundle on its machine does, and hands its shards
+in. The next command takes them in. A bundle that began, is no longer queued and has not ended has died: its runs are
+submitted again in halves, and one that died alone has failed. submitit submits; its own files are not read.
 """
 
 import io
@@ -88,7 +88,7 @@ def _sent(folder: Path, configs: Mapping[str, RunConfig], tasks: Mapping[tuple[s
     bundles = [(bundle, (name, number) in tasks) for name, own in plans.items() for number, bundle in enumerate(own)]
     away = {run_id for bundle, queued in bundles if queued for run_id in bundle} - ended
     halves, died, seen = [], [], set(away)
-    for bundle, queued in bundles:
+    for bundle, queued in sorted(bundles, key=lambda each: len(each[0])):  # the last attempt of a run is the smallest
         left = [configs[run_id] for run_id in bundle if run_id in configs and run_id not in ended | seen]
         if queued or not left or not status.mark_of(folder / store.CLUSTER, bundle).exists():
             continue
@@ -130,7 +130,6 @@ def _submit(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig) 
     for start in range(0, len(bundles), size):
         own, name = bundles[start : start + size], f"hclm-{uuid4().hex[:12]}"
         runs = [run.run_id for bundle in own for run in bundle]
-        store.forget(folder, runs)  # how an earlier attempt of theirs ended
         for bundle in own:
             status.mark_of(folder / store.CLUSTER, [run.run_id for run in bundle]).unlink(missing_ok=True)
         status.write_plan(folder, name, own)
@@ -143,6 +142,7 @@ def _submit(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig) 
                 raise queue.refusal(said) from error
             say(f"{counted(len(bundles) - start, 'bundle')} left to the next command: expected {said}")
             return
+        store.forget(folder, runs)  # how an earlier attempt of theirs ended
         say(f"{folder}/: {counted(len(runs), 'run')} submitted in {counted(len(own), 'task')} of the array {name}")
 
 
@@ -151,6 +151,7 @@ def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], first: RunCo
 
     asked, inbox = first.cluster, (folder / store.CLUSTER).resolve()
     store.prepare(inbox)
+    extra = (option.removeprefix("--").partition("=") for option in asked.extra)
     executor = submitit.SlurmExecutor(folder=inbox / "slurm")
     executor.update_parameters(
         job_name=name,
@@ -163,7 +164,7 @@ def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], first: RunCo
         gpus_per_node=asked.gpus or None,
         array_parallelism=asked.parallel,
         setup=asked.setup,
-        additional_parameters=dict(asked.extra),
+        additional_parameters={key: value if equals else True for key, equals, value in extra},
         use_srun=False,
         stderr_to_stdout=True,
         wckey=None,

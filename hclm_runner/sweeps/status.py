@@ -25,7 +25,7 @@ from hclm_runner.sweeps.plan import Plan
 
 ENDED = ("finished", "diverged", "failed", "refused")
 OPEN = ("pending", "dead", "queued", "running")
-"""What a run is that has not ended: planned alone; begun, and ended without a result; in a cluster's queue; training."""
+"""What a run is that has not ended: only planned; begun and gone without a result; in a cluster's queue; training."""
 
 
 class Status(NamedTuple):
@@ -93,7 +93,8 @@ def read(folder: Path) -> Status:
     what squeue says; where there is no squeue, it counts as running once it has begun.
     """
     tasks = queue.tasks()  # before the files: what leaves the queue meanwhile has its shard there
-    runs = pd.concat([store.index(folder), store.index(folder / store.CLUSTER)])
+    taken, handed = store.index(folder), store.index(folder / store.CLUSTER)
+    runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
     writing, ended = _held(folder / ".lock"), set(runs["run_id"])
     found: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """A sweep on a real SLURM: submitted and left alone, its nodes and its tasks killed, it ends in the table of a local one."""
 
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ SMALL = ["task.train=32", "task.feedback=32", "task.test=32", "batch_size=16", "
 GRID = ["-m", "surrogate=logdet,softmax", "lam=0,0.1,1", "seed=range(4)", *SMALL]
 """24 runs of two shapes."""
 
-SLURM = ["sweep.on=slurm", "cluster.memory=1", "sweep.bundle=3"]
+SLURM = ["sweep.on=slurm", "cluster.memory=1", "cluster.extra=['comment=ours',requeue]", "sweep.bundle=3"]
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -55,8 +56,10 @@ def test_submit_log_out_come_back_and_have_the_table_of_a_local_sweep_bit_for_bi
 def test_a_node_dies_with_its_tasks(on, local):
     assert on.run("hclm_runner", *GRID, *SLURM).returncode == 0
     on.until(60, "squeue", "--noheader", "--format=%T %N", shows=r"RUNNING n1")
+    while not any(mark.read_text().endswith("_0") for mark in on.work.glob("outputs/default/cluster/plan/*.began")):
+        time.sleep(0.05)
     on.kill_node("n1")
-    on.until(60, "sinfo", "--noheader", "--format=%n %T", shows=r"n1 down")
+    on.until(60, "sinfo", "--noheader", "--Node", "--format=%N %T", shows=r"n1 down")
     on.start_node("n1")
     for _ in range(4):
         ended = on.run("hclm_runner.sweeps", "wait", "default").returncode
@@ -131,6 +134,15 @@ def test_what_is_cancelled_is_submitted_whole_again(on):
     assert (cancelled.returncode, cancelled.stdout) == (0, "outputs/default/: 1 array of tasks cancelled\n")
     on.until(60, "squeue", "--noheader", shows=r"^$")
     assert submitted(on.run("hclm_runner", *long).stderr) == [(4, 2)]
+
+
+def test_what_the_store_has_stays_where_the_cluster_refuses(on, local):
+    one = ["surrogate=logdet", "lam=0", "seed=0", *SMALL]
+    assert on.run("hclm_runner", "-m", *one).returncode == 0
+    kept = table(on.work / "outputs/default")
+    refused = on.run("hclm_runner", "-m", *one, *SLURM, "force=true", "cluster.partition=nosuch")
+    assert refused.returncode == 2
+    pd.testing.assert_frame_equal(table(on.work / "outputs/default"), kept)
 
 
 def test_what_the_cluster_refuses_is_said_in_its_own_words_on_one_line(on):

@@ -132,7 +132,7 @@ def test_status_has_queued_running_dead_and_pending_runs_and_what_is_not_taken_i
     counts = status.read(folder).counts
     assert {kind: number for kind, number in counts.items() if number} == {
         "queued": 1, "running": 2, "dead": 3, "pending": 2, "finished": 1}  # fmt: skip
-    os.remove(Path(os.environ["PATH"]) / "squeue")
+    (Path(os.environ["PATH"]) / "squeue").unlink()
     assert status.read(folder).counts["running"] == 5, "another machine knows only what has begun"
 
 
@@ -175,7 +175,7 @@ def test_no_secret_is_recorded():
         "+my.password=***",
         "lam=0.1",
     ]
-    run = configure("epochs=3", "cluster.account=secret_project", "cluster.extra={comment: hidden}")
+    run = configure("epochs=3", "cluster.account=secret_project", "cluster.extra=['comment=hidden']")
     config = json.loads(described([run])[1]["config"].iloc[0])
     assert "cluster" not in config
     assert config["sweep"]["on"] == "local"
@@ -187,8 +187,8 @@ def test_no_secret_is_recorded():
         ("cluster.minutes=0", "cluster.minutes=0: expected a whole number >= 1"),
         ("cluster.memory=-1", "cluster.memory=-1: expected a finite number > 0"),
         ("cluster.setup=module", "cluster.setup=module: expected "),
-        ("sweep.on=pbs", "sweep.on=pbs: expected local or slurm"),
-        ("cluster=pbs", "cluster=pbs: expected slurm"),
+        ("sweep.on=pbs", "sweep.on=pbs: expected one of local, slurm"),
+        ("cluster=pbs", "cluster=pbs: expected one of slurm"),
         ("partition=cpu", "did you mean cluster.partition?"),
     ],
 )
