@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # some containers set it: each process then compiles torch's modules again, for three seconds
 
-.PHONY: help figures figure tasks multiverse mediation placebos baselines stability compare run verify theory test test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation placebos baselines stability compare run verify theory test test-cluster test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ test-kernels: .venv  ## all the fast tests with the kernels of other processors,
 
 test-all: test-kernels  ## all tests, the slow ones too, and the fast ones with the kernels of other processors
 	$(BIN)/python -m pytest -m ''
+
+test-cluster: .venv  ## a sweep on a real SLURM on this machine (root and Debian's packages; skipped, with the reason, without)
+	$(BIN)/python -m pytest -n 0 -m slow -rs tests/cluster
 
 lint: .venv  ## ruff and mypy
 	$(BIN)/ruff check .

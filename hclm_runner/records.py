@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -140,9 +141,9 @@ def describe(
         ),
         "rows": np.where(diverged >= 0, diverged, epochs),
         "warnings": pd.array([None] * len(diverged) if status else _warnings(records), dtype="string"),
-        "config": [json.dumps(run.as_dict()) for run in records.runs],
+        "config": [json.dumps({k: v for k, v in run.as_dict().items() if k != "cluster"}) for run in records.runs],
         "code": [json.dumps(run.code()) for run in records.runs],
-        "command": shlex.join(sys.orig_argv),
+        "command": shlex.join(map(redacted, sys.orig_argv)),
         "commit": pd.array([_commit()] * len(diverged), dtype="string"),
         "versions": json.dumps(_versions()),
         "device": device,
@@ -150,6 +151,17 @@ def describe(
         "schema": SCHEMA_VERSION,
     }
     return pd.DataFrame(_labels(records.runs) | facts)
+
+
+def redacted(word: str) -> str:
+    """Return a word of a command line without its secrets: passwords in addresses, and values of keys that say so.
+
+    Example:
+        >>> redacted("storage=postgresql://me:pass@host/db"), redacted("cluster.setup=[export API_KEY=x1]")
+        ('storage=postgresql://***@host/db', 'cluster.setup=[export API_KEY=***]')
+    """
+    word = re.sub(r"://[^/@\s]+@", "://***@", word)
+    return re.sub(r"(?i)(\w*(?:token|secret|passw|credential|api_?key)\w*\s*[=:]\s*)[^\s,\]}]+", r"\1***", word)
 
 
 def _warnings(records: Records) -> list[str | None]:

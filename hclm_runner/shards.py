@@ -6,7 +6,7 @@ runs that trained together, or that `compact` merged. Of a pair the file in runs
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -78,7 +78,7 @@ def put(folder: Path, name: str, records: Callable[[str], object], runs: Callabl
     return paths
 
 
-def shard_name(ids: Collection[str]) -> str:
+def shard_name(ids: Iterable[str]) -> str:
     """Return what the shard of some runs, or of some shards, is called: it follows from them, in any order."""
     ordered = sorted(ids)
     return ordered[0] if len(ordered) == 1 else hashlib.sha256("\n".join(ordered).encode()).hexdigest()[:16]
@@ -144,7 +144,7 @@ def read_rows(folder: Path, found: Collection[Shard], **how: object) -> pd.DataF
     """
     paths = {folder / "records" / shard.name: shard.stale for shard in with_rows(found)}
     whole = [path for path, stale in paths.items() if not stale]
-    frames = [pd.read_parquet(whole, **how)] if whole else []  # type: ignore[call-overload]
+    frames: list[pd.DataFrame] = [pd.read_parquet(whole, **how)] if whole else []  # type: ignore[call-overload]
     frames += [_without(pd.read_parquet(path, **how), stale) for path, stale in paths.items() if stale]  # type: ignore[call-overload]
     return pd.concat(frames, ignore_index=True) if len(frames) != 1 else frames[0]
 

@@ -25,6 +25,9 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.shards import PARTS, atomically, settled
 
 OUTPUTS = Path("outputs")
+CLUSTER = "cluster"
+"""Where tasks on other machines write, in a store."""
+
 DONE = ("finished", "diverged")
 """The statuses of a result. A run that failed or was refused is tried again."""
 
@@ -47,9 +50,25 @@ def prepare(folder: Path) -> None:
         raise ConfigError("name", folder.name, f"a store that can be written at {folder}/, got {reason}") from error
 
 
+def hand_in(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> None:
+    """Write what a task on another machine has trained to where the next command that writes takes it in; no lock."""
+    _put(folder / CLUSTER, records, runs)
+
+
+def take_in(folder: Path) -> None:
+    """Make what tasks on other machines have handed in a part of the store, which is locked."""
+    with shards.writing(folder):
+        for name in shards.names(folder / CLUSTER):
+            for part in PARTS:
+                if (folder / CLUSTER / part / name).exists():  # else it was killed between the two
+                    (folder / CLUSTER / part / name).replace(folder / part / name)
+
+
 @contextmanager
 def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
     """Hold the store for writing, tidied; another command that holds it is waited for. Yields what `tidy` set aside.
+
+    What tasks on other machines have handed in is then part of it.
 
     The lock is the operating system's: it falls with the process that holds it, however that dies.
     """
@@ -61,6 +80,7 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
         say(f"waiting for another command that is writing to {folder}/")
         lock.acquire()
     try:
+        take_in(folder)
         yield tidy(folder)
     finally:
         lock.release()
@@ -110,13 +130,26 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     Raises:
         OSError: If the disk refuses; the store is as it was.
     """
-    ids = set(runs["run_id"])
     with shards.writing(folder):
-        write = (partial(frame.to_parquet, index=False) for frame in (records, runs))
-        paths = shards.put(folder, shards.shard_name(ids), *write)
-        for older in shards.holding(folder, ids) - {paths[1].name}:
-            shards.drop(folder, older, ids)
+        paths = _put(folder, records, runs)
+        _drop(folder, set(runs["run_id"]), kept=paths[1].name)
     return paths
+
+
+def forget(folder: Path, ids: Collection[str]) -> None:
+    """Drop runs that are about to be tried again elsewhere: until that ends there is no word of them."""
+    with shards.writing(folder):
+        _drop(folder, set(ids))
+
+
+def _put(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+    write = (partial(frame.to_parquet, index=False) for frame in (records, runs))
+    return shards.put(folder, shards.shard_name(runs["run_id"]), *write)
+
+
+def _drop(folder: Path, ids: set[str], kept: str = "") -> None:
+    for older in shards.holding(folder, ids) - {kept}:
+        shards.drop(folder, older, ids)
 
 
 def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
@@ -324,9 +357,9 @@ def scan(store: str | os.PathLike[str]) -> Any:
         import duckdb
 
         run_id, constant = duckdb.ColumnExpression("run_id"), duckdb.ConstantExpression
-        tables = [duckdb.read_parquet(whole)] if whole else []
-        tables += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
-        return reduce(duckdb.DuckDBPyRelation.union, tables)
+        relations = [duckdb.read_parquet(whole)] if whole else []
+        relations += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
+        return reduce(duckdb.DuckDBPyRelation.union, relations)
     raise ConfigError("scan", None, "polars or duckdb to be installed: pip install polars")
 
 

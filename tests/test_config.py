@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from hclm_runner.config import CONF, EXECUTION, configure
+from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 
 FILES = sorted(CONF.rglob("*.yaml"))
-CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF and path.parent.stem != "experiment"]
+CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent.name in ROOMS]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -81,8 +82,9 @@ def test_the_id_is_of_the_result_not_of_how_it_was_asked_for_or_executed():
     }
     for key, value in how.items():
         assert configure("lam=1", "seed=3", **{key: value}).run_id == same
-    assert configure("lam=1", "seed=3", "sweep.workers=3").run_id == same
-    assert set(EXECUTION) == {*how, "objective", "sweep"}
+    for text in ("sweep.workers=3", "sweep.on=slurm", "cluster.minutes=9"):
+        assert configure("lam=1", "seed=3", text).run_id == same
+    assert set(EXECUTION) == {*how, "objective", "sweep", "cluster"}
     different = [
         "lam=2",
         "seed=4",

@@ -10,7 +10,7 @@ REFUSED = {
     # keys below a key
     ("sweep.workers=0",): "sweep.workers=0: expected auto or a whole number >= 1",
     ("sweep.memory=-1",): "sweep.memory=-1: expected auto or a finite number > 0",
-    ("sweep=5",): "sweep=5: expected keys below it: sweep.dry_run, ",
+    ("sweep=5",): "sweep=5: expected keys below it: sweep.on, ",
     ("lam.x=1",): "lam.x: expected lam itself, which has no keys below it",
     # eps that follows sigma, and eps that does not
     ("sigma=0",): "sigma=0: expected greater than 0",

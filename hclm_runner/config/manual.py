@@ -64,6 +64,7 @@ def _places() -> dict[str, dict[str, list[str]]]:
         for option, node in shipped(group).items():
             for key in map(str, node):
                 found.setdefault(key, {}).setdefault(f"{group}.{key}", []).append(option)
-    for key in defaults()["sweep"]:
-        found[key] = {f"sweep.{key}": []}
+    for group, keys in (("sweep", defaults()["sweep"]), ("cluster", shipped("cluster")["slurm"])):
+        for name in map(str, keys):
+            found.setdefault(name, {})[f"{group}.{name}"] = []
     return {key: places for key, places in found.items() if key not in ("name", "_target_")}

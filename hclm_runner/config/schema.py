@@ -25,6 +25,7 @@ EXECUTION = (
     "callbacks",
     "objective",
     "sweep",
+    "cluster",
 )
 """Keys that say where and how a run executes, not what its result is."""
 
@@ -43,12 +44,31 @@ class SweepOptions(BaseModel):
 
     model_config = STRICT
 
+    on: Literal["local", "slurm"]
     dry_run: bool
     bundle: Literal["auto"] | Count
     workers: Literal["auto"] | Count
     memory: Literal["auto"] | Positive
     verify: Whole
     job_dirs: bool
+
+
+class ClusterOptions(BaseModel):
+    """What a task on a cluster asks for; no result depends on it, and a store does not record it."""
+
+    model_config = STRICT
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    minutes: Count
+    memory: Positive | None
+    cpus: Count
+    gpus: Whole
+    parallel: Count
+    queued: Count | None
+    setup: list[str]
+    extra: list[str]
 
 
 class RunConfig(BaseModel):
@@ -93,6 +113,7 @@ class RunConfig(BaseModel):
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions
+    cluster: ClusterOptions
 
     @property
     def title(self) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hclm_runner import store
+from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
-from hclm_runner.sweeps import compact, status
+from hclm_runner.sweeps import board, compact, slurm, status
 
 
 class Verb(NamedTuple):
@@ -30,8 +30,32 @@ def _compact(folder: Path) -> int:
     return 0
 
 
+def _collect(folder: Path) -> int:
+    with store.locked(folder, terminal.say) as aside:
+        terminal.set_aside(aside)
+    return _status(folder)
+
+
+def _wait(folder: Path) -> int:
+    slurm.wait(folder)
+    _collect(folder)
+    found = status.read(folder)
+    return int(bool(found.open) or (found.runs["status"] != "finished").any())
+
+
+def _cancel(folder: Path) -> int:
+    arrays = slurm.cancel(folder)
+    print(f"{folder}/: {board.counted(arrays, 'array')} of tasks cancelled")
+    return 0
+
+
 VERBS = {
-    "status": Verb(_status, "say how many runs are done, running, pending and failed"),
+    "status": Verb(_status, "say how many runs are done, running, pending, dead and failed"),
+    "wait": Verb(
+        _wait, "return once the cluster has none of its bundles in the queue; exit with 0 if all runs are finished"
+    ),
+    "collect": Verb(_collect, "take in what tasks on a cluster have trained by now"),
+    "cancel": Verb(_cancel, "take its bundles out of the cluster's queue; what they have trained stays"),
     "compact": Verb(_compact, "merge many small files into few large ones, while sweeps write and figures read"),
 }
 

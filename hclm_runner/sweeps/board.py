@@ -160,9 +160,10 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
 def without_result(runs: pd.DataFrame) -> None:
     """Name the runs of a store, rows of its runs/, that have no result or diverged, by reason."""
     reasons: dict[str, list[str]] = {}
-    for row in runs[runs["status"] != "finished"].itertuples():
-        reason = row.status if pd.isna(row.error) else f"{row.status}: {row.error.strip().splitlines()[-1]}"
-        reasons.setdefault(reason, []).append(f"{row.label}, lam0 {row.lam0:g}, seed {row.seed}")
+    for row in runs[runs["status"] != "finished"].to_dict("records"):
+        why = "" if pd.isna(row["error"]) else f": {row['error'].strip().splitlines()[-1]}"
+        title = f"{row['label']}, lam0 {row['lam0']:g}, seed {row['seed']}"
+        reasons.setdefault(f"{row['status']}{why}", []).append(title)
     for reason, titles in reasons.items():
         _some(reason, titles)
 

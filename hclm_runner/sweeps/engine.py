@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hclm_runner import callbacks, parameters, store, terminal
@@ -41,13 +41,16 @@ ENVIRONMENT = {
 }
 """Of the processes that train."""
 
+Write = Callable[[pd.DataFrame, pd.DataFrame], object]
+
 
 def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[RunConfig]]:
     """Compose the jobs of a multirun and train what their store lacks; return the exit code, and the runs.
 
     A job that cannot be composed is named at the end, with the runs of the first store, and is none of the runs.
     """
-    if not OmegaConf.select(composer.master, "sweep.dry_run"):
+    options = composer.master.get("sweep") or {}
+    if options.get("on") == "local" and not options.get("dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
     configs: list[RunConfig] = []
     refused: dict[str, list[str]] = {}
@@ -86,25 +89,47 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
         return board.REFUSED if refused else 0
     with store.locked(folder, terminal.say) as aside:
         terminal.set_aside([*aside, *store.claim(folder, configs)])
-        known, device = store.index(folder), find_device(configs[0].device)
-        unfinished = Unfinished(folder, unique, known, device, terminal.say)
+        if options.on == "slurm":
+            from hclm_runner.sweeps import slurm
+
+            return slurm.send(folder, unique, configs[0], refused)
+        known = store.index(folder)
+        unfinished = Unfinished(folder, unique, known, find_device(configs[0].device), terminal.say)
         plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
         board.announce(plan, folder)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
-            start_server()
-            with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
-                progress.advance(result.without_result)  # those that are refused already
-                try:
-                    with status.planned(folder, plan):
-                        _Supervisor(plan, folder, unfinished, progress, follow, result, stop).run()
-                except _StartError as error:
-                    result.stopped = f"a process cannot be started: {error}"
-                except OSError as error:
-                    result.stopped = f"the store cannot be written: {error.strerror or error}"
+            try:
+                with status.planned(folder, plan):
+                    train(plan, folder, partial(store.write, folder), unfinished, follow, result)
+            except OSError as error:
+                result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
     return max(result.code, int(bool(plan.diverged)))
+
+
+def train(plan: Plan, folder: Path, write: Write, unfinished: Unfinished, follow: Callbacks, result: Result) -> None:
+    """Train the bundles of a plan in processes of this machine, and note in `result` how they end.
+
+    Args:
+        plan: What there is to train.
+        folder: In whose plan/ it is noted that a bundle begins.
+        write: Takes the records and descriptions of each bundle that has ended.
+        unfinished: The checkpoints of the store, where parameters stand too.
+        follow: The callbacks.
+        result: How it ended.
+
+    Raises:
+        OSError: If what has ended cannot be written.
+    """
+    start_server()
+    with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
+        progress.advance(result.without_result)  # those that are refused already
+        try:
+            _Supervisor(plan, folder, write, unfinished, progress, follow, result, stop).run()
+        except _StartError as error:
+            result.stopped = f"a process cannot be started: {error}"
 
 
 class _StartError(Exception):
@@ -121,13 +146,14 @@ class _Supervisor:
         self,
         plan: Plan,
         folder: Path,
+        write: Write,
         unfinished: Unfinished,
         progress: board.SweepProgress,
         follow: Callbacks,
         result: Result,
         stop: Callable[[], bool],
     ) -> None:
-        self.plan, self.folder, self.result, self.stop = plan, folder, result, stop
+        self.plan, self.folder, self.write, self.result, self.stop = plan, folder, write, result, stop
         self.progress, self.follow, self.unfinished = progress, follow, unfinished
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
@@ -152,7 +178,7 @@ class _Supervisor:
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
         compiled = compiles(runs[0], self.plan.work(runs))
-        work = (theirs, runs, self.folder, self.plan.device, compiled, self.plan.threads)
+        work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         status.begin(self.folder, runs)
         try:
@@ -194,8 +220,8 @@ class _Supervisor:
     def _write(self, records: Records, seconds: float) -> None:
         frame = records.frame()
         described = describe(records, self.plan.device, seconds)
-        parameters.save(self.folder, records)
-        store.write(self.folder, frame, described)
+        parameters.save(self.unfinished.folder, records)
+        self.write(frame, described)
         self.unfinished.drop([run.run_id for run in records.runs])
         self.result.finished += int((described["status"] == "finished").sum())
         for warning, run in zip(described["warnings"], records.runs, strict=True):
@@ -207,7 +233,7 @@ class _Supervisor:
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
         records = Records.empty(run)
         described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
-        store.write(self.folder, records.frame(), described)
+        self.write(records.frame(), described)
         reasons = self.result.refused if status == "refused" else self.result.failed
         reasons.setdefault(reason, []).append(run.title)
 

@@ -1,7 +1,8 @@
 """What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,39 +80,57 @@ def compiles(run: RunConfig, seconds: float) -> bool:
 
 
 def make_plan(
-    configs: Mapping[str, RunConfig], known: pd.DataFrame, first: RunConfig, begun: Mapping[str, str] | None = None
+    configs: Mapping[str, RunConfig],
+    known: pd.DataFrame,
+    first: RunConfig,
+    begun: Mapping[str, str] | None = None,
+    apart: Sequence[list[RunConfig]] = (),
 ) -> Plan:
-    """Plan the runs by run_id; `known` is the store's index, `first` has the execution options of all.
+    """Plan the runs by run_id.
 
-    `begun` has the checkpoint of a run that has one: what is in a bundle goes on from the same epoch.
+    Args:
+        configs: The runs.
+        known: The store's index.
+        first: The execution options of all.
+        begun: The checkpoint of a run that has one: what is in a bundle goes on from the same epoch.
+        apart: Some of the runs, in bundles that stay as they are.
 
     Raises:
         ConfigError: If device=cuda and there is none.
     """
-    device = find_device(first.device)
+    device, workers, budget = _place(first)
     there = {run_id: found for run_id, *found in known[["run_id", "status", "parameters"]].itertuples(index=False)}
     stored = {key: config for key, config in configs.items() if key in there and answers(config, *there[key])}
     diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
-    todo = [config for run_id, config in configs.items() if run_id not in stored]
-    workers = _workers(first, device)
+    planned = {run.run_id for bundle in apart for run in bundle}
+    todo = [config for run_id, config in configs.items() if run_id not in stored and run_id not in planned]
     groups: dict[tuple[str, str | None], list[RunConfig]] = {}
     for config in todo:
         groups.setdefault((config.shape_key, (begun or {}).get(config.run_id)), []).append(config)
-    one_of = {key: group[0] for (key, _), group in groups.items()}
+    one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
     sizes = {key: size_of(run) for key, run in one_of.items()}
-    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
     bundles = []
     for (key, _), group in groups.items():
-        fitting = int(budget / workers / sizes[key].bytes)
-        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, min(LARGEST, fitting))
+        fitting = budget / workers / sizes[key].bytes
+        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, int(min(LARGEST, fitting)))
         bundles += _divide(group, -(-len(group) // size))
     if first.sweep.bundle == "auto":
         bundles = _balance(bundles, workers, sizes)
+    bundles += apart
     bundles.sort(key=lambda bundle: _work(bundle, sizes), reverse=True)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(list(configs.values()))
     return Plan(axes, len(stored), diverged, bundles, sizes, workers, threads, device)
+
+
+def _place(first: RunConfig) -> tuple[str, int, float]:
+    """Return device, workers, and the bytes that all workers may take; of a cluster, where a task finds its device."""
+    if first.sweep.on == "slurm":
+        return first.device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
+    device = find_device(first.device)
+    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
+    return device, _workers(first, device), budget
 
 
 def size_of(run: RunConfig) -> Size:

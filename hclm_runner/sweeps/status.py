@@ -1,11 +1,13 @@
-"""What the files of a store say of its sweep: what it has planned, what trains, what is done. Imports no torch.
+"""What the files of a store say of its sweeps: what they have planned, what trains, what is done. Imports no torch.
 
-plan/local.json has what the last sweep set out to train: a list of bundles, each a list of run ids. plan/<shard>.began
-says that a bundle has begun; <shard> is what the shard of its runs will be called.
+plan/ has a file for each sweep that set out to train, a list of bundles, each a list of run ids: local.json of the last
+one on this machine, and one for each array of tasks on a cluster, of the array's name. <shard>.began beside them, or in
+cluster/plan/, says that a bundle has begun; <shard> is what the shard of its runs will be called.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,34 +20,34 @@ from rich.table import Table
 from hclm_runner import store
 from hclm_runner.config import RunConfig
 from hclm_runner.shards import shard_name
-from hclm_runner.sweeps import board
+from hclm_runner.sweeps import board, queue
 from hclm_runner.sweeps.plan import Plan
 
 ENDED = ("finished", "diverged", "failed", "refused")
+OPEN = ("pending", "dead", "queued", "running")
+"""What a run is that has not ended: only planned; begun and gone without a result; in a cluster's queue; training."""
 
 
 class Status(NamedTuple):
-    """How far the sweep of a store is."""
+    """How far the sweeps of a store are."""
 
     runs: pd.DataFrame
     """What has ended, as in runs/."""
-    running: int
-    """Runs of bundles that have begun."""
-    pending: int
-    """Runs that are planned, and have neither ended nor begun."""
+    open: Mapping[str, str]
+    """Run id -> one of `OPEN`, of those that are planned and have not ended."""
     writing: bool
     """Whether a command holds the store."""
 
     @property
     def counts(self) -> dict[str, int]:
         """Return how many runs there are of each kind."""
-        ended = self.runs["status"].value_counts()
-        return {kind: int(ended.get(kind, 0)) for kind in ENDED} | {"running": self.running, "pending": self.pending}
+        kinds = [*self.runs["status"], *self.open.values()]
+        return {kind: kinds.count(kind) for kind in (*ENDED, *reversed(OPEN))}
 
 
 @contextmanager
 def planned(folder: Path, plan: Plan) -> Iterator[None]:
-    """Write down what a sweep is about to train; afterwards none of it is in progress."""
+    """Write down what a sweep on this machine is about to train; afterwards none of it is in progress."""
     _forget(folder)
     write_plan(folder, "local", plan.bundles)
     try:
@@ -61,12 +63,21 @@ def write_plan(folder: Path, name: str, bundles: Sequence[Sequence[RunConfig]]) 
     store.atomically(folder / "plan" / f"{name}.json", lambda path: Path(path).write_text(text))
 
 
+def read_plans(folder: Path) -> dict[str, list[list[str]]]:
+    """Return name -> bundles of run ids."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((folder / "plan").glob("[!.]*.json"))}
+
+
 def begin(folder: Path, runs: Sequence[RunConfig]) -> None:
-    """Note that a bundle begins."""
-    _mark(folder, [run.run_id for run in runs]).touch()
+    """Note that a bundle begins, and in which task of a cluster."""
+    mark = mark_of(folder, [run.run_id for run in runs])
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    array, number = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    mark.write_text(f"{array}_{number}" if array else os.environ.get("SLURM_JOB_ID", ""))
 
 
-def _mark(folder: Path, ids: Sequence[str]) -> Path:
+def mark_of(folder: Path, ids: Sequence[str]) -> Path:
+    """Return the file that says that a bundle has begun."""
     return folder / "plan" / f"{shard_name(ids)}.began"
 
 
@@ -76,16 +87,30 @@ def _forget(folder: Path) -> None:
 
 
 def read(folder: Path) -> Status:
-    """Return how far the sweep of a store is.
+    """Return how far the sweeps of a store are.
 
-    What has begun and not ended counts as running while a command holds the store, and else as pending: it was killed.
+    A bundle of this machine that has begun and not ended is dead unless a command holds the store. One of a cluster is
+    what squeue says; where there is no squeue, it counts as running once it has begun.
     """
-    runs, writing = store.index(folder), _held(folder / ".lock")
-    path, ended = folder / "plan" / "local.json", set(runs["run_id"])
-    bundles = json.loads(path.read_text()) if path.exists() else []
-    left = {_mark(folder, bundle): sum(run_id not in ended for run_id in bundle) for bundle in bundles}
-    running = sum(number for mark, number in left.items() if number and writing and mark.exists())
-    return Status(runs, running, sum(left.values()) - running, writing)
+    tasks = queue.tasks()  # before the files: what leaves the queue meanwhile has its shard there
+    taken, handed = store.index(folder), store.index(folder / store.CLUSTER)
+    runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
+    runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
+    writing, ended = _held(folder / ".lock"), set(runs["run_id"])
+    found: dict[str, str] = {}
+    for name, bundles in read_plans(folder).items():
+        for number, bundle in enumerate(bundles):
+            if name == "local":
+                kind = ("running" if writing else "dead") if mark_of(folder, bundle).exists() else "pending"
+            elif tasks and (name, number) in tasks:
+                kind = "running" if tasks[name, number] != "PD" else "queued"
+            else:
+                began = mark_of(folder / store.CLUSTER, bundle).exists()
+                kind = ("running" if tasks is None else "dead") if began else "pending"
+            for run_id in bundle:
+                if run_id not in ended and OPEN.index(kind) >= OPEN.index(found.get(run_id, "pending")):
+                    found[run_id] = kind
+    return Status(runs, found, writing)
 
 
 def _held(path: Path) -> bool:
@@ -110,7 +135,8 @@ def show(found: Status, folder: Path) -> None:
     table.add_column("runs")
     table.add_column("", justify="right")
     for kind, count in found.counts.items():
-        table.add_row(kind, str(count))
+        if count or kind in ("finished", "failed", "running", "pending"):
+            table.add_row(kind, str(count))
     console.print(table)
     if found.writing:
         console.print("A command is writing to it.")

@@ -35,8 +35,8 @@ Trace = tuple[Memory, Pair]
 """What the optimiser remembers, and the velocities that L and lam S have in it."""
 
 PIECE = 2**22
-"""Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. No share
-of the free memory, for the last bit of a result would then depend on the machine."""
+"""Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. It does
+not follow the free memory, else the last bit of a result would."""
 
 DRAWS = 4
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L: late in training the standard error of an epoch's
@@ -44,19 +44,19 @@ noisy_injection is 4% at lam = 0.3, and twice as many draws would cost a tenth o
 
 
 class Cost(NamedTuple):
-    """What a sample takes on its way through a network."""
+    """What a sample takes: its floats, those that the layers of each part return, and products of a weight and a float.
+
+    The products are those of a layer's weights with what it reads; attention's of tokens with tokens are left out.
+    """
 
     x: float
-    """Floats it has."""
     encoder: float
-    """Floats that the layers of the encoder return."""
     head: float
     products: float
-    """Of a weight and a float. Those of a layer's weights with what it reads; attention's with itself are left out."""
 
     @property
     def floats(self) -> float:
-        """The floats of all."""
+        """All floats."""
         return self.x + self.encoder + self.head
 
 

@@ -18,7 +18,7 @@ from sweeps import GRID, SMALL, spawn, table
 from hclm_runner import store
 from hclm_runner.sweeps import status
 
-NOTHING = dict.fromkeys((*status.ENDED, "running", "pending"), 0)
+NOTHING = dict.fromkeys((*status.ENDED, *status.OPEN), 0)
 
 
 def shards(folder: Path) -> list[Path]:

@@ -17,8 +17,8 @@ def test_planned_running_and_ended_runs_are_counted(tmp_path, capsys):
     status.write_plan(folder, "local", bundles)
     for bundle in bundles[:2]:
         status.begin(folder, bundle)
-    ended = {"finished": 3, "diverged": 0, "failed": 1, "refused": 0}
-    assert status.read(folder).counts == ended | {"running": 0, "pending": 8}, "no command is at it"
+    ended = dict.fromkeys((*status.ENDED, *status.OPEN), 0) | {"finished": 3, "failed": 1}
+    assert status.read(folder).counts == ended | {"dead": 2, "pending": 6}, "no command is at it"
     with FileLock(folder / ".lock"):
         assert status.read(folder).counts == ended | {"running": 2, "pending": 6}
         assert main(["status", str(folder)]) == 0
@@ -30,6 +30,4 @@ def test_planned_running_and_ended_runs_are_counted(tmp_path, capsys):
 
 def test_a_store_without_a_plan_has_what_has_ended(tmp_path):
     write(tmp_path / "s", configs(2))
-    assert status.read(tmp_path / "s").counts == dict.fromkeys((*status.ENDED, "running", "pending"), 0) | {
-        "finished": 2
-    }
+    assert status.read(tmp_path / "s").counts == dict.fromkeys((*status.ENDED, *status.OPEN), 0) | {"finished": 2}
