@@ -202,12 +202,14 @@ class ParsedError(Exception):
 
 @EVERY
 def test_the_arguments_of_each_command_of_the_experiments_are_accepted(page, monkeypatch):
-    parse = argparse.ArgumentParser.parse_args
+    def stopping(parse):
+        def stop(parser, arguments):
+            raise ParsedError(parse(parser, arguments))
 
-    def stop(parser, arguments):
-        raise ParsedError(parse(parser, arguments))
+        return stop
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    for parse in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, parse, stopping(getattr(argparse.ArgumentParser, parse)))
     lines = [words for block in blocks(page) if block.language == "bash" for words in block.commands]
     lines += [shlex.split(code) for code in re.findall(r"`(python -m experiments \w[^`]*)`", prose(page))]
     for _, _, _, verb, *arguments in (words for words in lines if words[:3] == ["python", "-m", "experiments"]):
