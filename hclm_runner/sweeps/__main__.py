@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = given.parse_args(arguments)
     try:
         return VERBS[wanted.verb].run(store.locate(wanted.store))
+    except KeyboardInterrupt:  # of `wait`
+        print("interrupted; what is queued goes on", file=sys.stderr)
+        return 130
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

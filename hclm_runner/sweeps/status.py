@@ -92,13 +92,15 @@ def read(folder: Path) -> Status:
     A bundle of this machine that has begun and not ended is dead unless a command holds the store. One of a cluster is
     what squeue says; where there is no squeue, it counts as running once it has begun.
     """
-    tasks = queue.tasks()  # before the files: what leaves the queue meanwhile has its shard there
+    plans = read_plans(folder)
+    # The queue before the files: what leaves it meanwhile has its shard there.
+    tasks = queue.tasks() if plans.keys() - {"local"} else None
     taken, handed = store.index(folder), store.index(folder / store.CLUSTER)
     runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
     writing, ended = _held(folder / ".lock"), set(runs["run_id"])
     found: dict[str, str] = {}
-    for name, bundles in read_plans(folder).items():
+    for name, bundles in plans.items():
         for number, bundle in enumerate(bundles):
             if name == "local":
                 kind = ("running" if writing else "dead") if mark_of(folder, bundle).exists() else "pending"

@@ -13,6 +13,7 @@ from hclm_runner.records import redacted
 from hclm_runner.refusal import ConfigError
 from hclm_runner.shards import PARTS
 from hclm_runner.sweeps import queue, slurm, status
+from hclm_runner.sweeps.__main__ import main
 
 
 @pytest.fixture
@@ -134,6 +135,23 @@ def test_status_has_queued_running_dead_and_pending_runs_and_what_is_not_taken_i
         "queued": 1, "running": 2, "dead": 3, "pending": 2, "finished": 1}  # fmt: skip
     (Path(os.environ["PATH"]) / "squeue").unlink()
     assert status.read(folder).counts["running"] == 5, "another machine knows only what has begun"
+
+
+def test_the_verbs_of_a_store_without_a_cluster(folder, says, capsys):
+    runs = configs(2)
+    store.prepare(folder / store.CLUSTER)
+    store.hand_in(folder, *described(runs))
+    assert store.index(folder).empty
+    assert main(["collect", str(folder)]) == 0
+    assert len(store.index(folder)) == 2
+    assert main(["cancel", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("0 arrays of tasks cancelled\n")
+    for verb in ("wait", "cancel"):
+        status.write_plan(folder, "hclm-a", [runs])
+        assert main([verb, str(folder)]) == 2
+        missing = "squeue" if verb == "wait" else "scancel"
+        assert f"SLURM's commands: {missing} is not on the path" in capsys.readouterr().err
+        assert "hclm-a" in status.read_plans(folder), "what could not be cancelled is still known"
 
 
 @pytest.mark.parametrize("moved", [0, 1, 2])
