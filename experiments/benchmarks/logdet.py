@@ -13,8 +13,8 @@ Of a batch Z [d, d], whose Sigma has the spectrum 10 / j in a random basis, eps 
 
 Then the law itself: runs of the reference task with a representation of d columns and `regime=thermostat`, which holds
 what the surrogate says at log K. What it holds in truth is the exact rate, the column logdet_rate, in the last five
-epochs. An approximation is good enough to steer where that is, in each seed, within 10% of what the exact log-det holds:
-the band in which the paper's claims call an entropy held.
+epochs. An approximation is good enough to steer where that is, in each seed, within 10% of what the exact log-det
+holds: the band in which the paper's claims call an entropy held.
 The numbers go to outputs/benchmark_logdet.json, and to a figure beside it.
 """
 
@@ -59,6 +59,8 @@ SCALES: dict[str, tuple[list[int], list[int], list[str]]] = {
 """The widths that are timed, those that a thermostat holds, and how long."""
 ORDERS, SEEDS, BAND = 5, 3, 0.1
 
+PALETTE = ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], "#009E73")
+
 Row = dict[str, Any]
 
 
@@ -97,7 +99,7 @@ def measured(name: str, d: int) -> Row:
 
 
 def steered(name: str, d: int, overrides: list[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the exact rate that a thermostat with this surrogate holds in truth, its lam and the test loss, [SEEDS]."""
+    """Return the exact rate that a thermostat with this surrogate holds, its lam and the test loss, [SEEDS]."""
     of, options = METHODS[name]
     own = [f"surrogate={of.__name__}", *(f"surrogate.{key}={value}" for key, value in options.items())]
     base = ["regime=thermostat", "device=cpu", f"model.representation={d}", *own, *overrides]
@@ -123,7 +125,7 @@ def draw(errors: list[Row], held: list[Row]) -> Figure:
         figure = Figure(figsize=(11, 3.2), layout="constrained")
         axes = figure.subplots(1, 4)
         for i, name in enumerate(METHODS):
-            look = {"color": ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], "#009E73")[i], "marker": "osD^vPX"[i], "ms": 4}
+            look = {"color": PALETTE[i], "marker": "osD^vPX"[i], "ms": 4}
             for ax, (key, _) in zip(axes, panels, strict=False):
                 points = [(row["d"], row[key]) for row in errors if row["method"] == name and row[key] > 1e-12]
                 ax.plot(*zip(*points, strict=True) if points else ([], []), label=name, **look)
