@@ -59,6 +59,8 @@ SCALES: dict[str, tuple[list[int], list[int], list[str]]] = {
 """The widths that are timed, those that a thermostat holds, and how long."""
 ORDERS, SEEDS, BAND = 5, 3, 0.1
 
+PALETTE = ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], "#009E73")
+
 Row = dict[str, Any]
 
 
@@ -123,11 +125,7 @@ def draw(errors: list[Row], held: list[Row]) -> Figure:
         figure = Figure(figsize=(11, 3.2), layout="constrained")
         axes = figure.subplots(1, 4)
         for i, name in enumerate(METHODS):
-            look = {
-                "color": ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], "#009E73")[i],
-                "marker": "osD^vPX"[i],
-                "ms": 4,
-            }
+            look = {"color": PALETTE[i], "marker": "osD^vPX"[i], "ms": 4}
             for ax, (key, _) in zip(axes, panels, strict=False):
                 points = [(row["d"], row[key]) for row in errors if row["method"] == name and row[key] > 1e-12]
                 ax.plot(*zip(*points, strict=True) if points else ([], []), label=name, **look)
