@@ -53,7 +53,7 @@ METHODS: dict[str, tuple[Any, dict[str, int]]] = {
 }
 SCALES: dict[str, tuple[list[int], list[int], list[str]]] = {
     "quick": ([32, 64], [32], ["epochs=3", "task.train=64"]),
-    "default": ([64, 128, 256, 512, 1024], [32, 128], ["epochs=60"]),
+    "default": ([64, 128, 256, 512, 1024], [32, 128], ["epochs=40"]),
     "full": ([64, 128, 256, 512, 1024, 2048, 4096], [32, 128, 512], ["epochs=120"]),
 }
 """The widths that are timed, those that a thermostat holds, and how long."""
