@@ -226,7 +226,7 @@ TINY = {
 
 
 @pytest.mark.kernels
-@pytest.mark.parametrize("model", TINY)
+@pytest.mark.parametrize("model", [pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet")) for name in TINY])
 def test_rows_are_bit_equal_alone_and_in_a_batch(model):
     runs = [configure(*SMALL, *TINY[model], f"seed={seed}", f"lam={lam}") for seed in (0, 1) for lam in (0.3, 0, 1, 9)]
     alone = train(runs[5])

@@ -20,7 +20,7 @@ NETWORKS = {
 }
 each_network = pytest.mark.parametrize("network", NETWORKS)
 some = pytest.mark.parametrize(
-    "network", ["cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mlp", "transformer"))]
+    "network", ["mlp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "transformer"))]
 )
 
 

@@ -130,6 +130,7 @@ class KilledError(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_and_the_next_command_mends_it(few, tmp_path, monkeypatch):
     expected, kept = brief(few), few.rename(tmp_path / "kept")
     moments = 0
