@@ -117,7 +117,7 @@ def test_real_data(cli, task):
 
 
 BAD = {
-    "surrogate=entropy": "surrogate=entropy: expected one of logdet, softmax, variance, vib",
+    "surrogate=entropy": "surrogate=entropy: expected one of logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, softmax, variance, vib",
     "regime=thermostate": "(did you mean thermostat?)",
     "lamb=0.1": "lamb: expected a known key (did you mean lam?); keys: lam, ",
     "surrogate.esp=2": "surrogate.esp: expected a known key (did you mean eps?)",
@@ -149,7 +149,7 @@ BAD = {
     "surrogate._target_=null": "surrogate._target_: expected the dotted path of a surrogate",
     "surrogate._target_=no.such.thing": "surrogate._target_=no.such.thing: expected a dotted path that imports",
     "surrogate._target_=math.pi": "surrogate._target_=math.pi: expected a function",
-    "surrogate=": "surrogate=: expected one of logdet, softmax, variance, vib",
+    "surrogate=": "surrogate=: expected one of logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, softmax, variance, vib",
     "lam={": "lam={: expected a number, a [list], a {mapping: of values} or plain text; any other text takes two",
 }
 
@@ -220,7 +220,7 @@ def test_outputs_that_cannot_be_written(cli):
 def test_help_and_configuration_train_nothing(cli):
     shown = cli("--help")
     assert shown.code == 0
-    assert "surrogate: logdet, softmax, variance, vib" in shown.out
+    assert "surrogate: logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, softmax, variance, vib" in shown.out
     job = cli("regime=thermostat", "--cfg", "job")
     assert job.code == 0
     assert "kappa: 1.0" in job.out
@@ -228,7 +228,7 @@ def test_help_and_configuration_train_nothing(cli):
 
 
 def test_bash_completes_the_command(tmp_path):
-    line = "hclm-runner surrogate=log"
+    line = "hclm-runner surrogate=va"
     script = f"""
         eval "$(hclm-runner -sc install=bash)"
         COMP_WORDS=({line}) COMP_CWORD=1 COMP_LINE="{line}" COMP_POINT={len(line)}
@@ -237,7 +237,7 @@ def test_bash_completes_the_command(tmp_path):
     """
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(["bash", "-c", script], env={"PATH": path}, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split() == ["surrogate=logdet"], done.stderr
+    assert done.stdout.split() == ["surrogate=variance"], done.stderr
 
 
 def test_a_terminal_shows_a_progress_line(cli, monkeypatch):
