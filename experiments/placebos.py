@@ -180,8 +180,8 @@ def twin(config: Mapping[str, Any], run_id: str, placebo: Placebo, source: str, 
 
 
 def _today(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored configuration, with the defaults of what came after it."""
-    usual = _usual() | dict(config)
+    """Return a stored configuration, with the defaults of what came after it, and of how a run executes."""
+    usual = _usual() | {key: value for key, value in config.items() if key not in EXECUTION}
     of_parts = {group: labels.shipped_options(group, usual[group]["name"], usual["sigma"]) for group in ROOMS}
     return usual | {group: {**of_parts[group], **usual[group]} for group in ROOMS}
 

@@ -109,7 +109,7 @@ def test_what_hears_no_feedback_is_a_thermostat(tmp_path):
 def test_a_configuration_from_before_an_option_was_new_is_the_same_run(source):
     row = runs_of(source).iloc[0]
     config = json.loads(row["config"])
-    del config["clamp"], config["model"]["activation"]
+    del config["clamp"], config["model"]["activation"], config["sweep"]["dry_run"]
     from hclm_runner.config import RunConfig
 
     assert RunConfig.model_validate(placebos._today(config)).run_id == row["run_id"]
