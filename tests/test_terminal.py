@@ -173,7 +173,9 @@ def explained(path: Path) -> list[str]:
 def test_help_is_the_yaml_with_each_keys_meaning_unit_and_range(cli):
     shown = cli("--help")
     assert shown.code == 0
-    assert "surrogate: logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, softmax, variance, vib\n" in shown.out
+    assert (
+        "surrogate: logdet, logdet_blockwise, logdet_lowrank, logdet_stochastic, softmax, variance, vib\n" in shown.out
+    )
     assert set(explained(CONF / "config.yaml")) <= set(shown.out.splitlines())
     indented = {line.removeprefix("  ") for line in shown.out.splitlines()}
     for choice in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]:

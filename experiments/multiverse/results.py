@@ -13,7 +13,7 @@ empty); and `claims`, each with
 - `readings`: each reading and view with its words and its own `reconstructions` and `questions`;
 - `part`: the part whose effect is compared, the one that decides most universes: its text, unit, sense and bound;
 - `universes`: verdict, value, low and high of that part in each universe, in their order;
-- `explained`: choice -> share of the variance of that effect, null with too few universes;
+- `explained`: setting -> share of the variance of that effect over the reconstructions, null with too few of them;
 - `joint`: the test of that part in all reconstructions at once, null where it has none.
 """
 
@@ -140,8 +140,9 @@ def _effects(rows: Sequence[Mapping[str, Any]], universes: Sequence[Mapping[str,
     chosen = Counter(key(row["parts"][row["decided"]]) for row in there).most_common(1)[0][0]
     parts = [part_of(row, chosen) for row in rows]
     texts = {part["text"] for part in parts if part}
-    effects = [math.nan if part.get("value") is None else part["value"] for part in parts]
-    ours = [part for part, universe in zip(parts, universes, strict=True) if universe["reference_question"]]
+    asked = [(part, each["levels"]) for part, each in zip(parts, universes, strict=True) if each["reference_question"]]
+    ours, levels = [part for part, _ in asked], [each for _, each in asked]
+    effects = [math.nan if part.get("value") is None else part["value"] for part in ours]
     one = next(part for part in parts if part)
     test = analysis.joint([np.array(part["contributions"]) for part in ours if part.get("contributions")])
     return {
@@ -151,7 +152,7 @@ def _effects(rows: Sequence[Mapping[str, Any]], universes: Sequence[Mapping[str,
             {"verdict": row.get("verdict", FAILED)} | {name: part.get(name) for name in ("value", "low", "high")}
             for row, part in zip(rows, parts, strict=True)
         ],
-        "explained": analysis.explained(effects, [universe["levels"] for universe in universes]),
+        "explained": analysis.explained(effects, levels),
         "joint": None if test is None else test._asdict(),
     }
 
