@@ -207,15 +207,15 @@ def _heights(levels: Mapping[str, Sequence[Any]]) -> dict[str, float]:
 
 
 def _explained(axes: Axes, levels: Mapping[str, Sequence[Any]], explained: Mapping[str, float]) -> None:
-    """Write the share of the variance that each choice explains at its right."""
+    """Write the share of the variance over reconstructions that each setting explains at its right."""
     if not explained:
         return
     where: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     axes.annotate("variance\nexplained", (1, -1.2), (3, 0), fontsize=5.5, **{**where, "va": "bottom"})
-    for name, height in _heights(levels).items():
-        share = explained.get(name, 0.0)
+    heights = _heights(levels)
+    for name, share in explained.items():
         bold = "bold" if share >= MATTERS else "normal"
-        axes.annotate(f"{max(share, 0):.0%}", (1, height), (3, 0), fontsize=5.5, fontweight=bold, **where)
+        axes.annotate(f"{max(share, 0):.0%}", (1, heights[name]), (3, 0), fontsize=5.5, fontweight=bold, **where)
 
 
 def _legend(figure: Figure, verdicts: Sequence[str], rows: Sequence[Mapping[str, Any]] = ()) -> None:

@@ -186,6 +186,7 @@ def test_the_specification_curve_has_each_universe_its_verdict_and_its_choices(f
     shown = many(found, "16")
     claim = shown["claims"][0]
     assert claim["explained"]["epochs"] > 0.5
+    assert {CHOICES[name].kind for name in claim["explained"]} == {"setting"}, "questions are counted by themselves"
     drawn = figure.specification(claim, shown["universes"], shown["kinds"])
     curve, matrix = drawn.axes
     signs = [text.get_text() for text in curve.texts if text.get_text() in "✓✗?⊘–"]
