@@ -193,7 +193,8 @@ def _elsewhere(others: Sequence[Mapping[str, Any]]) -> str:
     cells = [[_name(name), *(_worth(rows.get(name)) for rows in by_task.values())] for name in names]
     said = prose(
         "The same methods, priors and rule, on the data of other tasks. The table has the scaled loss and, where it is",
-        "lower or higher than that of no method, the verdict.",
+        "lower or higher than that of no method, the verdict. Where a network classifies its feedback split without an",
+        "error, no temperature fits it best, and the scaled loss says little.",
     )
     return "\n\n".join([said, "\n".join(map(prose, lines)), table(["method", *by_task], cells)])
 
