@@ -204,8 +204,8 @@ def reconstructions(multiverse: Mapping[str, Any]) -> str:
     robust = Counter(claim["robust"] for claim in claims if claim["robust"])
     says = prose(
         f"`make multiverse` trained {len(multiverse['universes'])} universes, with the same seeds in each: {ours}",
-        "choose values for what the paper leaves open, the reference among them; the others ask about other data too. A",
-        "verdict is robust",
+        "choose values for what the paper leaves open, the reference among them; the others ask about other data too.",
+        "A verdict is robust",
         f"if {ROBUST:.0%} of the reconstructions have it: {_counted(robust, SUPPORTED)}, {_counted(robust, REFUTED)},",
         f"{_counted(robust, COLLAPSE)}, and none for {len(claims) - robust.total()} of {len(claims)} claims. A share",
         "of universes is not a probability. [The multiverse](../docs/multiverse.md) says which universes these are and",
