@@ -256,7 +256,7 @@ def test_the_page_of_the_verdicts_has_each_claims_shares_in_both_views(found):
     trajectories = [claim.id for claim in paper.CLAIMS if len(claim.views) == 1]
     assert [" | – | " in rows[each] for each in trajectories] == [True] * len(trajectories)
     said = " ".join(text.split())
-    assert "trained 3 universes, with the same seeds in each: 2 choose other values" in said
+    assert "trained 3 universes, with the same seeds in each: 2 choose values" in said
     assert "0 robustly SUPPORTED, 1 robustly REFUTED, 0 robustly COLLAPSE, and none for" in said
 
 
