@@ -75,7 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; what is queued goes on", file=sys.stderr)
         return 130
     except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        said = f"error: {error}"
+        if isinstance(error, FileNotFoundError) and error.filename == wanted.store:
+            said = f"error: store={wanted.store}: expected a store of runs, got {error.strerror}"
+        print(said, file=sys.stderr)
         return 2
 
 

@@ -232,4 +232,4 @@ def test_the_command_says_what_it_did(folder, capsys):
     assert main(["compact", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder}/: 7 shards, now 1\n"
     assert main(["compact", "nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("error: [Errno 2] no store of runs")
+    assert capsys.readouterr().err.startswith("error: store=nowhere: expected a store of runs, got no store")
