@@ -4,7 +4,6 @@ A run's random numbers are addressed by its epoch, not advanced (`streams`), so 
 takes to go on, bit-equal. Each array has the runs as its first axis: some of them can go on without the others.
 """
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import pandas as pd
 
 from hclm_runner import __version__, arrays, store
 from hclm_runner.config import SCHEMA_VERSION, RunConfig
+from hclm_runner.shards import shard_name
 
 T = TypeVar("T")
 
@@ -51,11 +51,11 @@ class Checkpoint(NamedTuple):
         if self.folder is None or runs[0].force:
             return 0, causes, state
         wanted = [run.run_id for run in runs]
-        usable = [(saved.epoch, path) for path, saved in _usable(self.folder, self.device) if {*wanted} <= {*saved.ids}]
+        usable = {path: saved for path, saved in _usable(self.folder, self.device) if {*wanted} <= {*saved.ids}}
         if not usable:
             return 0, causes, state
-        _, path = max(usable)
-        content, saved = arrays.read(path)[0], _read(path)
+        path, saved = max(usable.items(), key=lambda each: (each[1].epoch, each[0]))
+        content, _ = arrays.read(path)
         places = [saved.ids.index(run_id) for run_id in wanted]
         tensors = {name: torch.from_numpy(array[places]).to(self.device) for name, array in content.items()}
         self.say(f"{len({*wanted})} of {len({*saved.ids})} runs go on after epoch {saved.epoch}: {path}")
@@ -71,11 +71,9 @@ class Checkpoint(NamedTuple):
             return
         ids, content = [run.run_id for run in runs], arrays.Arrays()
         saved = _Saved(_versions(), self.device, epoch, ids, causes, _parts(state, content))
-        name = hashlib.sha256("\n".join(sorted({*ids})).encode()).hexdigest()[:16]
+        path = self.folder / "checkpoints" / f"{shard_name({*ids})}.safetensors"
         try:
-            arrays.write(
-                self.folder / "checkpoints" / f"{name}.safetensors", content, {"saved": json.dumps(saved._asdict())}
-            )
+            arrays.write(path, content, {"saved": json.dumps(saved._asdict())})
         except OSError as error:
             self.say(f"no checkpoint after epoch {epoch}: {error.strerror or error}")
 
@@ -84,33 +82,34 @@ class Unfinished:
     """The checkpoints of a store, for the command that holds it."""
 
     def __init__(
-        self, folder: Path, asked: Mapping[str, RunConfig], known: pd.DataFrame, device: str, say: Say
+        self, folder: Path, asked: Mapping[str, RunConfig], known: Callable[[], pd.DataFrame], device: str, say: Say
     ) -> None:
         """See what there is; set aside, with a line, what cannot be read or is of another version.
 
         Args:
             folder: The store, locked.
             asked: Run id -> configuration, of the runs that the command is to train unless the store has them.
-            known: The store's index.
+            known: Returns the store's index; called where there are checkpoints, since a large store takes long.
             device: Where they train: those that began elsewhere begin anew.
             say: Is told of what is not used.
         """
-        self.folder = folder
-        known = known[["run_id", "status", "parameters"]]
+        self.folder, files = folder, _files(folder)
+        index = known()[["run_id", "status", "parameters"]].itertuples(index=False) if files else ()
         self.done = {
             run_id
-            for run_id, *found in known.itertuples(index=False)
+            for run_id, *found in index
             if (store.answers(asked[run_id], *found) if run_id in asked else found[0] in store.DONE)
         }
-        self.drop(())
         self.of: dict[str, str] = {}
         """Run id -> the file from which it can go on."""
-        for path in _files(folder):
+        for path in files:
             try:
                 saved = _read(path)
             except (OSError, ValueError):
                 saved = None
-            if saved is None or saved.versions != _versions():
+            if saved is not None and {*saved.ids} <= self.done:
+                path.unlink()
+            elif saved is None or saved.versions != _versions():
                 aside = folder / "set_aside" / f"checkpoints-{path.name}"
                 aside.parent.mkdir(exist_ok=True)
                 say(f"checkpoint set aside, unreadable or of another version: {path.replace(aside)}")

@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 
 from hclm_runner import callbacks, parameters, store, terminal
@@ -64,7 +65,7 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
 
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
-    unfinished = Unfinished(folder, {config.run_id: config}, store.index(folder), device, terminal.say)
+    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder), device, terminal.say)
     checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:
 

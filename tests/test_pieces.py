@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import vmap
 
 from hclm_runner.config import configure
-from hclm_runner.training import problem
+from hclm_runner.training import cost
 from hclm_runner.training.batch import in_pieces
 from hclm_runner.training.problem import Problem, flatten
 from hclm_runner.training.trainer import train
@@ -30,11 +30,16 @@ def in_batches(in_features: int, out_features: int, *, of: str):
     return nn.ModuleDict(parts)
 
 
+def piece(run) -> int:
+    problem = Problem.of(run)
+    return cost.largest_piece(problem, cost.of_sample(problem))
+
+
 def trained(run, samples: int | None, monkeypatch):
     """Train, measuring at most so many samples at a time."""
     if samples:
-        monkeypatch.setattr(problem, "PIECE", samples * Problem.of(run).cost().floats)
-        assert Problem.of(run).piece() == samples
+        monkeypatch.setattr(cost, "PIECE", samples * cost.of_sample(Problem.of(run)).floats)
+        assert piece(run) == samples
     result = train(run)
     monkeypatch.undo()
     return result
@@ -87,8 +92,8 @@ def test_a_gradient_keeps_what_the_layers_return_for_one_piece_only():
 @pytest.mark.parametrize("of", ["encoder", "head"])
 def test_a_model_whose_samples_see_each_other_is_measured_whole(of, monkeypatch):
     run = configure(*SMALL, f"model={__name__}.in_batches", f"model.of={of}")
-    monkeypatch.setattr(problem, "PIECE", 7)
-    assert Problem.of(run).piece() == 25
+    monkeypatch.setattr(cost, "PIECE", 7)
+    assert piece(run) == 25
     parts = train(run)
     monkeypatch.undo()
     for name, values in train(run).columns.items():
@@ -96,4 +101,4 @@ def test_a_model_whose_samples_see_each_other_is_measured_whole(of, monkeypatch)
 
 
 def test_the_reference_run_is_measured_whole():
-    assert Problem.of(configure()).piece() == 1024, "its largest split"
+    assert piece(configure()) == 1024, "its largest split"

@@ -127,7 +127,7 @@ def _papers(rows: Mapping[str, Any]) -> str:
 
 def _advice(rows: Mapping[str, Any]) -> str:
     """Return what a reader should do: the simplest thing that nothing is shown to beat."""
-    reference = "early_stopping" if "early_stopping" in rows else "none"
+    reference = _reference(rows)
     against = {name: row["against"][reference] for name, row in rows.items() if reference in row.get("against", {})}
     better = [name for name, found in against.items() if found["verdict"] == HELPS and _sure(found)]
     if not better:
@@ -145,6 +145,11 @@ def _advice(rows: Mapping[str, Any]) -> str:
         f"Of the paper's methods, {_list(ours)}." if ours else "None of the paper's methods is.",
         "If there is no time to tune, stop early and fit a temperature.",
     )
+
+
+def _reference(rows: Mapping[str, Any]) -> str:
+    """Return what a method has to beat: early stopping, where it was tried."""
+    return "early_stopping" if "early_stopping" in rows else "none"
 
 
 def _results(rows: Mapping[str, Any]) -> str:
@@ -187,8 +192,7 @@ def _elsewhere(others: Sequence[Mapping[str, Any]]) -> str:
     by_task = {found["task"]: found["budgets"]["trials"] for found in others}
     lines = []
     for task, rows in by_task.items():
-        reference = "early_stopping" if "early_stopping" in rows else "none"
-        lines.append(f"- On {task}. {_against(rows, reference)} {_papers(rows)}")
+        lines.append(f"- On {task}. {_against(rows, _reference(rows))} {_papers(rows)}")
     names = [name for name in METHODS if any(name in rows for rows in by_task.values())]
     cells = [[_name(name), *(_worth(rows.get(name)) for rows in by_task.values())] for name in names]
     said = prose(

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from hclm_runner import parts
 from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.schema import RunConfig
@@ -124,14 +125,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     return words.explain(error, overrides, list(RunConfig.model_fields))
 
 
-_FOLLOW_SIGMA = ("logdet", "logdet_blockwise", "logdet_lowrank", "logdet_stochastic", "variance", "vib")
-
-
 def _check_eps(values: Mapping[str, Any], follows_sigma: bool) -> None:
     """Refuse an eps that is 0 or infinite in the run's dtype; name sigma, not eps, where that follows it."""
     surrogate, sigma = values.get("surrogate"), values.get("sigma")
     surrogate = surrogate if isinstance(surrogate, dict) else {}
-    eps = surrogate.get("eps") if surrogate.get("_target_") in _FOLLOW_SIGMA else None
+    eps = surrogate.get("eps") if surrogate.get("_target_") in parts.names("surrogate") else None  # a noise floor
     limit = 1e-38 if values.get("dtype") == "float32" else 1e-300
     if not isinstance(eps, int | float) or limit < eps < 1 / limit:
         return

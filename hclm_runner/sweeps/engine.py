@@ -94,7 +94,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
 
             return slurm.send(folder, unique, configs[0], refused)
         known = store.index(folder)
-        unfinished = Unfinished(folder, unique, known, find_device(configs[0].device), terminal.say)
+        unfinished = Unfinished(folder, unique, lambda: known, find_device(configs[0].device), terminal.say)
         plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
         board.announce(plan, folder)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)

@@ -139,7 +139,8 @@ def size_of(run: RunConfig) -> Size:
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
     # Here, because torch takes seconds to import, and a stored sweep needs none.
-    from hclm_runner.training.problem import DRAWS, PIECE, Cost, Problem
+    from hclm_runner.training.cost import PIECE, Cost, largest_piece, of_sample
+    from hclm_runner.training.problem import DRAWS, Problem
 
     try:
         problem = Problem.of(run)
@@ -147,7 +148,8 @@ def size_of(run: RunConfig) -> Size:
         return Size(1.0, 0.0)
     parameters = sum(size for *_, size in problem.layout)
     try:
-        cost, piece = problem.cost(), problem.piece()
+        cost = of_sample(problem)
+        piece = largest_piece(problem, cost)
     except Exception:  # noqa: BLE001 - a model that does not run is refused when it trains
         cost, piece = Cost(0.0, float(parameters), 0.0, float(parameters)), PIECE
     samples = {name: len(x) for name, (x, _) in problem.task.splits().items()}

@@ -211,7 +211,9 @@ def work(folder: Path, runs: list[RunConfig], command: list[str]) -> None:
     plan = Plan({}, 0, [], [runs], {first.shape_key: size_of(first)}, 1, threads, device)
     result = Result(plan.runs)
     own = {run.run_id: run for run in runs}
-    unfinished = Unfinished(folder, own, store.index(folder), device, lambda _: None)  # of other tasks there are more
+    unfinished = Unfinished(
+        folder, own, partial(store.index, folder), device, lambda _: None
+    )  # of other tasks there are more
     train(plan, inbox, partial(store.hand_in, folder), unfinished, callbacks.load(first.callbacks), result)
     if result.stopped:
         raise RuntimeError(result.stopped)

@@ -32,9 +32,9 @@ Step = Callable[..., tuple[Tensor, object, object]]
 class Causes:
     """What of each run of a batch was not finite first; None of a run that did not diverge."""
 
-    def __init__(self, problem: Problem, runs: Sequence[RunConfig], shared: Shared) -> None:
-        """Follow these runs, with their data."""
-        self.problem, self.runs, self.shared = problem, runs, shared
+    def __init__(self, problem: Problem, runs: Sequence[RunConfig], shared: Shared, piece: int) -> None:
+        """Follow these runs, with their data, of which so many samples are looked at together."""
+        self.problem, self.runs, self.shared, self.piece = problem, runs, shared, piece
         self.found: list[str | None] = [None] * len(runs)
 
     def trace(
@@ -71,7 +71,7 @@ class Causes:
                 )
                 theta = moved
         lam = torch.where(end["lam"] >= 0, end["lam"], torch.nan)
-        samples = self.shared.samples("train", self.problem.piece())
+        samples = self.shared.samples("train", self.piece)
         self._look(broken, epoch, theta, samples, {**end, "lam": lam})
 
     def _look(

@@ -5,8 +5,7 @@ The flat theta [p] is the paper's theta: forces are norms of gradients in R^p.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,30 +33,9 @@ Pair = tuple[Tensor, Tensor]
 Trace = tuple[Memory, Pair]
 """What the optimiser remembers, and the velocities that L and lam S have in it."""
 
-PIECE = 2**22
-"""Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. It does
-not follow the free memory, else the last bit of a result would."""
-
 DRAWS = 4
 """Of the channel's noise, in antithetic pairs, behind E_xi grad L: late in training the standard error of an epoch's
 noisy_injection is 4% at lam = 0.3, and twice as many draws would cost a tenth of the run."""
-
-
-class Cost(NamedTuple):
-    """What a sample takes: its floats, those that the layers of each part return, and products of a weight and a float.
-
-    The products are those of a layer's weights with what it reads; attention's of tokens with tokens are left out.
-    """
-
-    x: float
-    encoder: float
-    head: float
-    products: float
-
-    @property
-    def floats(self) -> float:
-        """All floats."""
-        return self.x + self.encoder + self.head
 
 
 class Problem:
@@ -102,49 +80,6 @@ class Problem:
         """Return theta [p] as name -> tensor."""
         parts = torch.split(theta, [size for *_, size in self.layout])
         return {name: part.view(shape) for part, (name, shape, _) in zip(parts, self.layout, strict=True)}
-
-    def samples(self, number: int) -> Tensor:
-        """Return the first samples of the training split, as the network reads them, [number, ...]."""
-        dtype = torch.int64 if self.task.vocabulary is not None else next(self.model.parameters()).dtype
-        return torch.as_tensor(self.task.train[0][:number], dtype=dtype)
-
-    def cost(self) -> Cost:
-        """Return what a sample takes, asked of the network: it reads two of them."""
-        x, floats, products = self.samples(2), {"encoder": 0, "head": 0}, 0
-
-        def note(part: str, layer: nn.Module, _: Any, output: Any) -> None:
-            nonlocal products
-            returned = output if isinstance(output, tuple | list) else [output]
-            numbers = sum(each.numel() for each in returned if isinstance(each, Tensor))
-            floats[part] += numbers
-            if not isinstance(layer, nn.Embedding):  # which looks up, and multiplies nothing
-                products += numbers * sum(p[0].numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
-
-        layers = [(part, module) for part in floats for module in self.model.get_submodule(part).modules()]
-        hooks = [
-            layer.register_forward_hook(partial(note, part)) for part, layer in layers if not any(layer.children())
-        ]
-        try:
-            parameters = dict(self.model.named_parameters())
-            self.read(parameters, self.encode(parameters, x))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return Cost(x.numel() / len(x), floats["encoder"] / len(x), floats["head"] / len(x), products / len(x))
-
-    def piece(self) -> int:
-        """Return how many samples are measured at one time, at least 2; all, where they see each other."""
-        parameters, x = dict(self.model.named_parameters()), self.samples(4)
-
-        def given(x: Tensor) -> Tensor:
-            Z = self.encode(parameters, x)
-            return torch.cat([Z.flatten(1), self.read(parameters, Z).flatten(1)], dim=1)
-
-        with torch.no_grad():
-            whole, halves = given(x), torch.cat([given(half) for half in x.tensor_split(2)])
-        alone = torch.allclose(whole, halves, rtol=1e-3, atol=1e-5, equal_nan=True)
-        most = max(len(x) for x, _ in self.task.splits().values())
-        return min(most, max(2, int(PIECE / self.cost().floats))) if alone else most
 
     def represent(self, theta: Tensor, x: Tensor) -> Tensor:
         """Return Z of samples, [n, d], or [n, T, d] of tokens."""

@@ -34,6 +34,7 @@ from hclm_runner.training.batch import (
     in_pieces,
     varying,
 )
+from hclm_runner.training.cost import largest_piece, of_sample
 from hclm_runner.training.divergence import Causes
 from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten, sizes
 
@@ -98,7 +99,7 @@ def train(
     parts = [vmap(part) for part in (*steps, *reads)]
     compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
     terms, ahead, update, represent, measure, outputs, audit = compiled
-    piece = problem.piece()
+    piece = largest_piece(problem, of_sample(problem))
     read = partial(shared.outputs, outputs, most=piece)
 
     numbers = problem.numbers(runs, dtype, device)
@@ -128,7 +129,7 @@ def train(
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
-    causes = Causes(problem, runs, shared)
+    causes = Causes(problem, runs, shared, piece)
     encoder = problem.encoder.to(device)
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
     of_noise = DRAWS // 2, shared.measured, *shape

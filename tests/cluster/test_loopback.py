@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from poisonous import POISON
 
 from hclm_runner import store
 
@@ -69,31 +70,6 @@ def test_a_node_dies_with_its_tasks(on, local):
     assert ended == 0
     pd.testing.assert_frame_equal(table(on.work / "outputs/default"), local, check_exact=True)
 
-
-POISON = """
-import os, signal, torch
-
-class Hook(torch.autograd.Function):
-    @staticmethod
-    def forward(Z, k):
-        return Z.clone()
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[1])
-    @staticmethod
-    def backward(ctx, g):
-        (k,) = ctx.saved_tensors
-        if (k > 5).any():
-            {deed}
-        return g, None
-    generate_vmap_rule = False
-    @staticmethod
-    def vmap(info, dims, Z, k):
-        return Hook.apply(Z, k), 0
-
-def S(Z, *, k: float):
-    return Hook.apply(Z, k).square().mean()
-"""
 
 TASK = 'os.killpg(os.getpgid(int(os.environ["SLURM_TASK_PID"])), signal.SIGKILL)'
 

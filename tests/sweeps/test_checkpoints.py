@@ -108,7 +108,7 @@ def test_a_file_that_is_cut_short_is_not_trusted(tmp_path):
         path.write_bytes(content[:kept])
         assert begins(runs, tmp_path) == 0
         said: list[str] = []
-        Unfinished(tmp_path, {run.run_id: run}, NOTHING, "cpu", said.append)
+        Unfinished(tmp_path, {run.run_id: run}, lambda: NOTHING, "cpu", said.append)
         aside = tmp_path / "set_aside" / f"checkpoints-{path.name}"
         assert said == [f"checkpoint set aside, unreadable or of another version: {aside}"]
         assert files(tmp_path) == []
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_version_device_or_run_is_not_used_and_a_line_sa
 
     def seen(asked, device="cpu") -> tuple[dict, str]:
         said: list[str] = []
-        return Unfinished(tmp_path, asked, NOTHING, device, said.append).of, " ".join(said)
+        return Unfinished(tmp_path, asked, lambda: NOTHING, device, said.append).of, " ".join(said)
 
     assert seen(asked) == (dict.fromkeys(asked, path.name), "")
     assert begins(runs, tmp_path) == 3
@@ -145,18 +145,18 @@ def test_a_checkpoint_is_there_until_all_of_its_runs_are_done(tmp_path):
     runs = runs_of()
     ids, asked = [run.run_id for run in runs], {run.run_id: run for run in runs}
     killed(runs, tmp_path, after=3)
-    Unfinished(tmp_path, asked, NOTHING, "cpu", pytest.fail).drop(ids[:2])
+    Unfinished(tmp_path, asked, lambda: NOTHING, "cpu", pytest.fail).drop(ids[:2])
     known = pd.DataFrame({"run_id": ids, "status": ["finished", "failed", "diverged"], "parameters": False})
-    unfinished = Unfinished(tmp_path, asked, known, "cpu", pytest.fail)
+    unfinished = Unfinished(tmp_path, asked, lambda: known, "cpu", pytest.fail)
     assert len(files(tmp_path)) == 1, "one failed, and is tried again"
     forced = {run_id: run.model_copy(update={"force": True}) for run_id, run in asked.items()}
     known["status"] = "finished"
-    Unfinished(tmp_path, forced, known, "cpu", pytest.fail)
+    Unfinished(tmp_path, forced, lambda: known, "cpu", pytest.fail)
     assert len(files(tmp_path)) == 1
     unfinished.drop(ids[1:2])
     assert files(tmp_path) == []
     killed(runs, tmp_path, after=3)
-    Unfinished(tmp_path, {}, known, "cpu", pytest.fail)
+    Unfinished(tmp_path, {}, lambda: known, "cpu", pytest.fail)
     assert files(tmp_path) == []
 
 

@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+from poisonous import POISON
 from sweeps import SMALL, table
 
 from hclm_runner import store
@@ -35,32 +36,6 @@ def S(Z, *, k: float):
     kept = fused[fused["epoch"].groupby(fused["run_id"]).transform("size") == 4].reset_index(drop=True)
     kept = kept.drop(columns="optimizer.lr")  # which varies only here
     pd.testing.assert_frame_equal(kept, table("outputs/alone"))
-
-
-POISON = """
-import os, torch
-
-class Hook(torch.autograd.Function):
-    @staticmethod
-    def forward(Z, k):
-        return Z.clone()
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[1])
-    @staticmethod
-    def backward(ctx, g):
-        (k,) = ctx.saved_tensors
-        if (k > 5).any():
-            {deed}
-        return g, None
-    generate_vmap_rule = False
-    @staticmethod
-    def vmap(info, dims, Z, k):
-        return Hook.apply(Z, k), 0
-
-def S(Z, *, k: float):
-    return Hook.apply(Z, k).square().mean()
-"""
 
 
 @pytest.mark.parametrize(
