@@ -15,10 +15,10 @@ NOTE = (
     "A universe is one choice of all settings that the paper leaves open, with the same seeds in each. A share of"
     " universes is not a probability: the universes are values that we find plausible, not draws from a population of"
     f" experiments. A verdict is robust if {ROBUST:.0%} of the reconstructions have it. “Depends on” is the share of"
-    " the variance of the effect's rank over universes that a choice explains by itself. “Together” is a test of the"
-    " effect in all reconstructions at once: in how many of them it is on the claimed side of its bound, and in how"
-    " many on the other, corrected for how many they are. “Structural” is a claim that cannot fail as worded in the"
-    " reference, and so is no evidence; where a universe refutes it, a setting took away what made it so."
+    " the variance of the effect's rank over reconstructions that a setting explains by itself. “Together” is a test"
+    " of the effect in all reconstructions at once: in how many of them it is on the claimed side of its bound, and in"
+    " how many on the other, corrected for how many they are. “Structural” is a claim that cannot fail as worded in"
+    " the reference, and so is no evidence; where a universe refutes it, a setting took away what made it so."
 )
 
 
@@ -90,7 +90,7 @@ def counted(counts: Mapping[str, int]) -> str:
 def depends(claim: Mapping[str, Any]) -> str:
     """Return the choices that an effect depends on, with their shares of its variance."""
     if claim["explained"] is None:
-        return "too few universes"
+        return "too few universes, or the effect is the same in all"
     largest = sorted(claim["explained"].items(), key=lambda pair: -pair[1])[:NAMED]
     return ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= MATTERS) or "no choice by itself"
 
