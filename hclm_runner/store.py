@@ -56,12 +56,21 @@ def hand_in(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> None:
 
 
 def take_in(folder: Path) -> None:
-    """Make what tasks on other machines have handed in a part of the store, which is locked."""
+    """Make what tasks on other machines have handed in a part of the store, which is locked.
+
+    A run that has a result by then keeps it: a task that only seemed dead may hand in the same a second time.
+    """
+    inbox = folder / CLUSTER
     with shards.writing(folder):
-        for name in shards.names(folder / CLUSTER):
+        arrived = {name: shards.ids_of(inbox / "runs" / name) for name in shards.names(inbox)}
+        known = ended(folder, frozenset[str]().union(*arrived.values()))
+        done = frozenset(known.loc[known["status"].isin(DONE), "run_id"])
+        for name, ids in arrived.items():
+            if ids & done and shards.trusted(inbox, name):
+                shards.drop(inbox, name, ids & done)
             for part in PARTS:
-                if (folder / CLUSTER / part / name).exists():  # else it was killed between the two
-                    (folder / CLUSTER / part / name).replace(folder / part / name)
+                if (inbox / part / name).exists():  # else it was killed between the two, or nothing is left
+                    (inbox / part / name).replace(folder / part / name)
 
 
 @contextmanager
@@ -235,6 +244,18 @@ def index(folder: Path) -> pd.DataFrame:
 def _described(found: Iterable[shards.Shard]) -> pd.DataFrame:
     frames = [shard.runs for shard in found]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run_id": [], "status": []})
+
+
+def ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
+    """Return the rows of runs/ of those of the runs that it has."""
+
+    def read() -> pd.DataFrame:
+        names = (name for name in shards.holding(folder, ids) if shards.trusted(folder, name))
+        frames = [pd.read_parquet(folder / "runs" / name) for name in names] if ids else []
+        found = pd.concat(frames) if frames else pd.DataFrame({"run_id": [], "status": []})
+        return found[found["run_id"].isin(ids)].reset_index(drop=True)
+
+    return settled(folder, read)
 
 
 def find(folder: Path, run_id: str) -> pd.Series | None:

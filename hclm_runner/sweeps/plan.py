@@ -10,6 +10,7 @@ import pandas as pd
 import psutil
 
 from hclm_runner.config import RunConfig
+from hclm_runner.config.schema import SlurmOptions
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.store import answers
@@ -129,8 +130,14 @@ def make_plan(
 
 def _place(first: RunConfig) -> tuple[str, int, float]:
     """Return device, workers, and the bytes that all workers may take; of a cluster, where a task finds its device."""
-    if first.sweep.on == "slurm":
-        return first.device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
+    if first.sweep.on != "local":
+        asked = first.cluster
+        if isinstance(asked, SlurmOptions):
+            return first.device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
+        from hclm_runner.sweeps import dask
+
+        slots, share = dask.room(asked.address)
+        return first.device, max(1, slots), share * max(1, slots)
     device = find_device(first.device)
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else free_memory(device) / 2
     return device, _workers(first, device), budget
