@@ -32,7 +32,11 @@ EXECUTION = (
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-STORE_NAME = "a name of letters, digits and _ . -, which starts with a letter, a digit or _"
+STORE_NAME = (
+    "a name of letters, digits and _ . -, which starts with a letter, a digit or _; "
+    "or the URL of a store, without passwords: s3://bucket/name, gs://, az://, file:///folder/name"
+)
+_STORE = r"^(\w[\w.-]*|((s3|gs|az)://\w[\w.-]*|file:/{2})(/(\w|[.~-]+\w)[\w.~+-]*)*)$"
 
 
 def _text(value: object) -> object:
@@ -131,7 +135,7 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
+    name: Annotated[str, Field(pattern=_STORE, description=STORE_NAME), BeforeValidator(_text)]
     force: bool
     save_parameters: bool
     checkpoint_every: Whole

@@ -25,6 +25,8 @@ class Result:
     runs: int = 0
     """How many there were to train or to refuse."""
     finished: int = 0
+    elsewhere: int = 0
+    """How many other machines have finished meanwhile."""
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> titles of the runs."""
@@ -72,7 +74,7 @@ class Result:
     @property
     def not_reached(self) -> int:
         """How many runs were not tried."""
-        return self.runs - self.finished - self.without_result
+        return self.runs - self.finished - self.elsewhere - self.without_result
 
 
 class SweepProgress:
@@ -154,6 +156,8 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
     table.add_column("runs")
     table.add_column("", justify="right")
     table.add_row("finished", str(result.finished))
+    if result.elsewhere:
+        table.add_row("finished by other machines", str(result.elsewhere))
     table.add_row("reused from the store", str(plan.stored))
     table.add_row("diverged", str(len(result.diverged)))
     table.add_row("failed", str(sum(map(len, result.failed.values()))))
