@@ -28,7 +28,7 @@ from hclm_runner.config.compose import Composer
 from hclm_runner.config.schema import DaskOptions
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe, without_result
-from hclm_runner.refusal import ERRORS, ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
 from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
@@ -274,7 +274,6 @@ def _train_bundle(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
 
-    from hclm_runner.training.problem import out_of_memory
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)
