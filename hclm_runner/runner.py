@@ -29,7 +29,7 @@ def run(config: RunConfig) -> int:
     """
     folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
-        board.dry_run(make_plan({config.run_id: config}, store.index(folder), config), folder)
+        board.dry_run(make_plan({config.run_id: config}, store.index(folder, []), config), folder)
         return 0
     code = _reuse(config, folder)
     if code is None:
@@ -65,7 +65,7 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
 
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
     start = time.perf_counter()
-    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder), device, terminal.say)
+    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder, []), device, terminal.say)
     checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:
 

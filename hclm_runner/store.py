@@ -116,13 +116,14 @@ def tidy(folder: Path) -> list[Path]:
     return aside
 
 
-def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame, known: Collection[str] | None = None) -> list[Path]:
     """Write the rows of runs that trained together, then their descriptions; what the store had of them before goes.
 
     Args:
         folder: The store, locked.
         records: The runs' rows; none of a run that has no result.
         runs: A row for each run: `run_id`, `status`, `rows` (how many in `records`), `schema`, and more.
+        known: The runs of which the store may have word; if not given, all its shards are asked for these.
 
     Returns:
         The paths of the two files.
@@ -132,7 +133,8 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     """
     with shards.writing(folder):
         paths = _put(folder, records, runs)
-        _drop(folder, set(runs["run_id"]), kept=paths[1].name)
+        older = set(runs["run_id"]) if known is None else set(runs["run_id"]).intersection(known)
+        _drop(folder, older, kept=paths[1].name)
     return paths
 
 
@@ -148,7 +150,7 @@ def _put(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
 
 
 def _drop(folder: Path, ids: set[str], kept: str = "") -> None:
-    for older in shards.holding(folder, ids) - {kept}:
+    for older in shards.holding(folder, ids) - {kept} if ids else ():
         shards.drop(folder, older, ids)
 
 
@@ -169,13 +171,13 @@ def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
             if known.code != choice.code:
                 wanted = f"one part of this name, got {known.target} and {choice.target}; give one another name"
                 raise ConfigError(f"{group}.name", choice.name, wanted)
-    runs = index(folder)
+    runs = index(folder, ["code", "label", "lam0", "data_seed", "seed"])
     if "code" not in runs:
         return []
     changed = {text: _changed(json.loads(text), chosen) for text in runs["code"].unique()}
-    older = runs[[changed[text] is not None for text in runs["code"]]]
-    if older.empty:
+    if not any(changed.values()):
         return []
+    older = runs[[changed[text] is not None for text in runs["code"]]]
     repeated = {(run.label, run.lam, run.drawn_from, run.seed) for run in configs}
     done = older[older["status"].isin(DONE)]
     places = done[["label", "lam0", "data_seed", "seed"]].itertuples(index=False, name=None)
@@ -223,12 +225,16 @@ def answers(run: RunConfig, status: str, parameters: bool) -> bool:
     return status in DONE and not run.force and (parameters or not run.save_parameters or status == "diverged")
 
 
-def index(folder: Path) -> pd.DataFrame:
+def index(folder: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows of runs/ that can be read, each run once, at least with the columns run_id and status.
 
     And with `parameters`: whether they are there.
+
+    Args:
+        folder: The store.
+        columns: Which others are read; all if not given. A run's `config` takes a hundred times its id.
     """
-    runs = settled(folder, lambda: _described(shards.shards(folder)))
+    runs = settled(folder, lambda: _described(shards.shards(folder, columns)))
     return runs.assign(parameters=runs["run_id"].isin([path.stem for path in (folder / "parameters").glob("*")]))
 
 

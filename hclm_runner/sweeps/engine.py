@@ -23,8 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from hclm_runner import callbacks, parameters, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
-from hclm_runner.config import RunConfig, explain, resolve
+from hclm_runner.config import RunConfig, explain
 from hclm_runner.config.compose import Composer
+from hclm_runner.config.grid import Grid
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
@@ -41,6 +42,9 @@ ENVIRONMENT = {
 }
 """Of the processes that train."""
 
+CHECKED = 10_000
+"""Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
+
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
 
@@ -52,20 +56,24 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     options = composer.master.get("sweep") or {}
     if options.get("on") == "local" and not options.get("dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
-    configs: list[RunConfig] = []
+    grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
         try:
-            configs.append(resolve(composer(overrides)))
+            configs.append(grid(overrides))
+            composed.append(overrides)
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             refused.setdefault(str(explain(error, overrides)), []).append(" ".join(overrides))
-    if configs and configs[0].sweep.verify:
-        composer.check(jobs, configs[0].sweep.verify)
+    if configs:
+        grid.check(composed, max(configs[0].sweep.verify, grid.put_together // CHECKED))
     codes: list[int] = []
-    for name in dict.fromkeys(config.name for config in configs):
-        codes.append(execute([config for config in configs if config.name == name], None if codes else refused))
+    stores: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        stores.setdefault(config.name, []).append(config)
+    for runs in stores.values():
+        codes.append(execute(runs, None if codes else refused))
     if not codes:
         board.refusals(refused)
     return max(codes, default=board.REFUSED), configs
@@ -83,7 +91,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
-        plan = make_plan(unique, store.index(folder), configs[0])
+        plan = make_plan(unique, store.index(folder, []), configs[0])
         board.dry_run(plan, folder)
         board.refusals(refused)
         return board.REFUSED if refused else 0
@@ -93,7 +101,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             from hclm_runner.sweeps import slurm
 
             return slurm.send(folder, unique, configs[0], refused)
-        known = store.index(folder)
+        known = store.index(folder, [])
         unfinished = Unfinished(folder, unique, lambda: known, find_device(configs[0].device), terminal.say)
         plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
         board.announce(plan, folder)
@@ -102,7 +110,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
         if plan.bundles:
             try:
                 with status.planned(folder, plan):
-                    train(plan, folder, partial(store.write, folder), unfinished, follow, result)
+                    write = partial(store.write, folder, known={*known["run_id"]})
+                    train(plan, folder, write, unfinished, follow, result)
             except OSError as error:
                 result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
