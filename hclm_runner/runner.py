@@ -6,7 +6,7 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from hclm_runner import callbacks, parameters, store, terminal
+from hclm_runner import callbacks, parameters, remote, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
 from hclm_runner.config import RunConfig
@@ -29,6 +29,7 @@ def run(config: RunConfig) -> int:
     """
     folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
+        remote.pull(folder)
         board.dry_run(make_plan({config.run_id: config}, store.index(folder, []), config), folder)
         return 0
     code = _reuse(config, folder)

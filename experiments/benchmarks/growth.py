@@ -120,7 +120,8 @@ def fill(seeds: int, epochs: int) -> Measured:
 
 def write(folder: Path, bundle: Sequence[RunConfig]) -> None:
     """Write a bundle of runs with random numbers for rows."""
-    values = np.random.default_rng(int(bundle[0].run_id, 16)).standard_normal((len(COLUMNS), len(bundle), bundle[0].epochs + 1))
+    rng = np.random.default_rng(int(bundle[0].run_id, 16))
+    values = rng.standard_normal((len(COLUMNS), len(bundle), bundle[0].epochs + 1))
     records = Records(bundle, dict(zip(COLUMNS, values, strict=True)), np.full(len(bundle), -1))
     store.write(folder, records.frame(), describe(records, "cpu", 0.0), known=())
 

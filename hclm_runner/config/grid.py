@@ -119,9 +119,10 @@ class Grid:
             keys = _closure(fields, refers)
             if places := tuple(place for place, word in enumerate(words) if word.sets in keys):
                 decided.setdefault(places, []).extend(fields if len(fields) == 1 else ())
-        free = {(place,) for place, word in enumerate(words) if word.sort in FREE and decided.get((place,)) == [word.sort]}
+        alone = {(place,): [word.sort] for place, word in enumerate(words) if word.sort in FREE}
         return [
-            _Part(places, tuple(fields), self._free if places in free else {}) for places, fields in decided.items()
+            _Part(places, tuple(fields), self._free if alone.get(places) == fields else {})
+            for places, fields in decided.items()
         ]
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from hclm_runner import store
 from hclm_runner.config import RunConfig
 from hclm_runner.shards import shard_name
-from hclm_runner.sweeps import board, queue
+from hclm_runner.sweeps import board, queue, sharing
 from hclm_runner.sweeps.plan import Plan
 
 ENDED = ("finished", "diverged", "failed", "refused")
@@ -94,7 +94,8 @@ def read(folder: Path) -> Status:
     """Return how far the sweeps of a store are.
 
     A bundle of this machine that has begun and not ended is dead unless a command holds the store. One of a cluster is
-    what squeue says; where there is no squeue, it counts as running once it has begun.
+    what squeue says; where there is no squeue, it counts as running once it has begun. One of a store at a URL is
+    running if its driver is heard of in the seconds that this takes.
     """
     plans = read_plans(folder)
     # The queue before the files: what leaves it meanwhile has its shard there.
@@ -104,6 +105,12 @@ def read(folder: Path) -> Status:
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
     writing, ended = _held(folder / ".lock"), set(runs["run_id"])
     found: dict[str, str] = {}
+
+    def note(bundle: Sequence[str], kind: str) -> None:
+        for run_id in bundle:
+            if run_id not in ended and OPEN.index(kind) >= OPEN.index(found.get(run_id, "pending")):
+                found[run_id] = kind
+
     for name, bundles in plans.items():
         for number, bundle in enumerate(bundles):
             if name == "local":
@@ -113,9 +120,9 @@ def read(folder: Path) -> Status:
             else:
                 began = mark_of(folder / store.CLUSTER, bundle).exists()
                 kind = ("running" if tasks is None else "dead") if began else "pending"
-            for run_id in bundle:
-                if run_id not in ended and OPEN.index(kind) >= OPEN.index(found.get(run_id, "pending")):
-                    found[run_id] = kind
+            note(bundle, kind)
+    for bundle, kind in sharing.standing(folder):
+        note(bundle, kind)
     return Status(runs, found, writing)
 
 
