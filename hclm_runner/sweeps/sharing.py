@@ -167,7 +167,7 @@ class Driver:
 
     def account(self, result: Result) -> None:
         """Add to a result how the runs have ended that other drivers tried."""
-        rows = store.index(self.folder)[["run_id", "status", "error"]].itertuples(index=False)
+        rows = store.index(self.folder, ["error"])[["run_id", "status", "error"]].itertuples(index=False)
         ended = {run_id: how for run_id, *how in rows}
         for run in self.elsewhere:
             status, error = ended[run.run_id]
