@@ -14,8 +14,9 @@ writes: so nothing is lost if the network or a process dies in between.
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -66,12 +67,18 @@ def check(folder: Path) -> None:
     """
     if copy := of(folder):
         probe = f"probe-{uuid4().hex}"
-        try:
+        with _refusing(copy, "written"):
             copy.objects.replace(probe, b"")
             copy.objects.delete(probe)
-        except OSError as error:
-            reason = str(error).removeprefix(f"{copy.objects.url}: ")
-            raise ConfigError("name", copy.objects.url, f"a store that can be written, got {reason}") from error
+
+
+@contextmanager
+def _refusing(copy: _Copy, used: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).removeprefix(f"{copy.objects.url}: ")
+        raise ConfigError("name", copy.objects.url, f"a store that can be {used}, got {reason}") from error
 
 
 def unused(folder: Path, stem: str) -> str:
@@ -85,6 +92,17 @@ def unused(folder: Path, stem: str) -> str:
 
 
 # From the URL to the copy
+
+
+def refresh(folder: Path) -> None:
+    """Bring the copy of a store up to date, if it is one.
+
+    Raises:
+        ConfigError: If the server refuses, or does not answer.
+    """
+    if copy := of(folder):
+        with _refusing(copy, "read"):
+            pull(folder)
 
 
 def pull(folder: Path) -> list[str]:
@@ -146,7 +164,8 @@ def _fetch_parameters(copy: _Copy, listed: tuple[str, Listed]) -> None:
     key, tag = f"parameters/{listed[0]}", listed[1].tag
     if copy.noted.get(key) != tag:
         content = copy.objects.get(key)
-        shards.atomically(copy.folder / key, lambda path: Path(path).write_bytes(content))
+        with shards.writing(copy.folder):
+            shards.atomically(copy.folder / key, lambda path: Path(path).write_bytes(content))
         copy.note(key, tag)
 
 
@@ -170,13 +189,14 @@ def exchange(folder: Path) -> None:
     """Send what the copy of a store still has to send, and bring what others have written.
 
     Raises:
-        OSError: If the server refuses, or does not answer; the copy is as it was.
+        ConfigError: If the server refuses, or does not answer; the copy is as it was.
     """
     if copy := of(folder):
-        for name in copy.waiting():
-            if shards.trusted(folder, name):
-                _send(copy, name)
-        pull(folder)
+        with _refusing(copy, "written"):
+            for name in copy.waiting():
+                if shards.trusted(folder, name):
+                    _send(copy, name)
+            pull(folder)
 
 
 def push(folder: Path, paths: Sequence[Path]) -> list[Path]:
