@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from hclm_runner import remote, shards, store
 from hclm_runner.config import RunConfig
-from hclm_runner.objects import Objects, url_of
+from hclm_runner.objects import Objects, objects_at, url_of
 from hclm_runner.shards import shard_name
 from hclm_runner.sweeps.board import Result, counted
 from hclm_runner.sweeps.plan import Plan
@@ -80,7 +80,7 @@ class Driver:
 
     def __init__(self, folder: Path, url: str, configs: Collection[str], plan: Plan, size: object) -> None:
         """Agree on the bundles."""
-        self.folder, self.objects = folder, Objects(url)
+        self.folder, self.objects = folder, objects_at(url)
         self.name = f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
         self.watch, self.number, self.beaten, self.again = _Watch(self.objects), 0, -BEAT, 0.0
         self.mine: dict[str, tuple[int, set[str]]] = {}
@@ -227,7 +227,7 @@ def standing(folder: Path) -> list[tuple[list[str], str]]:
     url = url_of(folder)
     if url is None:
         return []
-    watch, end = _Watch(Objects(url)), time.monotonic() + 3 * BEAT
+    watch, end = _Watch(objects_at(url)), time.monotonic() + 3 * BEAT
     plans = [json.loads(watch.objects.get(f"plan/{name}")) for name in watch.objects.listed("plan")]
     taken = watch.taken()
     heard = watch.hear(taken)
