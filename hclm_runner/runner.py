@@ -29,7 +29,7 @@ def run(config: RunConfig) -> int:
     """
     folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
-        remote.pull(folder)
+        remote.refresh(folder)
         board.dry_run(make_plan({config.run_id: config}, store.index(folder, []), config), folder)
         return 0
     code = _reuse(config, folder)

@@ -93,7 +93,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
-        remote.pull(folder)
+        remote.refresh(folder)
         plan = make_plan(unique, store.index(folder, []), configs[0])
         board.dry_run(plan, folder)
         board.refusals(refused)
