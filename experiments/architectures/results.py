@@ -132,8 +132,8 @@ def summary(claims: Mapping[str, Any], untrained: Sequence[str]) -> list[str]:
         supported, refuted = (sum(each == {verdict} for each in everywhere) for verdict in ("SUPPORTED", "REFUTED"))
         nowhere = sum("SUPPORTED" not in each for each in everywhere)
         said.append(
-            f"Of the paper's {len(by_id)} claims every network on every task supports {supported} and refutes {refuted}; "
-            f"{nowhere} are supported by none."
+            f"Of the paper's {len(by_id)} claims every network on every task supports {supported} and refutes "
+            f"{refuted}; {nowhere} are supported by none."
         )
         counts = [f"{title} {count}" for title, count in zip(claims["tasks"], claims["supported"], strict=True)]
         said.append(f"Claims that are supported: {', '.join(counts)}.")
