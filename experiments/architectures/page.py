@@ -39,10 +39,10 @@ def write(name: str, tuning: str) -> list[Path]:
     if found is None:
         raise ConfigError("store", name, "what came out; first python -m experiments architectures")
     tried = _tried(store.OUTPUTS / tuning) if (store.OUTPUTS / tuning).is_dir() else {}
+    picture = (store.OUTPUTS / name / f"{results.stem(results.LOGDET)}.png").read_bytes()
     head = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
     PAGE.write_text(f"{head}{MARK}\n\n{text(found, tried)}", encoding="utf-8")
-    picture = store.OUTPUTS / name / f"{results.stem(results.LOGDET)}.png"
-    PICTURE.write_bytes(picture.read_bytes())
+    PICTURE.write_bytes(picture)
     return [PAGE, PICTURE]
 
 
