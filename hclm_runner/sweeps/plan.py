@@ -130,7 +130,8 @@ def make_plan(
 def _place(first: RunConfig) -> tuple[str, int, float]:
     """Return device, workers, and the bytes that all workers may take; of a cluster, where a task finds its device."""
     if first.sweep.on == "slurm":
-        return first.device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
+        device: str = "cpu" if first.device == "auto" and not first.cluster.gpus else first.device
+        return device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
     device = find_device(first.device)
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else free_memory(device) / 2
     return device, _workers(first, device), budget
