@@ -119,7 +119,9 @@ class Grid:
             keys = _closure(fields, refers)
             if places := tuple(place for place, word in enumerate(words) if word.sets in keys):
                 decided.setdefault(places, []).extend(fields if len(fields) == 1 else ())
-        alone = {(place,): [word.sort] for place, word in enumerate(words) if word.sort in FREE}
+        alone: dict[tuple[int, ...], list[str]] = {
+            (place,): [word.sort] for place, word in enumerate(words) if word.sort in FREE
+        }
         return [
             _Part(places, tuple(fields), self._free if alone.get(places) == fields else {})
             for places, fields in decided.items()
