@@ -300,10 +300,10 @@ def locate(store: str | os.PathLike[str]) -> Path:
 
     Raises:
         FileNotFoundError: If there is no store.
-        OSError: If the server at the URL refuses.
+        ConfigError: If the server at the URL refuses.
     """
     if is_url(store):
-        remote.pull(OUTPUTS / store)
+        remote.refresh(OUTPUTS / store)
     folder = next((path for path in (OUTPUTS / store, Path(store)) if (path / "runs").is_dir()), None)
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "no store of runs under outputs/, nor at the path", str(store))

@@ -29,7 +29,7 @@ from hclm_runner.config.grid import Grid
 from hclm_runner.config.schema import DaskOptions
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe, without_result
-from hclm_runner.refusal import ERRORS, ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
 from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
@@ -93,7 +93,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
-        remote.pull(folder)
+        remote.refresh(folder)
         plan = make_plan(unique, store.index(folder, []), configs[0])
         board.dry_run(plan, folder)
         board.refusals(refused)
@@ -283,7 +283,6 @@ def _train_bundle(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
 
-    from hclm_runner.training.problem import out_of_memory
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)
