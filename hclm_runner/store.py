@@ -374,7 +374,7 @@ def scan(store: str | os.PathLike[str]) -> Any:
         ConfigError: If neither is installed.
     """
     folder = locate(store)
-    found = shards.with_rows(settled(folder, partial(shards.shards, folder)))
+    found = shards.with_rows(settled(folder, partial(shards.shards, folder, ["rows"])))
     if not found:
         raise FileNotFoundError(errno.ENOENT, "no runs in the store", str(folder))
     path = {shard.name: str(folder / "records" / shard.name) for shard in found}
