@@ -6,7 +6,7 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from hclm_runner import callbacks, parameters, store, terminal
+from hclm_runner import callbacks, parameters, remote, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
 from hclm_runner.config import RunConfig
@@ -29,7 +29,8 @@ def run(config: RunConfig) -> int:
     """
     folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
-        board.dry_run(make_plan({config.run_id: config}, store.index(folder), config), folder)
+        remote.refresh(folder)
+        board.dry_run(make_plan({config.run_id: config}, store.index(folder, []), config), folder)
         return 0
     code = _reuse(config, folder)
     if code is None:
@@ -68,7 +69,7 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     if size.bytes > free:
         terminal.say(f"warning: the run may take {size.bytes / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free")
     compiled = compiles(config, size.seconds)
-    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder), device, terminal.say)
+    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder, []), device, terminal.say)
     checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:
 

@@ -6,7 +6,7 @@ runs that trained together, or that `compact` merged. Of a pair the file in runs
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,6 +21,9 @@ from hclm_runner.config import SCHEMA_VERSION
 
 PARTS = ("records", "runs")
 
+DONE = ("finished", "diverged")
+"""The statuses of a result. A run that failed or was refused is tried again."""
+
 T = TypeVar("T")
 
 
@@ -29,9 +32,12 @@ class Shard(NamedTuple):
 
     name: str
     runs: pd.DataFrame
-    """Its rows of runs/, less those that a newer shard has too."""
+    """Its rows of runs/, less those that another shard is read for."""
     stale: frozenset[str]
-    """The runs that a newer shard has too: whoever wrote that drops them here a moment later."""
+    """The runs that another shard is read for: one with a result before one without, and then the newer.
+
+    Whoever wrote that drops them here a moment later. Where two machines tried a run of a store at a URL, they stay.
+    """
 
 
 # Writing
@@ -88,12 +94,15 @@ def drop(folder: Path, name: str, ids: Collection[str]) -> None:
     """Take runs out of a shard; killed half-way the pair does not add up, `tidy` sets it aside and they train again."""
     for part in reversed(PARTS):
         path = folder / part / name
+        written = path.stat()
         frame = pd.read_parquet(path)
         kept = frame[~frame["run_id"].isin(ids)]
         if part == "runs" and kept.empty:
             remove(folder, name)
             return
         atomically(path, partial(kept.to_parquet, index=False))
+        if part == "runs":  # its rows are no newer than they were
+            os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
 
 
 def remove(folder: Path, name: str) -> None:
@@ -110,8 +119,12 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "runs").glob("[!.]*.parquet"))
 
 
-def shards(folder: Path) -> list[Shard]:
+def shards(folder: Path, columns: Collection[str] | None = None) -> list[Shard]:
     """Return the shards that can be read, in order of name. Each run is in one of them.
+
+    Args:
+        folder: The store.
+        columns: Those of runs/ that are read, where a shard has them; all if not given. run_id and status always are.
 
     Raises:
         FileNotFoundError: If one was removed since they were listed: see `settled`.
@@ -120,20 +133,43 @@ def shards(folder: Path) -> list[Shard]:
     for name in names(folder):
         path = folder / "runs" / name
         try:
-            frame, written[name] = pd.read_parquet(path), path.stat().st_mtime_ns
+            with pq.ParquetFile(path) as file:  # pandas' own function takes several times as long to open one
+                wanted = [
+                    key for key in file.schema_arrow.names if columns is None or key in {"run_id", "status", *columns}
+                ]
+                frame, written[name] = file.read(columns=wanted).to_pandas(), path.stat().st_mtime_ns
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowInvalid):  # torn; the next command that writes sets it aside
             continue
         if {"run_id", "status"} <= set(frame.columns):
             frames[name] = frame
-    seen: set[str] = set()
-    stale = {}
-    for name in sorted(frames, key=lambda name: written[name], reverse=True):
-        ids = frozenset(frames[name]["run_id"])
-        stale[name] = ids & seen
-        seen |= ids
+    stale = _stale(frames, sorted(frames, key=lambda name: (written[name], name), reverse=True))
     return [Shard(name, _without(frame, stale[name]), stale[name]) for name, frame in frames.items()]
+
+
+def _stale(frames: Mapping[str, pd.DataFrame], newest: Sequence[str]) -> dict[str, frozenset[str]]:
+    ids = {name: frozenset(frame["run_id"]) for name, frame in frames.items()}
+    if _distinct(ids.values()):
+        return dict.fromkeys(frames, frozenset())
+    read: dict[str, str] = {}
+    for statuses in (DONE, None):
+        for name in newest:
+            runs = frames[name] if statuses is None else frames[name][frames[name]["status"].isin(statuses)]
+            for run_id in runs["run_id"]:
+                read.setdefault(run_id, name)
+    return {name: frozenset(run_id for run_id in own if read[run_id] != name) for name, own in ids.items()}
+
+
+def _distinct(ids: Collection[frozenset[str]]) -> bool:
+    return sum(map(len, ids)) == len(frozenset().union(*ids))
+
+
+def repeated(folder: Path) -> dict[str, frozenset[str]]:
+    """Return shard -> its runs that another shard is read for, of the shards that have any."""
+    if _distinct([ids_of(folder / "runs" / name) for name in names(folder)]):
+        return {}
+    return {shard.name: shard.stale for shard in shards(folder) if shard.stale}
 
 
 def read_rows(folder: Path, found: Collection[Shard], **how: object) -> pd.DataFrame:
@@ -157,6 +193,11 @@ def columns(folder: Path, found: Collection[Shard]) -> list[str]:
 def with_rows(found: Collection[Shard]) -> list[Shard]:
     """Return the shards that have rows in records/; all if none has, for their columns."""
     return [shard for shard in found if "rows" not in shard.runs or shard.runs["rows"].any()] or list(found)
+
+
+def newest(folder: Path, found: Iterable[str]) -> list[str]:
+    """Return the names of shards, the one that was written last first."""
+    return sorted(found, key=lambda name: ((folder / "runs" / name).stat().st_mtime_ns, name), reverse=True)
 
 
 def settled(folder: Path, read: Callable[[], T]) -> T:

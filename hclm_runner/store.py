@@ -1,8 +1,8 @@
-"""The store of finished runs: parquet shards under outputs/<name>/. Imports no torch.
+"""The store of finished runs: parquet shards under outputs/<name>/, or the copy there of one at a URL (`remote`).
 
 A run counts as there once its row in runs/ is. A command that trains holds the store's lock from beginning to end;
 whoever changes files holds a second one for that moment (`shards.writing`). Readers hold none, and see each run once.
-parameters/ has a file for each run that saved them.
+parameters/ has a file for each run that saved them. Imports no torch.
 """
 
 import errno
@@ -19,17 +19,16 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from hclm_runner import shards
-from hclm_runner.config import EXECUTION, Choice, RunConfig
+from hclm_runner import remote, shards
+from hclm_runner.config import Choice, RunConfig
+from hclm_runner.objects import is_url, url_of
+from hclm_runner.records import settings
 from hclm_runner.refusal import ConfigError
-from hclm_runner.shards import PARTS, atomically, settled
+from hclm_runner.shards import DONE, PARTS, atomically, settled
 
 OUTPUTS = Path("outputs")
 CLUSTER = "cluster"
 """Where tasks on other machines write, in a store."""
-
-DONE = ("finished", "diverged")
-"""The statuses of a result. A run that failed or was refused is tried again."""
 
 __all__ = ["DONE", "OUTPUTS", "PARTS", "atomically", "find", "index", "load", "locate", "locked", "scan", "write"]
 
@@ -56,23 +55,34 @@ def hand_in(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> None:
 
 
 def take_in(folder: Path) -> None:
-    """Make what tasks on other machines have handed in a part of the store, which is locked."""
+    """Make what tasks on other machines have handed in a part of the store, which is locked.
+
+    A run that has a result by then keeps it: a task that only seemed dead may hand in the same a second time.
+    """
+    inbox = folder / CLUSTER
     with shards.writing(folder):
-        for name in shards.names(folder / CLUSTER):
+        arrived = {name: shards.ids_of(inbox / "runs" / name) for name in shards.names(inbox)}
+        known = ended(folder, frozenset[str]().union(*arrived.values()))
+        done = frozenset(known.loc[known["status"].isin(DONE), "run_id"])
+        for name, ids in arrived.items():
+            if ids & done and shards.trusted(inbox, name):
+                shards.drop(inbox, name, ids & done)
+            taken = f"{remote.unused(folder, name.removesuffix('.parquet'))}.parquet"
             for part in PARTS:
-                if (folder / CLUSTER / part / name).exists():  # else it was killed between the two
-                    (folder / CLUSTER / part / name).replace(folder / part / name)
+                if (inbox / part / name).exists():  # else it was killed between the two, or nothing is left
+                    (inbox / part / name).replace(folder / part / taken)
 
 
 @contextmanager
 def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
     """Hold the store for writing, tidied; another command that holds it is waited for. Yields what `tidy` set aside.
 
-    What tasks on other machines have handed in is then part of it.
+    What tasks on other machines have handed in is then part of it, and so is what others have written at its URL.
 
     The lock is the operating system's: it falls with the process that holds it, however that dies.
     """
     prepare(folder)
+    remote.check(folder)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0.2)
@@ -81,6 +91,7 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
         lock.acquire()
     try:
         take_in(folder)
+        remote.exchange(folder)
         yield tidy(folder)
     finally:
         lock.release()
@@ -90,7 +101,7 @@ def tidy(folder: Path) -> list[Path]:
     """Set aside the shards that cannot be trusted, and return where they went; remove half-written files.
 
     Trusted is a pair of readable files of today's schema in which runs/ accounts for each row of records/. A run that
-    stands in two shards (a process was killed between writing the new and dropping the old) keeps the newer.
+    stands in two shards (a process was killed between writing the new and dropping the old) keeps the one that is read.
     """
     with shards.writing(folder):
         for leftover in (path for kind in ("parquet", "safetensors") for path in folder.glob(f"*/.*.{kind}")):
@@ -106,34 +117,32 @@ def tidy(folder: Path) -> list[Path]:
                     target.parent.mkdir(exist_ok=True)
                     (folder / part / name).replace(target)
                     aside.append(target)
-        newest = sorted((folder / "runs").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        seen: set[str] = set()
-        for path in newest:
-            ids = shards.ids_of(path)
-            if ids & seen:
-                shards.drop(folder, path.name, ids & seen)
-            seen |= ids
+        for name, stale in shards.repeated(folder).items():
+            shards.drop(folder, name, stale)
     return aside
 
 
-def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame, known: Collection[str] | None = None) -> list[Path]:
     """Write the rows of runs that trained together, then their descriptions; what the store had of them before goes.
 
     Args:
         folder: The store, locked.
         records: The runs' rows; none of a run that has no result.
         runs: A row for each run: `run_id`, `status`, `rows` (how many in `records`), `schema`, and more.
+        known: The runs of which the store may have word; if not given, all its shards are asked for these.
 
     Returns:
         The paths of the two files.
 
     Raises:
-        OSError: If the disk refuses; the store is as it was.
+        OSError: If the disk refuses; the store is as it was. If its URL refuses; the rows are in the copy.
     """
     with shards.writing(folder):
         paths = _put(folder, records, runs)
-        _drop(folder, set(runs["run_id"]), kept=paths[1].name)
-    return paths
+        if not url_of(folder):  # there they stay, for other machines too: `shards.repeated` says which is read
+            older = set(runs["run_id"]) if known is None else set(runs["run_id"]).intersection(known)
+            _drop(folder, older, kept=paths[1].name)
+    return remote.push(folder, paths)
 
 
 def forget(folder: Path, ids: Collection[str]) -> None:
@@ -144,11 +153,11 @@ def forget(folder: Path, ids: Collection[str]) -> None:
 
 def _put(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
     write = (partial(frame.to_parquet, index=False) for frame in (records, runs))
-    return shards.put(folder, shards.shard_name(runs["run_id"]), *write)
+    return shards.put(folder, remote.unused(folder, shards.shard_name(runs["run_id"])), *write)
 
 
 def _drop(folder: Path, ids: set[str], kept: str = "") -> None:
-    for older in shards.holding(folder, ids) - {kept}:
+    for older in shards.holding(folder, ids) - {kept} if ids else ():
         shards.drop(folder, older, ids)
 
 
@@ -169,13 +178,13 @@ def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
             if known.code != choice.code:
                 wanted = f"one part of this name, got {known.target} and {choice.target}; give one another name"
                 raise ConfigError(f"{group}.name", choice.name, wanted)
-    runs = index(folder)
+    runs = index(folder, ["code", "label", "lam0", "data_seed", "seed"])
     if "code" not in runs:
         return []
     changed = {text: _changed(json.loads(text), chosen) for text in runs["code"].unique()}
-    older = runs[[changed[text] is not None for text in runs["code"]]]
-    if older.empty:
+    if not any(changed.values()):
         return []
+    older = runs[[changed[text] is not None for text in runs["code"]]]
     repeated = {(run.label, run.lam, run.drawn_from, run.seed) for run in configs}
     done = older[older["status"].isin(DONE)]
     places = done[["label", "lam0", "data_seed", "seed"]].itertuples(index=False, name=None)
@@ -223,12 +232,15 @@ def answers(run: RunConfig, status: str, parameters: bool) -> bool:
     return status in DONE and not run.force and (parameters or not run.save_parameters or status == "diverged")
 
 
-def index(folder: Path) -> pd.DataFrame:
-    """Return the rows of runs/ that can be read, each run once, at least with the columns run_id and status.
+def index(folder: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the rows of runs/ that can be read, each run once: run_id, status, `parameters`, and other columns.
 
-    And with `parameters`: whether they are there.
+    Args:
+        folder: The store.
+        columns: Which others; all if not given, and then the configurations, each as long as a hundred ids.
     """
-    runs = settled(folder, lambda: _described(shards.shards(folder)))
+    runs = settled(folder, lambda: _described(shards.shards(folder, columns)))
+    # Of each run, whether its parameters are there.
     return runs.assign(parameters=runs["run_id"].isin([path.stem for path in (folder / "parameters").glob("*")]))
 
 
@@ -237,40 +249,61 @@ def _described(found: Iterable[shards.Shard]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"run_id": [], "status": []})
 
 
+def ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
+    """Return the rows of runs/ of those of the runs that it has."""
+
+    def read() -> pd.DataFrame:
+        names = (name for name in shards.holding(folder, ids) if shards.trusted(folder, name))
+        frames = [pd.read_parquet(folder / "runs" / name) for name in names] if ids else []
+        found = pd.concat(frames) if frames else pd.DataFrame({"run_id": [], "status": []})
+        return found[found["run_id"].isin(ids)].reset_index(drop=True)
+
+    return settled(folder, read)
+
+
 def find(folder: Path, run_id: str) -> pd.Series | None:
     """Return the description of a run that has a result, or None."""
-
-    def read() -> pd.Series:
-        for name in shards.holding(folder, [run_id]):
-            if shards.trusted(folder, name):
-                runs = pd.read_parquet(folder / "runs" / name)
-                row = runs[runs["run_id"] == run_id].iloc[0]
-                if row["status"] in DONE:
-                    return row
-        raise FileNotFoundError(run_id)
-
     try:
-        return settled(folder, read)
+        return settled(folder, partial(_found, folder, run_id))[1]
     except FileNotFoundError:
         return None
+
+
+def _found(folder: Path, run_id: str) -> tuple[str, pd.Series]:
+    """Return the newest shard that has a result of a run, and the run's description there."""
+    for name in shards.newest(folder, shards.holding(folder, [run_id])):
+        if shards.trusted(folder, name):
+            runs = pd.read_parquet(folder / "runs" / name)
+            row = runs[runs["run_id"] == run_id].iloc[0]
+            if row["status"] in DONE:
+                return name, row
+    raise FileNotFoundError(run_id)
 
 
 def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     """Return the rows of one run, in order of epoch."""
 
     def read() -> pd.DataFrame:
-        shard = min(shards.holding(folder, [run_id]), default="")  # of an unknown run, the folder: its columns
+        try:
+            shard, _ = _found(folder, run_id)
+        except FileNotFoundError:
+            shard = ""  # of an unknown run, the folder: its columns
         return pd.read_parquet(folder / "records" / shard, filters=[("run_id", "==", run_id)])
 
     return settled(folder, read).sort_values("epoch", ignore_index=True)
 
 
 def locate(store: str | os.PathLike[str]) -> Path:
-    """Return the folder of a store, given by its name under outputs/ or by its path.
+    """Return the folder of a store, given by its name under outputs/, its path or its URL.
+
+    That of a URL is its copy on this machine, with all that is there now. The path of a copy asks no server.
 
     Raises:
         FileNotFoundError: If there is no store.
+        ConfigError: If the server at the URL refuses.
     """
+    if is_url(store):
+        remote.refresh(OUTPUTS / store)
     folder = next((path for path in (OUTPUTS / store, Path(store)) if (path / "runs").is_dir()), None)
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "no store of runs under outputs/, nor at the path", str(store))
@@ -361,16 +394,3 @@ def scan(store: str | os.PathLike[str]) -> Any:
         relations += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
         return reduce(duckdb.DuckDBPyRelation.union, relations)
     raise ConfigError("scan", None, "polars or duckdb to be installed: pip install polars")
-
-
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings, key -> value: of a group its name, and each option; a list as JSON."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in {*EXECUTION, "lam"}:
-            continue
-        own = (
-            {key: value} if not isinstance(value, Mapping) else {f"{key}.{name}": each for name, each in value.items()}
-        )
-        found |= {name: json.dumps(each) if isinstance(each, list | dict) else each for name, each in own.items()}
-    return {key.removesuffix(".name"): value for key, value in found.items() if not key.endswith("._target_")}

@@ -3,9 +3,9 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,8 +14,20 @@ from pydantic import ValidationError
 from hclm_runner import parts
 from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
-from hclm_runner.config.schema import RunConfig
+from hclm_runner.config.schema import CLUSTERS, RunConfig
 from hclm_runner.refusal import ConfigError
+
+if TYPE_CHECKING:
+    from hclm_runner.config.compose import Composer
+
+TOGETHER = (
+    ("surrogate", "sigma", "dtype"),
+    ("regime", "sigma"),
+    ("regime", "feedback", "epochs"),
+    ("schedule", "schedule_warmup", "epochs", "optimizer"),
+    ("sweep", "cluster"),
+)
+"""The keys that the checks of `resolve` look at, in their order: `_check_eps` and so on."""
 
 
 def resolve(cfg: DictConfig) -> RunConfig:
@@ -43,6 +55,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
         raise words.refusal(error, RunConfig) from None
     _check_replayed(config)
     _check_schedule(config)
+    _check_cluster(config)
     return config
 
 
@@ -69,14 +82,14 @@ def configure(*overrides: str | Sequence[str], **values: Any) -> RunConfig:
             raise ConfigError(f"configure({override!r})", None, wanted)
     texts = [*given, *(f"{key}={_written(key, value)}" for key, value in values.items())]
     try:
-        cfg = _composer()(texts)
+        cfg = composer()(texts)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise _several_values(texts) or explain(error, texts) from error
     return resolve(cfg)
 
 
 @cache
-def _composer() -> Callable[[Sequence[str]], DictConfig]:
+def composer() -> "Composer":
     """Return what composes overrides on the shipped configuration; to start Hydra for each would cost tenfold."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -165,6 +178,14 @@ def _check_schedule(config: RunConfig) -> None:
             raise ConfigError(
                 key, getattr(config, key), f"{off}: the optimiser {config.optimizer.name} has no lr, a float"
             )
+
+
+def _check_cluster(config: RunConfig) -> None:
+    """Refuse a sweep on one kind of cluster with the options of another."""
+    on = config.sweep.on
+    if on in CLUSTERS and not isinstance(config.cluster, CLUSTERS[on]):
+        keys = " cluster.address=..." if on == "dask" else ""
+        raise ConfigError("sweep.on", on, f"cluster={on}{keys} beside it")
 
 
 def _square(value: object) -> object:

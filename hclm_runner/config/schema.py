@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from hclm_runner.config import labels
+from hclm_runner.config import labels, words
 from hclm_runner.config.choices import STRICT, Choice, Group
 from hclm_runner.parts import ROOMS
 from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
@@ -32,7 +32,11 @@ EXECUTION = (
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-STORE_NAME = "a name of letters, digits and _ . -, which starts with a letter, a digit or _"
+STORE_NAME = (
+    "a name of letters, digits and _ . -, which starts with a letter, a digit or _; "
+    "or the URL of a store, without passwords: s3://bucket/name, gs://, az://, file:///folder/name"
+)
+_STORE = r"^(\w[\w.-]*|((s3|gs|az)://\w[\w.-]*|file:/{2})(/(\w|[.~-]+\w)[\w.~+-]*)*)$"
 
 
 def _text(value: object) -> object:
@@ -44,7 +48,7 @@ class SweepOptions(BaseModel):
 
     model_config = STRICT
 
-    on: Literal["local", "slurm"]
+    on: Literal["local", "slurm", "dask"]
     dry_run: bool
     bundle: Literal["auto"] | Count
     workers: Literal["auto"] | Count
@@ -53,8 +57,8 @@ class SweepOptions(BaseModel):
     job_dirs: bool
 
 
-class ClusterOptions(BaseModel):
-    """What a task on a cluster asks for; no result depends on it, and a store does not record it."""
+class SlurmOptions(BaseModel):
+    """What a task on a SLURM cluster asks for; no result depends on it, and a store does not record it."""
 
     model_config = STRICT
 
@@ -69,6 +73,31 @@ class ClusterOptions(BaseModel):
     queued: Count | None
     setup: list[str]
     extra: list[str]
+
+
+class DaskOptions(BaseModel):
+    """Whose workers train; no result depends on it, and a store does not record it."""
+
+    model_config = STRICT
+
+    address: Annotated[
+        str, Field(pattern=r"^\w+://.", description="the address of a running scheduler, as in tcp://10.0.0.5:8786")
+    ]
+
+
+CLUSTERS = {"slurm": SlurmOptions, "dask": DaskOptions}
+"""What `cluster` is, for each `sweep.on` but local."""
+
+
+def _cluster(values: object) -> object:
+    """Return the options of a cluster, told apart by their keys: each kind is refused in its own words."""
+    if not isinstance(values, dict):
+        return values
+    schema = DaskOptions if "address" in values else SlurmOptions
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise words.refusal(error, schema, "cluster.") from None
 
 
 class RunConfig(BaseModel):
@@ -106,14 +135,14 @@ class RunConfig(BaseModel):
     dtype: Literal["float32", "float64"]
     device: Literal["auto", "cpu", "cuda"]
     compile: Literal["auto"] | bool
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", description=STORE_NAME), BeforeValidator(_text)]
+    name: Annotated[str, Field(pattern=_STORE, description=STORE_NAME), BeforeValidator(_text)]
     force: bool
     save_parameters: bool
     checkpoint_every: Whole
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions
-    cluster: ClusterOptions
+    cluster: Annotated[SlurmOptions | DaskOptions, BeforeValidator(_cluster)]
 
     @property
     def title(self) -> str:
@@ -162,9 +191,11 @@ class RunConfig(BaseModel):
         ids, in any order of keys, in any store, on any machine.
         """
         used = {key: getattr(self, key) for key in self._used()}
-        config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
-        config |= {"data_seed": self.drawn_from, "schema": SCHEMA_VERSION}
-        text = json.dumps(config, sort_keys=True)
+        used |= {"data_seed": self.drawn_from, "schema": SCHEMA_VERSION}
+        json_of = {
+            key: value.identity if isinstance(value, Choice) else json.dumps(value) for key, value in used.items()
+        }
+        text = "{" + ", ".join(f'"{key}": {json_of[key]}' for key in sorted(json_of)) + "}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _used(self) -> list[str]:
@@ -176,7 +207,8 @@ class RunConfig(BaseModel):
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
-        return [key for key in type(self).model_fields if key not in {*EXECUTION, *unused}]
+        unused.update(EXECUTION)
+        return [key for key in type(self).model_fields if key not in unused]
 
     @property
     def shape_key(self) -> str:
@@ -185,7 +217,7 @@ class RunConfig(BaseModel):
         Whether omega, rho and dropout are zero is: a term that is left out costs nothing, and cannot spoil a run that
         does not have it.
         """
-        groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
+        groups = {group: getattr(self, group).static for group in ROOMS}
         measured = ("metric_force", "premises", "measure_every", "measure_samples")
         scheduled = ("epochs", "batch_size", "schedule", "schedule_warmup")
         rest = {key: getattr(self, key) for key in ("dtype", "surrogate_of", *scheduled, *measured)}

@@ -25,6 +25,8 @@ class Result:
     runs: int = 0
     """How many there were to train or to refuse."""
     finished: int = 0
+    elsewhere: int = 0
+    """How many other machines have finished meanwhile."""
     diverged: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> titles of the runs."""
@@ -35,6 +37,25 @@ class Result:
     stopped: str | None = None
     """Why it ended before all was tried; None if it did not."""
     interrupted: bool = False
+
+    def note(self, described: pd.DataFrame, titles: Mapping[str, str], reason: str | None = None) -> None:
+        """Note how runs have ended.
+
+        Args:
+            described: Their rows of runs/.
+            titles: Run id -> title.
+            reason: Why they have no result; the last line of their error unless given.
+        """
+        self.finished += int((described["status"] == "finished").sum())
+        for row in described.to_dict("records"):
+            title = titles[row["run_id"]]
+            if pd.notna(row["warnings"]):
+                self.warned.setdefault(row["warnings"], []).append(title)
+            if row["status"] == "diverged":
+                self.diverged.append(f"{title} ({row['error']})")
+            elif row["status"] != "finished":
+                reasons = self.refused if row["status"] == "refused" else self.failed
+                reasons.setdefault(reason or row["error"].strip().splitlines()[-1], []).append(title)
 
     @property
     def code(self) -> int:
@@ -53,7 +74,7 @@ class Result:
     @property
     def not_reached(self) -> int:
         """How many runs were not tried."""
-        return self.runs - self.finished - self.without_result
+        return self.runs - self.finished - self.elsewhere - self.without_result
 
 
 class SweepProgress:
@@ -93,10 +114,10 @@ class SweepProgress:
             self.console.print(text)
 
 
-def announce(plan: Plan, folder: Path) -> None:
-    """Say what a sweep is about to do."""
+def announce(plan: Plan, folder: Path, place: str) -> None:
+    """Say what a sweep is about to do, and at which place."""
     if plan.bundles:
-        where = f"{counted(plan.workers, 'process', 'processes')} on {plan.device}"
+        where = f"{counted(plan.workers, 'process', 'processes')} on {place}"
         work = f"{counted(plan.runs, 'run')} to train in {counted(len(plan.bundles), 'bundle')}"
         say(f"{folder}/: {work}, {where}; {plan.stored} in the store")
 
@@ -135,6 +156,8 @@ def sweep_summary(plan: Plan, result: Result, folder: Path, seconds: float) -> N
     table.add_column("runs")
     table.add_column("", justify="right")
     table.add_row("finished", str(result.finished))
+    if result.elsewhere:
+        table.add_row("finished by other machines", str(result.elsewhere))
     table.add_row("reused from the store", str(plan.stored))
     table.add_row("diverged", str(len(result.diverged)))
     table.add_row("failed", str(sum(map(len, result.failed.values()))))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hclm_runner import shards, store
+from hclm_runner import remote, shards, store
 
 ROWS = 122_880
 """Of records/ in a file: about fifty megabytes, and what DuckDB and others take as one group of rows."""
@@ -20,14 +20,17 @@ def compact(folder: Path, rows: int = ROWS) -> tuple[int, int]:
     file. Writers wait while one pair is written, and no longer. Killed at any moment, nothing is lost.
 
     Raises:
-        OSError: If the disk refuses; what is merged by then stays merged.
+        OSError: If the disk refuses, or the URL of the store; what is merged by then stays merged.
     """
     store.prepare(folder)
+    remote.exchange(folder)
     store.tidy(folder)
     before = len(shards.names(folder))
     for group in _groups(folder, rows):
         with shards.writing(folder):
-            _merge(folder, group)
+            merged = _merge(folder, group)
+        if merged:
+            remote.merged(folder, *merged)
     return before, len(shards.names(folder))
 
 
@@ -47,18 +50,19 @@ def _groups(folder: Path, rows: int) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _merge(folder: Path, group: Sequence[str]) -> None:
-    """Replace those of the shards that are still there by one."""
+def _merge(folder: Path, group: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Replace those of the shards that are still there by one; return its name and theirs."""
     there = [name for name in group if shards.trusted(folder, name)]
     ids = [run_id for name in there for run_id in shards.ids_of(folder / "runs" / name)]
     if len(there) < 2 or len(set(ids)) < len(ids):  # a run in two shards: the next command that writes drops the older
-        return
+        return None
     records, runs = (_together([folder / part / name for name in there]) for part in shards.PARTS)
     write = partial(pq.write_table, row_group_size=ROWS)
     # Named after what it replaces, and not after its runs: else it could have the name of one of them.
-    shards.put(folder, shards.shard_name(there), partial(write, records), partial(write, runs))
+    paths = shards.put(folder, shards.shard_name(there), partial(write, records), partial(write, runs))
     for name in there:
         shards.remove(folder, name)
+    return paths[0].name, there
 
 
 def _together(paths: Sequence[Path]) -> pa.Table:

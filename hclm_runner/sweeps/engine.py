@@ -20,17 +20,20 @@ import pandas as pd
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hclm_runner import callbacks, parameters, store, terminal
+from hclm_runner import callbacks, parameters, remote, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
-from hclm_runner.config import RunConfig, explain, resolve
+from hclm_runner.config import RunConfig, explain
 from hclm_runner.config.compose import Composer
+from hclm_runner.config.grid import Grid
+from hclm_runner.config.schema import DaskOptions
 from hclm_runner.parts import ROOMS
-from hclm_runner.records import Records, describe
+from hclm_runner.records import Records, describe, without_result
 from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
-from hclm_runner.sweeps import board, status
+from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
+from hclm_runner.sweeps.sharing import Driver
 
 ENVIRONMENT = {
     # glibc keeps the memory of a tensor for the next one, and does not return it to the system: a fifth of the time.
@@ -40,6 +43,9 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 """Of the processes that train."""
+
+CHECKED = 10_000
+"""Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
 
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
@@ -52,20 +58,24 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     options = composer.master.get("sweep") or {}
     if options.get("on") == "local" and not options.get("dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
-    configs: list[RunConfig] = []
+    grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
         try:
-            configs.append(resolve(composer(overrides)))
+            configs.append(grid(overrides))
+            composed.append(overrides)
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             refused.setdefault(str(explain(error, overrides)), []).append(" ".join(overrides))
-    if configs and configs[0].sweep.verify:
-        composer.check(jobs, configs[0].sweep.verify)
+    if configs:
+        grid.check(composed, max(configs[0].sweep.verify, grid.put_together // CHECKED))
     codes: list[int] = []
-    for name in dict.fromkeys(config.name for config in configs):
-        codes.append(execute([config for config in configs if config.name == name], None if codes else refused))
+    stores: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        stores.setdefault(config.name, []).append(config)
+    for runs in stores.values():
+        codes.append(execute(runs, None if codes else refused))
     if not codes:
         board.refusals(refused)
     return max(codes, default=board.REFUSED), configs
@@ -83,7 +93,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
-        plan = make_plan(unique, store.index(folder), configs[0])
+        remote.refresh(folder)
+        plan = make_plan(unique, store.index(folder, []), configs[0])
         board.dry_run(plan, folder)
         board.refusals(refused)
         return board.REFUSED if refused else 0
@@ -93,23 +104,44 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             from hclm_runner.sweeps import slurm
 
             return slurm.send(folder, unique, configs[0], refused)
-        known = store.index(folder)
-        unfinished = Unfinished(folder, unique, lambda: known, find_device(configs[0].device), terminal.say)
+        known = store.index(folder, [])
+        cluster = configs[0].cluster
+        address = cluster.address if options.on == "dask" and isinstance(cluster, DaskOptions) else None
+        device = "auto" if address else find_device(configs[0].device)
+        unfinished = Unfinished(folder, unique, lambda: known, device, terminal.say)
         plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
-        board.announce(plan, folder)
+        board.announce(plan, folder, address or plan.device)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
             try:
-                with status.planned(folder, plan):
-                    train(plan, folder, partial(store.write, folder), unfinished, follow, result)
+                if address:
+                    from hclm_runner.sweeps import dask
+
+                    with status.planned(folder, plan):
+                        dask.train(plan, folder, address, result)
+                else:
+                    joined = sharing.joined(folder, unique, plan, options.bundle)
+                    with joined as (plan, driver), status.planned(folder, plan):
+                        write = partial(store.write, folder, known={*known["run_id"]})
+                        train(plan, folder, write, unfinished, follow, result, driver)
+                        if driver:
+                            driver.account(result)
             except OSError as error:
                 result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
     return max(result.code, int(bool(plan.diverged)))
 
 
-def train(plan: Plan, folder: Path, write: Write, unfinished: Unfinished, follow: Callbacks, result: Result) -> None:
+def train(
+    plan: Plan,
+    folder: Path,
+    write: Write,
+    unfinished: Unfinished,
+    follow: Callbacks,
+    result: Result,
+    driver: Driver | None = None,
+) -> None:
     """Train the bundles of a plan in processes of this machine, and note in `result` how they end.
 
     Args:
@@ -119,15 +151,16 @@ def train(plan: Plan, folder: Path, write: Write, unfinished: Unfinished, follow
         unfinished: The checkpoints of the store, where parameters stand too.
         follow: The callbacks.
         result: How it ended.
+        driver: This command among those that train the plan; None if it is the only one.
 
     Raises:
         OSError: If what has ended cannot be written.
     """
     start_server()
-    with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
+    with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
-            _Supervisor(plan, folder, write, unfinished, progress, follow, result, stop).run()
+            _Supervisor(plan, folder, write, unfinished, progress, follow, result, stop, driver).run()
         except _StartError as error:
             result.stopped = f"a process cannot be started: {error}"
 
@@ -152,17 +185,20 @@ class _Supervisor:
         follow: Callbacks,
         result: Result,
         stop: Callable[[], bool],
+        driver: Driver | None,
     ) -> None:
         self.plan, self.folder, self.write, self.result, self.stop = plan, folder, write, result, stop
-        self.progress, self.follow, self.unfinished = progress, follow, unfinished
+        self.progress, self.follow, self.unfinished, self.driver = progress, follow, unfinished, driver
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
 
     def run(self) -> None:
         try:
             while (self.queue or self.active) and not self.stop():
-                while self.queue and len(self.active) < self.plan.workers:
-                    self._start(self.queue.popleft())
+                if self.driver:
+                    self.driver.beat()
+                while self.queue and len(self.active) < self.plan.workers and (runs := self._next()):
+                    self._start(runs)
                 for connection in wait(list(self.active), timeout=0.2):
                     assert isinstance(connection, Connection)
                     self._receive(connection)
@@ -174,6 +210,10 @@ class _Supervisor:
         finally:
             for process, *_ in self.active.values():
                 process.kill()
+
+    def _next(self) -> list[RunConfig]:
+        """Return the bundle to train now; [] if other machines train what is left."""
+        return self.driver.take(self.queue) if self.driver else self.queue.popleft()
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
@@ -221,21 +261,19 @@ class _Supervisor:
         frame = records.frame()
         described = describe(records, self.plan.device, seconds)
         parameters.save(self.unfinished.folder, records)
-        self.write(frame, described)
+        self._hand_over(records.runs, frame, described)
         self.unfinished.drop([run.run_id for run in records.runs])
-        self.result.finished += int((described["status"] == "finished").sum())
-        for warning, run in zip(described["warnings"], records.runs, strict=True):
-            if pd.notna(warning):
-                self.result.warned.setdefault(warning, []).append(run.title)
-        causes = zip(records.runs, records.causes, strict=True)
-        self.result.diverged += [f"{run.title} ({cause})" for run, cause in causes if cause]
+        self.result.note(described, {run.run_id: run.title for run in records.runs})
+
+    def _hand_over(self, runs: Sequence[RunConfig], frame: pd.DataFrame, described: pd.DataFrame) -> None:
+        self.write(frame, described)
+        if self.driver:
+            self.driver.ended(runs)
 
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
-        records = Records.empty(run)
-        described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
-        self.write(records.frame(), described)
-        reasons = self.result.refused if status == "refused" else self.result.failed
-        reasons.setdefault(reason, []).append(run.title)
+        records, described = without_result(run, self.plan.device, status, trace or reason)
+        self._hand_over([run], records, described)
+        self.result.note(described, {run.run_id: run.title}, reason)
 
 
 def _train_bundle(
@@ -307,7 +345,7 @@ def _exit(code: int | None) -> str:
 
 
 @contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable() -> Iterator[Callable[[], bool]]:
     """Yield whether Ctrl-C was pressed; pressed twice, it raises KeyboardInterrupt as ever."""
     pressed: list[int] = []
     usual = signal.getsignal(signal.SIGINT)

@@ -7,6 +7,7 @@ cluster/plan/, says that a bundle has begun; <shard> is what the shard of its ru
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +21,22 @@ from rich.table import Table
 from hclm_runner import store
 from hclm_runner.config import RunConfig
 from hclm_runner.shards import shard_name
-from hclm_runner.sweeps import board, queue
+from hclm_runner.sweeps import board, queue, sharing
 from hclm_runner.sweeps.plan import Plan
 
 ENDED = ("finished", "diverged", "failed", "refused")
 OPEN = ("pending", "dead", "queued", "running")
 """What a run is that has not ended: only planned; begun and gone without a result; in a cluster's queue; training."""
 
+SHOWN = ("label", "lam0", "seed", "error")
+"""Of runs/, what `show` prints."""
+
 
 class Status(NamedTuple):
     """How far the sweeps of a store are."""
 
     runs: pd.DataFrame
-    """What has ended, as in runs/."""
+    """What has ended: `SHOWN`, run_id and status of runs/."""
     open: Mapping[str, str]
     """Run id -> one of `OPEN`, of those that are planned and have not ended."""
     writing: bool
@@ -41,8 +45,8 @@ class Status(NamedTuple):
     @property
     def counts(self) -> dict[str, int]:
         """Return how many runs there are of each kind."""
-        kinds = [*self.runs["status"], *self.open.values()]
-        return {kind: kinds.count(kind) for kind in (*ENDED, *reversed(OPEN))}
+        found = Counter([*self.runs["status"], *self.open.values()])
+        return {kind: found[kind] for kind in (*ENDED, *reversed(OPEN))}
 
 
 @contextmanager
@@ -90,16 +94,23 @@ def read(folder: Path) -> Status:
     """Return how far the sweeps of a store are.
 
     A bundle of this machine that has begun and not ended is dead unless a command holds the store. One of a cluster is
-    what squeue says; where there is no squeue, it counts as running once it has begun.
+    what squeue says; where there is no squeue, it counts as running once it has begun. One of a store at a URL is
+    running if its driver is heard of in the seconds that this takes.
     """
     plans = read_plans(folder)
     # The queue before the files: what leaves it meanwhile has its shard there.
     tasks = queue.tasks() if plans.keys() - {"local"} else None
-    taken, handed = store.index(folder), store.index(folder / store.CLUSTER)
+    taken, handed = (store.index(at, SHOWN) for at in (folder, folder / store.CLUSTER))
     runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
     writing, ended = _held(folder / ".lock"), set(runs["run_id"])
     found: dict[str, str] = {}
+
+    def note(bundle: Sequence[str], kind: str) -> None:
+        for run_id in bundle:
+            if run_id not in ended and OPEN.index(kind) >= OPEN.index(found.get(run_id, "pending")):
+                found[run_id] = kind
+
     for name, bundles in plans.items():
         for number, bundle in enumerate(bundles):
             if name == "local":
@@ -109,9 +120,9 @@ def read(folder: Path) -> Status:
             else:
                 began = mark_of(folder / store.CLUSTER, bundle).exists()
                 kind = ("running" if tasks is None else "dead") if began else "pending"
-            for run_id in bundle:
-                if run_id not in ended and OPEN.index(kind) >= OPEN.index(found.get(run_id, "pending")):
-                    found[run_id] = kind
+            note(bundle, kind)
+    for bundle, kind in sharing.standing(folder):
+        note(bundle, kind)
     return Status(runs, found, writing)
 
 
