@@ -133,8 +133,8 @@ def _place(first: RunConfig) -> tuple[str, int, float]:
     if first.sweep.on != "local":
         asked = first.cluster
         if isinstance(asked, SlurmOptions):
-            device: str = "cpu" if first.device == "auto" and not asked.gpus else first.device
-            return device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
+            there: str = "cpu" if first.device == "auto" and not asked.gpus else first.device
+            return there, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
         from hclm_runner.sweeps import dask
 
         slots, share = dask.room(asked.address)
