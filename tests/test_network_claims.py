@@ -24,10 +24,10 @@ MLP, CNN, *_, LANGUAGE = design.ROWS
 
 
 def test_every_network_has_the_same_grid_and_a_training_of_its_own():
-    rows = (CNN, LANGUAGE)
+    rows = (LANGUAGE,)
     runs = design.runs(design.SMALL, rows)
     where = [(run.task.name, run.model.name, run.surrogate.name, run.regime.name, run.lam, run.seed) for run in runs]
-    assert len(set(where)) == len(runs) == design.count(design.SMALL, rows) == 216 + 144
+    assert len(set(where)) == len(runs) == design.count(design.SMALL, rows) == 144
     for row in rows:
         own = [run for run in runs if (run.task.name, run.model.name) == (row.task, row.model)]
         assert {run.optimizer.options["lr"] for run in own} == {row.lr}
