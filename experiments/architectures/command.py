@@ -53,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.tune:
         trained = grid.trained(design.trials(rows, given.overrides, given.root), name + TRIALS)
         if trained is not None:
-            results.write(results.tried(*trained), store.OUTPUTS / (name + TRIALS))
             console.print(page.rates(results.tried(*trained)))
         return
     if grid.trained(design.runs(size, rows, given.overrides, given.root), name) is None:

@@ -18,7 +18,7 @@ class Row(NamedTuple):
     task: str
     model: str
     lr: float
-    """Of Adam: the best of `RATES` at lam = 0 on the seeds `TRIALS`, by `tuning`."""
+    """Of Adam: the best of `RATES` at lam = 0 on the seeds `TRIALS`, by --tune."""
     network: tuple[str, ...] = ()
     """Its sizes, where they are not those of its option."""
 
