@@ -133,11 +133,12 @@ def _place(first: RunConfig) -> tuple[str, int, float]:
     if first.sweep.on != "local":
         asked = first.cluster
         if isinstance(asked, SlurmOptions):
-            return first.device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
+            device: str = "cpu" if first.device == "auto" and not asked.gpus else first.device
+            return device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
         from hclm_runner.sweeps import dask
 
         slots, share = dask.room(asked.address)
-        return first.device, max(1, slots), share * max(1, slots)
+        return "cpu" if first.device == "auto" else first.device, max(1, slots), share * max(1, slots)
     device = find_device(first.device)
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else free_memory(device) / 2
     return device, _workers(first, device), budget
