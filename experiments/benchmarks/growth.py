@@ -2,7 +2,7 @@
 
     python -m experiments benchmark growth             # to 7200 runs
     python -m experiments benchmark growth --full      # to 28800: 2 GB on the disk
-    python -m experiments benchmark growth --million   # 10^4, 10^5 and 10^6 runs of 4 epochs: half an hour, 4 GB
+    python -m experiments benchmark growth --million   # 10^4, 10^5 and 10^6 runs of 4 epochs: an hour, 4 GB
     python -m experiments benchmark growth --quick     # to 216, to see that it works
 
 Each size is the paper's 9 pairs of surrogate and regime x 8 lam x seeds, in a store of its own. That is filled with

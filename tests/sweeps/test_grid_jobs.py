@@ -64,7 +64,7 @@ AXES = [
 
 
 @given(st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_every_job_of_a_grid_is_the_one_that_is_composed_whole(composer, data):
     chosen = data.draw(st.lists(st.sampled_from(AXES), min_size=2, max_size=2, unique_by=id))
     grid = Grid(composer)
