@@ -88,7 +88,7 @@ test-kernels: .venv  ## all the fast tests with the kernels of other processors,
 test-all: test-kernels  ## all tests, the slow ones too, and the fast ones with the kernels of other processors
 	$(BIN)/python -m pytest -m ''
 
-test-cluster: .venv  ## a sweep on a real SLURM and a real dask on this machine (SLURM needs root and Debian's packages; skipped, with the reason, without)
+test-cluster: .venv  ## a sweep on a real SLURM, on a real dask, and into S3, on this machine (what is not installed is skipped, with the reason)
 	$(BIN)/python -m pytest -n 0 -m slow -rs tests/cluster
 
 lint: .venv  ## ruff and mypy

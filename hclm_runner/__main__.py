@@ -17,7 +17,7 @@ from hclm_runner import objective
 from hclm_runner.command_line import in_hydras_order, outlive_readers, refuse_a_grid
 from hclm_runner.config import CONF, explain, resolve
 from hclm_runner.config.compose import one_option_each
-from hclm_runner.refusal import ERRORS, ConfigError, NoResultError, one_line, place
+from hclm_runner.refusal import ERRORS, ConfigError, NoResultError, one_line, out_of_memory, place
 
 
 def main() -> None:
@@ -85,9 +85,12 @@ def _new(arguments: list[str]) -> int:
 def _outcome(error: BaseException, asked_for_traceback: bool) -> tuple[int, str]:
     """Return the exit code and the line of an error; raise one of our own, or where the traceback was asked for."""
     refused = isinstance(error, ConfigError)
-    known = refused or isinstance(error, OSError) or place(error) != ""  # a full disk; a user's own code
+    lacking = out_of_memory(error)
+    known = refused or lacking or isinstance(error, OSError) or place(error) != ""  # a full disk; a user's own code
     if not known or (asked_for_traceback and (error.__cause__ or not refused)):
         raise error
+    if lacking and not refused:
+        return 1, f"no memory for this run; fewer samples or a smaller network take less: {one_line(error)}"
     return (2, str(error)) if refused else (1, one_line(error) if place(error) else str(error))
 
 

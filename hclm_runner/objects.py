@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,6 +147,12 @@ def _reason(text: str) -> str:
     }
     found = next((say(match) for pattern, say in known.items() if (match := re.search(pattern, text, re.DOTALL))), text)
     return " ".join(found.partition("\n\n")[0].split())
+
+
+@cache
+def objects_at(url: str) -> Objects:
+    """Return the objects below a URL, with the connections to them that there are."""
+    return Objects(url)
 
 
 def is_url(name: object) -> bool:

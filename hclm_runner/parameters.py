@@ -18,24 +18,30 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def save(folder: Path, trained: Records) -> None:
+def save(folder: Path, trained: Records) -> list[Path]:
     """Write the parameters of the runs that finished and ask for it; what was there of the others goes.
 
     Args:
         folder: The store, locked.
         trained: The runs; with `theta` and `network` if any of them asks.
 
+    Returns:
+        The files.
+
     Raises:
         OSError: If the disk refuses.
     """
+    paths = []
     for place, (run, diverged) in enumerate(zip(trained.runs, trained.diverged, strict=True)):
         path = store.parameters_of(folder, run.run_id)
         if run.save_parameters and diverged < 0:
             assert trained.network is not None
             reads = json.dumps([trained.network.input_shape, trained.network.outputs, trained.network.vocabulary])
             arrays.write(path, trained.parameters(place), {"run_id": run.run_id, "network": reads})
+            paths.append(path)
         else:
             path.unlink(missing_ok=True)
+    return paths
 
 
 def load_model(of: str | os.PathLike[str], run_id: str) -> "nn.Module":

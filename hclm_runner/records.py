@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hclm_runner import __version__
 from hclm_runner.cautions import cautions
-from hclm_runner.config import SCHEMA_VERSION, RunConfig
+from hclm_runner.config import EXECUTION, SCHEMA_VERSION, RunConfig
 
 ON_REQUEST = (
     *("metric_force", "curvature", "coupling", "smoothness"),
@@ -157,6 +157,19 @@ def without_result(run: RunConfig, device: str, status: str, error: str) -> tupl
     """Return the rows of records/, none, and of runs/ of a run that measured nothing."""
     nothing = Records.empty(run)
     return nothing.frame(), describe(nothing, device, 0.0, status=status, error=error)
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, key -> value: of a group its name, and each option; a list as JSON."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in {*EXECUTION, "lam"}:
+            continue
+        own = (
+            {key: value} if not isinstance(value, Mapping) else {f"{key}.{name}": each for name, each in value.items()}
+        )
+        found |= {name: json.dumps(each) if isinstance(each, list | dict) else each for name, each in own.items()}
+    return {key.removesuffix(".name"): value for key, value in found.items() if not key.endswith("._target_")}
 
 
 def redacted(word: str) -> str:

@@ -54,6 +54,12 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(advice, message)}" + (f" ({found})" if found else "")
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether there was not enough memory, on the machine or on a GPU."""
+    torch_says = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or torch_says
+
+
 def place(error: BaseException) -> str:
     """Return file, line and function of the innermost frame of a user's own code: "mine.py, line 3, in renyi".
 

@@ -14,14 +14,15 @@ writes: so nothing is lost if the network or a process dies in between.
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from hclm_runner import shards
-from hclm_runner.objects import Listed, Objects, url_of
+from hclm_runner.objects import Listed, objects_at, url_of
 from hclm_runner.refusal import ConfigError
 from hclm_runner.shards import PARTS
 
@@ -34,7 +35,7 @@ class _Copy:
     """The copy of a store that is at a URL."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.objects = folder, Objects(url)
+        self.folder, self.objects = folder, objects_at(url)
         self.noted: dict[str, str] = {}
         """Key -> the tag of what the copy has sent or brought. The copy itself may have dropped it since."""
         lines = (folder / NOTES).read_text().split("\n") if (folder / NOTES).exists() else [""]
@@ -66,12 +67,18 @@ def check(folder: Path) -> None:
     """
     if copy := of(folder):
         probe = f"probe-{uuid4().hex}"
-        try:
+        with _refusing(copy, "written"):
             copy.objects.replace(probe, b"")
             copy.objects.delete(probe)
-        except OSError as error:
-            reason = str(error).removeprefix(f"{copy.objects.url}: ")
-            raise ConfigError("name", copy.objects.url, f"a store that can be written, got {reason}") from error
+
+
+@contextmanager
+def _refusing(copy: _Copy, used: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).removeprefix(f"{copy.objects.url}: ")
+        raise ConfigError("name", copy.objects.url, f"a store that can be {used}, got {reason}") from error
 
 
 def unused(folder: Path, stem: str) -> str:
@@ -87,8 +94,19 @@ def unused(folder: Path, stem: str) -> str:
 # From the URL to the copy
 
 
-def pull(folder: Path) -> list[str]:
-    """Bring what others have written at the URL, and return the names of these shards.
+def refresh(folder: Path) -> None:
+    """Bring the copy of a store up to date, if it is one.
+
+    Raises:
+        ConfigError: If the server refuses, or does not answer.
+    """
+    if copy := of(folder):
+        with _refusing(copy, "read"):
+            pull(folder)
+
+
+def pull(folder: Path) -> None:
+    """Bring what others have written at the URL.
 
     A shard that is no longer at the URL goes from the copy too once its runs are in others, as after `compact`.
 
@@ -97,41 +115,32 @@ def pull(folder: Path) -> list[str]:
     """
     copy = of(folder)
     if copy is None:
-        return []
-    there = copy.objects.listed("runs")
+        return
+    there = {name: found for name, found in copy.objects.listed("runs").items() if Path(name).suffix == ".parquet"}
     if not there:
-        return []
-    new = [name for name, found in there.items() if copy.noted.get(f"runs/{name}") != found.tag]
-    waiting = {*copy.waiting()} if new else set()
-    new = [name for name in new if name not in waiting]
-
+        return
     (folder / "parameters").mkdir(parents=True, exist_ok=True)
-
-    def fetch(name: str) -> None:
-        if _fetch(copy, name):
-            _agree(copy, name, there[name])
-
+    waiting = {*copy.waiting()}
+    new = {name: found for name, found in there.items() if copy.noted.get(f"runs/{name}") != found.tag}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(fetch, new))
+        list(pool.map(lambda name: _fetch(copy, name, new[name]), new.keys() - waiting))
         list(pool.map(partial(_fetch_parameters, copy), copy.objects.listed("parameters").items()))
     _follow(copy, {*there})
-    return new
 
 
-def _fetch(copy: _Copy, name: str) -> bool:
-    """Write a shard into the copy; not if it was removed since it was listed. Return whether."""
-    try:
+def _fetch(copy: _Copy, name: str, found: Listed) -> None:
+    """Write a shard into the copy; not if it was removed since it was listed."""
+    with suppress(FileNotFoundError):
         contents = [copy.objects.get(f"{part}/{name}") for part in PARTS]
-    except FileNotFoundError:
-        return False
-    with shards.writing(copy.folder):
-        _write(copy.folder, name, *contents)
-    return True
+        with shards.writing(copy.folder):
+            _write(copy.folder, name, *contents)
+            _agree(copy, name, found)
 
 
 def _agree(copy: _Copy, name: str, found: Listed) -> None:
     """Note that the copy has a shard as it is at the URL, from when it is by the server's clock."""
-    os.utime(copy.folder / "runs" / name, ns=(found.written_ns, found.written_ns))
+    with suppress(FileNotFoundError):  # `compact` has merged it meanwhile
+        os.utime(copy.folder / "runs" / name, ns=(found.written_ns, found.written_ns))
     copy.note(f"runs/{name}", found.tag)
 
 
@@ -146,7 +155,8 @@ def _fetch_parameters(copy: _Copy, listed: tuple[str, Listed]) -> None:
     key, tag = f"parameters/{listed[0]}", listed[1].tag
     if copy.noted.get(key) != tag:
         content = copy.objects.get(key)
-        shards.atomically(copy.folder / key, lambda path: Path(path).write_bytes(content))
+        with shards.writing(copy.folder):
+            shards.atomically(copy.folder / key, lambda path: Path(path).write_bytes(content))
         copy.note(key, tag)
 
 
@@ -170,13 +180,14 @@ def exchange(folder: Path) -> None:
     """Send what the copy of a store still has to send, and bring what others have written.
 
     Raises:
-        OSError: If the server refuses, or does not answer; the copy is as it was.
+        ConfigError: If the server refuses, or does not answer; the copy is as it was.
     """
     if copy := of(folder):
-        for name in copy.waiting():
-            if shards.trusted(folder, name):
-                _send(copy, name)
-        pull(folder)
+        with _refusing(copy, "written"):
+            for name in copy.waiting():
+                if shards.trusted(folder, name):
+                    _send(copy, name)
+            pull(folder)
 
 
 def push(folder: Path, paths: Sequence[Path]) -> list[Path]:
@@ -199,7 +210,10 @@ def push(folder: Path, paths: Sequence[Path]) -> list[Path]:
 def _send(copy: _Copy, name: str) -> str:
     """Put a shard where there is none of its name, and return the name that it has then."""
     folder = copy.folder
-    records, runs = contents = [(folder / part / name).read_bytes() for part in PARTS]
+    try:
+        records, runs = contents = [(folder / part / name).read_bytes() for part in PARTS]
+    except FileNotFoundError:  # `compact` has merged it meanwhile, and sends that
+        return name
     for run_id in shards.ids_of(folder / "runs" / name):
         own = f"parameters/{run_id}.safetensors"
         if (folder / own).exists():
@@ -211,9 +225,11 @@ def _send(copy: _Copy, name: str) -> str:
             _write(folder, other, *contents)
             shards.remove(folder, name)
         return _send(copy, other)
-    if not won:
-        _fetch(copy, name)
-    _agree(copy, name, copy.objects.look(f"runs/{name}"))
+    found = copy.objects.look(f"runs/{name}")
+    if won:
+        _agree(copy, name, found)
+    else:
+        _fetch(copy, name, found)
     return name
 
 

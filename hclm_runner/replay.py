@@ -68,7 +68,7 @@ def read(group: str, column: str, options: Mapping[str, Any]) -> tuple[float, ..
 @lru_cache(maxsize=4)
 def _statuses(folder: Path, written: tuple[int, ...]) -> dict[str, str]:  # noqa: ARG001 - what was read once is stale
     """Return run id -> status, of the runs of a store as it is when these of its files were written."""
-    runs = store.index(folder)
+    runs = store.index(folder, [])
     return dict(zip(runs["run_id"], runs["status"], strict=True))
 
 

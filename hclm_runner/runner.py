@@ -13,7 +13,7 @@ from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
 from hclm_runner.sweeps import board
-from hclm_runner.sweeps.plan import compiles, find_device, make_plan, size_of
+from hclm_runner.sweeps.plan import compiles, find_device, free_memory, make_plan, size_of
 
 
 def run(config: RunConfig) -> int:
@@ -29,8 +29,8 @@ def run(config: RunConfig) -> int:
     """
     folder, follow = store.OUTPUTS / config.name, callbacks.load(config.callbacks)
     if config.sweep.dry_run:
-        remote.pull(folder)
-        board.dry_run(make_plan({config.run_id: config}, store.index(folder), config), folder)
+        remote.refresh(folder)
+        board.dry_run(make_plan({config.run_id: config}, store.index(folder, []), config), folder)
         return 0
     code = _reuse(config, folder)
     if code is None:
@@ -65,8 +65,11 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(1)  # the kernels of one small run are too short to share
-    start = time.perf_counter()
-    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder), device, terminal.say)
+    start, size, free = time.perf_counter(), size_of(config, device), free_memory(device)
+    if size.bytes > free:
+        terminal.say(f"warning: the run may take {size.bytes / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free")
+    compiled = compiles(config, size.seconds)
+    unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder, []), device, terminal.say)
     checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:
 
@@ -74,11 +77,8 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
             show(epoch, measured)
             follow([config], epoch, measured)
 
-        seconds = size_of(config).seconds if config.compile == "auto" else 0.0
         try:
-            trained = train(
-                [config], device=device, compile=compiles(config, seconds), progress=progress, checkpoint=checkpoint
-            )
+            trained = train([config], device=device, compile=compiled, progress=progress, checkpoint=checkpoint)
         except ERRORS as error:
             refused = isinstance(error, ConfigError)
             if not refused or error.__cause__:  # an error in the code of a part, whose traceback is worth keeping
@@ -89,8 +89,8 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     seconds = time.perf_counter() - start
     records = trained.frame()
     described = describe(trained, device, seconds)
-    parameters.save(folder, trained)
-    paths = store.write(folder, records, described)
+    saved = parameters.save(folder, trained)
+    paths = store.write(folder, records, described) + saved
     unfinished.drop([config.run_id])
     if len(records) > 1:
         paths += picture.save(picture.draw(records, config.title), folder / "figures" / config.run_id)

@@ -20,8 +20,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from hclm_runner import remote, shards
-from hclm_runner.config import EXECUTION, Choice, RunConfig
+from hclm_runner.config import Choice, RunConfig
 from hclm_runner.objects import is_url, url_of
+from hclm_runner.records import settings
 from hclm_runner.refusal import ConfigError
 from hclm_runner.shards import DONE, PARTS, atomically, settled
 
@@ -121,13 +122,14 @@ def tidy(folder: Path) -> list[Path]:
     return aside
 
 
-def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame, known: Collection[str] | None = None) -> list[Path]:
     """Write the rows of runs that trained together, then their descriptions; what the store had of them before goes.
 
     Args:
         folder: The store, locked.
         records: The runs' rows; none of a run that has no result.
         runs: A row for each run: `run_id`, `status`, `rows` (how many in `records`), `schema`, and more.
+        known: The runs of which the store may have word; if not given, all its shards are asked for these.
 
     Returns:
         The paths of the two files.
@@ -138,7 +140,8 @@ def write(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]
     with shards.writing(folder):
         paths = _put(folder, records, runs)
         if not url_of(folder):  # there they stay, for other machines too: `shards.repeated` says which is read
-            _drop(folder, set(runs["run_id"]), kept=paths[1].name)
+            older = set(runs["run_id"]) if known is None else set(runs["run_id"]).intersection(known)
+            _drop(folder, older, kept=paths[1].name)
     return remote.push(folder, paths)
 
 
@@ -154,7 +157,7 @@ def _put(folder: Path, records: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
 
 
 def _drop(folder: Path, ids: set[str], kept: str = "") -> None:
-    for older in shards.holding(folder, ids) - {kept}:
+    for older in shards.holding(folder, ids) - {kept} if ids else ():
         shards.drop(folder, older, ids)
 
 
@@ -175,13 +178,13 @@ def claim(folder: Path, configs: Sequence[RunConfig]) -> list[Path]:
             if known.code != choice.code:
                 wanted = f"one part of this name, got {known.target} and {choice.target}; give one another name"
                 raise ConfigError(f"{group}.name", choice.name, wanted)
-    runs = index(folder)
+    runs = index(folder, ["code", "label", "lam0", "data_seed", "seed"])
     if "code" not in runs:
         return []
     changed = {text: _changed(json.loads(text), chosen) for text in runs["code"].unique()}
-    older = runs[[changed[text] is not None for text in runs["code"]]]
-    if older.empty:
+    if not any(changed.values()):
         return []
+    older = runs[[changed[text] is not None for text in runs["code"]]]
     repeated = {(run.label, run.lam, run.drawn_from, run.seed) for run in configs}
     done = older[older["status"].isin(DONE)]
     places = done[["label", "lam0", "data_seed", "seed"]].itertuples(index=False, name=None)
@@ -229,12 +232,15 @@ def answers(run: RunConfig, status: str, parameters: bool) -> bool:
     return status in DONE and not run.force and (parameters or not run.save_parameters or status == "diverged")
 
 
-def index(folder: Path) -> pd.DataFrame:
-    """Return the rows of runs/ that can be read, each run once, at least with the columns run_id and status.
+def index(folder: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the rows of runs/ that can be read, each run once: run_id, status, `parameters`, and other columns.
 
-    And with `parameters`: whether they are there.
+    Args:
+        folder: The store.
+        columns: Which others; all if not given, and then the configurations, each as long as a hundred ids.
     """
-    runs = settled(folder, lambda: _described(shards.shards(folder)))
+    runs = settled(folder, lambda: _described(shards.shards(folder, columns)))
+    # Of each run, whether its parameters are there.
     return runs.assign(parameters=runs["run_id"].isin([path.stem for path in (folder / "parameters").glob("*")]))
 
 
@@ -294,10 +300,10 @@ def locate(store: str | os.PathLike[str]) -> Path:
 
     Raises:
         FileNotFoundError: If there is no store.
-        OSError: If the server at the URL refuses.
+        ConfigError: If the server at the URL refuses.
     """
     if is_url(store):
-        remote.pull(OUTPUTS / store)
+        remote.refresh(OUTPUTS / store)
     folder = next((path for path in (OUTPUTS / store, Path(store)) if (path / "runs").is_dir()), None)
     if folder is None:
         raise FileNotFoundError(errno.ENOENT, "no store of runs under outputs/, nor at the path", str(store))
@@ -368,7 +374,7 @@ def scan(store: str | os.PathLike[str]) -> Any:
         ConfigError: If neither is installed.
     """
     folder = locate(store)
-    found = shards.with_rows(settled(folder, partial(shards.shards, folder)))
+    found = shards.with_rows(settled(folder, partial(shards.shards, folder, ["rows"])))
     if not found:
         raise FileNotFoundError(errno.ENOENT, "no runs in the store", str(folder))
     path = {shard.name: str(folder / "records" / shard.name) for shard in found}
@@ -388,16 +394,3 @@ def scan(store: str | os.PathLike[str]) -> Any:
         relations += [duckdb.read_parquet(file).filter(run_id.isnotin(*map(constant, ids))) for file, ids in partly]
         return reduce(duckdb.DuckDBPyRelation.union, relations)
     raise ConfigError("scan", None, "polars or duckdb to be installed: pip install polars")
-
-
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings, key -> value: of a group its name, and each option; a list as JSON."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in {*EXECUTION, "lam"}:
-            continue
-        own = (
-            {key: value} if not isinstance(value, Mapping) else {f"{key}.{name}": each for name, each in value.items()}
-        )
-        found |= {name: json.dumps(each) if isinstance(each, list | dict) else each for name, each in own.items()}
-    return {key.removesuffix(".name"): value for key, value in found.items() if not key.endswith("._target_")}

@@ -15,7 +15,7 @@ from hclm_runner.config import configure
 
 def test_a_filled_store_is_what_a_sweep_would_have_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = growth.fill(1)
+    found = growth.fill(1, 120)
     assert set(found) == {"compose", "plan", "write", "write, end / start", "one run"}
     records, runs = (pd.read_parquet(store.OUTPUTS / growth.NAME / part) for part in store.PARTS)
     assert (len(runs), len(records)) == (72, 72 * 121)

@@ -144,8 +144,8 @@ def test_a_network_trains_on_pictures_though_their_channels_came_last():
             "datasets",
             (
                 "datasets.Dataset.from_dict",
-                "{mapping: {image: [[1], [2], [3], [4]], label: [0, 1, 0, 1]}}",
-                *("task.columns=[image,label]", "task.train=2", "task.feedback=1", "task.test=1"),
+                "{mapping: {image: [[1], [2], [3], [4], [5], [6]], label: [0, 1, 0, 1, 0, 1]}}",
+                *("task.columns=[image,label]", "task.train=4", "task.feedback=1", "task.test=1"),
             ),
         ),
     ],
@@ -153,3 +153,12 @@ def test_a_network_trains_on_pictures_though_their_channels_came_last():
 def test_the_libraries_have_such_data_sets(library, given):
     pytest.importorskip(library)
     assert draw(*given).classes in (2, 3)
+
+
+def test_pictures_that_the_library_datasets_has_saved_are_read(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    images, labels = zip(*(Pictures(23)[i] for i in range(23)), strict=True)
+    datasets.Dataset.from_dict({"image": images, "label": labels}).save_to_disk(tmp_path / "saved")
+    task = draw("datasets.load_from_disk", f"{{dataset_path: {tmp_path}/saved}}", "task.columns=[image,label]")
+    assert (task.train[0].shape, task.classes) == ((12, 3, 3, 4), 3)
+    assert sorted(np.concatenate(places(task, 22))) == list(range(23))

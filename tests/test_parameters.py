@@ -146,3 +146,8 @@ def test_the_command_saves_one_run_and_a_sweep_each(cli):
     again = cli(*asked)
     assert "Already in the store" in again.out
     assert f"parameters/{runs[0].run_id}.safetensors" in again.out
+
+
+def test_the_summary_of_a_run_names_the_file(cli):
+    config = configure(SMALL, "save_parameters=true")
+    assert f"  outputs/default/parameters/{config.run_id}.safetensors\n" in cli(*SMALL, "save_parameters=true").out

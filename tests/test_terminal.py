@@ -2,12 +2,16 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
+import psutil
 import pytest
+import torch
 import yaml
 
 import hclm_runner
@@ -150,6 +154,21 @@ def test_no_memory_for_the_model_is_called_that(cli, user_module):
         2,
         f"error: {wanted}, got MemoryError: of 4 exabytes ({name}.py, line 1, in net)\n",
     )
+
+
+def test_no_memory_for_the_training_is_one_line_too():
+    with pytest.raises(RuntimeError, match="can't allocate memory") as raised:
+        torch.empty(2**59)
+    outcome = runpy.run_module("hclm_runner.__main__", run_name="looked at")["_outcome"]
+    code, line = outcome(raised.value.with_traceback(None), asked_for_traceback=False)  # of no user's code
+    assert code == 1
+    assert line.startswith("no memory for this run; fewer samples or a smaller network take less: RuntimeError: ")
+    assert "\n" not in line
+
+
+def test_a_run_that_may_not_fit_into_memory_is_said_beforehand(cli, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    assert re.search(r"^warning: the run may take .* GiB, and 0.0 GiB are free$", cli(*SMALL).err, re.MULTILINE)
 
 
 def test_an_id_is_shown_with_its_settings(cli):

@@ -71,7 +71,7 @@ SMALL = Size(
         "text": sized(20, 512, 256, 256, 128, "task.context=16"),
     },
 )
-MEASURED = "all 1440 runs took half an hour on two cores"
+MEASURED = "all 1440 runs take about an hour of a core"
 WHOLE = Size(
     (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
     10,

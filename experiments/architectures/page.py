@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.architectures import results
-from experiments.architectures.design import RATES, TRIALS
+from experiments.architectures.design import RATES, TRIALS, trials
 from experiments.claims.page import prose, table
 from experiments.claims.record import SYMBOLS
 from experiments.estimate import Estimate
@@ -25,12 +25,12 @@ PUBLISHED = {
 """Test accuracy: of MNIST-1D by its authors, of Fashion-MNIST by its README (MLP 256-128-100; two convolutions)."""
 
 
-def write(name: str, trials: str) -> list[Path]:
+def write(name: str, tuning: str) -> list[Path]:
     """Write what follows the mark on the page, and copy the figure; return the paths.
 
     Args:
         name: The store.
-        trials: That of the trials of the learning rates; it need not be there.
+        tuning: That of the trials of the learning rates; it need not be there.
 
     Raises:
         ConfigError: If the store was not judged.
@@ -38,13 +38,18 @@ def write(name: str, trials: str) -> list[Path]:
     found = results.load(name)
     if found is None:
         raise ConfigError("store", name, "what came out; first python -m experiments architectures")
-    there = (store.OUTPUTS / trials).is_dir()
-    tried = results.tried(*store.load(store.OUTPUTS / trials)) if there else {}
+    tried = _tried(store.OUTPUTS / tuning) if (store.OUTPUTS / tuning).is_dir() else {}
+    picture = (store.OUTPUTS / name / f"{results.stem(results.LOGDET)}.png").read_bytes()
     head = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
     PAGE.write_text(f"{head}{MARK}\n\n{text(found, tried)}", encoding="utf-8")
-    picture = store.OUTPUTS / name / f"{results.stem(results.LOGDET)}.png"
-    PICTURE.write_bytes(picture.read_bytes())
+    PICTURE.write_bytes(picture)
     return [PAGE, PICTURE]
+
+
+def _tried(folder: Path) -> dict[str, Any]:
+    """Return what `results.tried` says of today's trials, of a store that may have others too."""
+    records, runs = store.load(folder)
+    return results.tried(records, runs[runs["run_id"].isin([run.run_id for run in trials()])])
 
 
 def text(found: Mapping[str, Any], tried: Mapping[str, Any]) -> str:
@@ -124,10 +129,9 @@ def _arms(networks: Mapping[str, Any]) -> list[list[str]]:
 
 def _accuracies(networks: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [title, *(_shown(each, ".0%") for each in network["accuracy"].values()),
-         PUBLISHED.get(title, "–")]
+        [title, *(_shown(each, ".0%") for each in network["accuracy"].values()), PUBLISHED.get(title, "–")]
         for title, network in networks.items()
-    ]  # fmt: skip
+    ]
 
 
 def _shown(estimate: Mapping[str, Any], spec: str, *, interval: bool = True) -> str:

@@ -132,13 +132,13 @@ def summary(claims: Mapping[str, Any], untrained: Sequence[str]) -> list[str]:
         supported, refuted = (sum(each == {verdict} for each in everywhere) for verdict in ("SUPPORTED", "REFUTED"))
         nowhere = sum("SUPPORTED" not in each for each in everywhere)
         said.append(
-            f"Of the paper's {len(by_id)} claims, {supported} are supported by every network on every task, {nowhere} "
-            f"by none, and {refuted} are refuted by all of them."
+            f"Of the paper's {len(by_id)} claims every network on every task supports {supported} and refutes "
+            f"{refuted}; {nowhere} are supported by none."
         )
         counts = [f"{title} {count}" for title, count in zip(claims["tasks"], claims["supported"], strict=True)]
         said.append(f"Claims that are supported: {', '.join(counts)}.")
     if untrained:
-        said.append(f"Not trained, for their data were not on the machine: {', '.join(untrained)}.")
+        said.append(f"Not trained, and so left out: {', '.join(untrained)}.")
     return said
 
 

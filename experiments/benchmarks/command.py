@@ -12,7 +12,7 @@ from collections.abc import Sequence
 MEASURES = {
     "step": (),
     "sweep": ("full", "quick"),
-    "growth": ("full", "quick"),
+    "growth": ("full", "million", "quick"),
     "logdet": ("full", "quick"),
     "jax": ("full", "quick"),
 }
@@ -25,12 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments benchmark", description=says)
     parser.add_argument("what", nargs="?", choices=[*MEASURES], help="which (default: one after the other)")
     size = parser.add_mutually_exclusive_group()
-    for scale, explained in (("full", "three rounds of a sweep, and more runs"), ("quick", "tiny versions")):
+    for scale, explained in (
+        ("full", "three rounds of a sweep, and more runs"),
+        ("million", "stores of up to a million runs"),
+        ("quick", "tiny versions"),
+    ):
         size.add_argument(f"--{scale}", dest="scale", action="store_const", const=scale, help=explained)
     given = parser.parse_args(arguments)
     if given.what and given.scale and given.scale not in MEASURES[given.what]:
         parser.error(f"--{given.scale} is not of the benchmark of a {given.what}")
-    for what in [given.what] if given.what else MEASURES:
+    every = [what for what, scales in MEASURES.items() if not (given.scale and scales) or given.scale in scales]
+    for what in [given.what] if given.what else every:
         if what == "jax" != given.what and importlib.util.find_spec("jax") is None:
             print("jax: not measured, for it is not installed: pip install --editable '.[bench]'")
             continue

@@ -1,25 +1,31 @@
 """What a store costs as it grows, without any training: CPU time, memory, files.
 
-    python -m experiments benchmark growth           # to 7200 runs
-    python -m experiments benchmark growth --full    # to 28800: 2 GB on the disk
-    python -m experiments benchmark growth --quick   # to 216, to see that it works
+    python -m experiments benchmark growth             # to 7200 runs
+    python -m experiments benchmark growth --full      # to 28800: 2 GB on the disk
+    python -m experiments benchmark growth --million   # 10^4, 10^5 and 10^6 runs of 4 epochs: half an hour, 4 GB
+    python -m experiments benchmark growth --quick     # to 216, to see that it works
 
 Each size is the paper's 9 pairs of surrogate and regime x 8 lam x seeds, in a store of its own. That is filled with
-random numbers, 121 rows a run, by the store's own functions, in the bundles that a sweep would train. What is timed:
+random numbers, 121 rows a run, 5 with --million, by the store's own functions, in the bundles that a sweep would train.
+What is timed:
 
 - compose, plan, write: the parts of filling it, in one process;
 - write, end / start: the last tenth of the bundles by the first tenth;
 - one run: the records of one run, read from the full store;
 - dry run: the command with sweep.dry_run=true, on an empty store;
 - resume: the command on the full store, with nothing left to do;
-- one column: `pandas.read_parquet` of one column of the records.
+- status, compact: these verbs of `python -m hclm_runner.sweeps`;
+- one column: `pandas.read_parquet` of one column of the records;
+- groups: the mean final force of each (surrogate, regime, lam), by `load` and by `scan`, where polars is installed.
 
-Times are CPU seconds of the process itself, so that what else a machine does counts little. The last three are whole
-commands, with Python's start. A part grows as n^k: k from the increases over the smallest size, 1 where the time is
-linear in the runs. GiB is the largest resident set of the process.
-The numbers go to outputs/benchmark_growth.json with the machine's description.
+From resume on, all is measured again on the merged shards. Times are CPU seconds of the process itself, so that what
+else a machine does counts little. From the dry run on they are whole commands, with Python's start. A part grows as
+n^k: k from the increases over the smallest size, 1 where the time is linear in the runs. GiB is the largest resident
+set of the process.
+The numbers go to outputs/benchmark_growth.json, or benchmark_growth_<scale>.json, with the machine's description.
 """
 
+import importlib.util
 import itertools
 import json
 import math
@@ -39,11 +45,18 @@ from rich.table import Table
 
 from experiments.grid import REGIMES, SURROGATES
 from hclm_runner import store
-from hclm_runner.config import RunConfig, configure
+from hclm_runner.config import RunConfig
+from hclm_runner.config.grid import Grid
+from hclm_runner.config.resolve import composer
 from hclm_runner.records import COLUMNS, Records, describe
 
-SIZES = {"quick": (1, 2, 3), "default": (1, 10, 100), "full": (1, 10, 100, 400)}
-"""Seeds of the stores, 72 runs each."""
+SIZES = {
+    "quick": (120, (1, 2, 3)),
+    "default": (120, (1, 10, 100)),
+    "full": (120, (1, 10, 100, 400)),
+    "million": (4, (139, 1389, 13889)),
+}
+"""Epochs, and the seeds of the stores, 72 runs each."""
 
 NAME = "growth"
 AXES: dict[str, Sequence[str]] = {
@@ -52,7 +65,20 @@ AXES: dict[str, Sequence[str]] = {
     "lam": ["0", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"],
 }
 COMMAND = ["-m", "hclm_runner", "-m", f"name={NAME}", *(f"{key}={','.join(values)}" for key, values in AXES.items())]
+VERB = ["-m", "hclm_runner.sweeps"]
 COLUMN = ["-c", f"import pandas; pandas.read_parquet('outputs/{NAME}/records', columns=['force'])"]
+CELL = ("surrogate", "regime", "lam0")
+LOAD = f"""
+import hclm_runner
+columns, last = [*{CELL}, "force"], hclm_runner.load("{NAME}", ["epoch"], [("seed", "==", 0)])[0]["epoch"].max()
+records, _ = hclm_runner.load("{NAME}", columns, [("epoch", "==", last)])
+print(records.groupby([*{CELL}])["force"].mean().sum())
+"""
+SCAN = f"""
+import hclm_runner, polars
+found = hclm_runner.scan("{NAME}").filter(polars.col("epoch") == polars.col("epoch").max()).group_by({CELL})
+print(found.agg(polars.col("force").mean()).collect()["force"].sum())
+"""
 
 Measured = dict[str, float]
 """Name -> CPU seconds, or what the name says."""
@@ -66,17 +92,17 @@ def timed(seconds: Measured, part: str) -> Iterator[None]:
     seconds[part] = seconds.get(part, 0.0) + time.process_time() - start
 
 
-def fill(seeds: int) -> Measured:
+def fill(seeds: int, epochs: int) -> Measured:
     """Fill the store of this folder, as a sweep would, with random numbers for the runs of so many seeds."""
     from hclm_runner.sweeps.plan import make_plan  # imports torch, which the process that reports does not need
 
     seconds, folder = Measured(), store.OUTPUTS / NAME
     store.prepare(folder)
-    configure([])  # starts Hydra, which is not a job's
+    grid = Grid(composer())  # starts Hydra, which is not a job's
     chosen = [[f"{key}={value}" for value in values] for key, values in AXES.items()]
     with timed(seconds, "compose"):
-        jobs = itertools.product([f"name={NAME}"], *chosen, [f"seed={seed}" for seed in range(seeds)])
-        runs = [configure(list(job)) for job in jobs]
+        same = [[f"name={NAME}"], [f"epochs={epochs}"]]
+        runs = [grid(job) for job in itertools.product(*same, *chosen, [f"seed={seed}" for seed in range(seeds)])]
     with timed(seconds, "plan"):
         bundles = make_plan({run.run_id: run for run in runs}, store.index(folder), runs[0]).bundles
     write(folder, bundles[0])  # the first time takes longer, whatever there is to write
@@ -94,9 +120,10 @@ def fill(seeds: int) -> Measured:
 
 def write(folder: Path, bundle: Sequence[RunConfig]) -> None:
     """Write a bundle of runs with random numbers for rows."""
-    values = np.random.default_rng(0).standard_normal((len(COLUMNS), len(bundle), bundle[0].epochs + 1))
+    rng = np.random.default_rng(int(bundle[0].run_id, 16))
+    values = rng.standard_normal((len(COLUMNS), len(bundle), bundle[0].epochs + 1))
     records = Records(bundle, dict(zip(COLUMNS, values, strict=True)), np.full(len(bundle), -1))
-    store.write(folder, records.frame(), describe(records, "cpu", 0.0))
+    store.write(folder, records.frame(), describe(records, "cpu", 0.0), known=())
 
 
 def run(folder: str, *arguments: str) -> tuple[float, float, str]:
@@ -117,18 +144,22 @@ def run(folder: str, *arguments: str) -> tuple[float, float, str]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss * unit / 2**30, printed.rpartition("\n")[2]
 
 
-def measure(seeds: int) -> Measured:
+def measure(seeds: int, epochs: int) -> Measured:
     """Return what a store of so many seeds costs."""
-    commands = {"dry run": [*COMMAND, f"seed=range({seeds})", "sweep.dry_run=true", "device=cpu"]}
-    commands |= {"resume": [*COMMAND, f"seed=range({seeds})"], "one column": COLUMN}
+    sweep = [*COMMAND, f"epochs={epochs}", f"seed=range({seeds})"]
+    reading = {"resume": sweep, "status": [*VERB, "status", NAME], "one column": COLUMN, "groups, load": ["-c", LOAD]}
+    reading |= {"groups, scan": ["-c", SCAN]} if importlib.util.find_spec("polars") else {}
+    commands = {"dry run": [*sweep, "sweep.dry_run=true", "device=cpu"], **reading, "compact": [*VERB, "compact", NAME]}
+    commands |= {f"{name}, compacted": words for name, words in reading.items()}
     with tempfile.TemporaryDirectory() as folder:
-        *_, filling, printed = run(folder, "-m", __name__, str(seeds))
+        *_, filling, printed = run(folder, "-m", __name__, str(seeds), str(epochs))
+        shards = len(list(Path(folder, store.OUTPUTS, NAME).rglob("*.parquet")))
         found: Measured = json.loads(printed)
         memory = {"GiB, compose, plan, write": filling}
         for name, arguments in commands.items():
             found[name], memory[f"GiB, {name}"], _ = run(folder, *arguments)
         files = [path.stat().st_size for path in Path(folder, store.OUTPUTS, NAME).rglob("*.parquet")]
-    return found | memory | {"files": len(files), "MB": sum(files) / 1e6}
+    return found | memory | {"files": shards, "files, compacted": len(files), "MB": sum(files) / 1e6}
 
 
 def exponent(runs: Sequence[int], values: Sequence[float]) -> float:
@@ -153,16 +184,16 @@ def measure_and_write(scale: str) -> None:
     """Measure at the SIZES of a scale, print the table, write the JSON."""
     from experiments.benchmarks.step import describe_machine  # imports torch
 
-    seeds, machine, console = SIZES[scale], describe_machine(), Console()
-    results = [measure(number) for number in track(seeds, "measuring", transient=True)]
+    (epochs, seeds), machine, console = SIZES[scale], describe_machine(), Console()
+    results = [measure(number, epochs) for number in track(seeds, "measuring", transient=True)]
     runs = [72 * number for number in seeds]
     console.print(f"CPU seconds as a store grows, {scale}: {machine}")
     console.print(tabulate(runs, results))
-    path = Path("outputs") / ("benchmark_growth_quick.json" if scale == "quick" else "benchmark_growth.json")
+    path = Path("outputs") / f"benchmark_growth{'' if scale == 'default' else f'_{scale}'}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, "runs": runs, "results": results}, indent=1))
     console.print(f"  {path}")
 
 
 if __name__ == "__main__":
-    print(json.dumps(fill(int(sys.argv[1]))))
+    print(json.dumps(fill(*map(int, sys.argv[1:]))))

@@ -55,6 +55,7 @@ NETWORKS = {
     "mlp": [],
     "cnn, 1 x 40": ["task=mnist1d", "model=cnn"],
     "transformer, 1 x 40": ["task=mnist1d", "model=transformer"],
+    "cnn [64, 128], 1 x 40": ["task=mnist1d", "model=cnn", "model.channels=[64,128]"],
     "transformer, 1 x 28 x 28": [*PICTURES, "model=transformer"],
     "cnn [8, 16], 1 x 28 x 28": [*PICTURES, "model=cnn", "model.channels=[8,16]"],
     "cnn, 1 x 28 x 28": [*PICTURES, "model=cnn"],

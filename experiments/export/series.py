@@ -12,7 +12,7 @@ from experiments import grid
 from experiments.estimate import of_seeds
 from hclm_runner import store, terminal
 from hclm_runner.config.words import suggest
-from hclm_runner.records import COLUMNS
+from hclm_runner.records import COLUMNS, settings
 from hclm_runner.refusal import ConfigError
 
 TAGS = ("run_id", "label", "status", "warnings", "commit", "device", "versions", "command")
@@ -55,8 +55,8 @@ def choose(source: str | os.PathLike[str], where: Sequence[str]) -> Chosen:
     rows: list[dict[str, Any]] = []
     for row in runs.sort_values(["label", "lam0", "seed"]).to_dict("records"):
         config = json.loads(row["config"])
-        settings = {"lam": config["lam"]} | store.settings(config)
-        rows.append({str(key): value for key, value in row.items()} | {"settings": settings})
+        own = {"lam": config["lam"]} | settings(config)
+        rows.append({str(key): value for key, value in row.items()} | {"settings": own})
     conditions = [_condition(text, rows) for text in where]
     left = [row for row in rows if all(holds(row) for holds in conditions)]
     if not left:

@@ -1,4 +1,4 @@
-"""The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it.
+"""The configuration of a run: `schema` types it, `choices` its parts, `resolve` makes it, `grid` those of many.
 
 `labels` says what it is called, `words` why it is refused.
 """

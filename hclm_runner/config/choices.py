@@ -8,7 +8,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,22 +57,34 @@ class Choice:
         """Import and return the target."""
         return _load(self.group, self.target)
 
-    def static(self) -> dict[str, Any]:
-        """Return the options that runs in a batch share: those of a type that may not vary in this group.
+    @cached_property
+    def static(self) -> str:
+        """What runs in a batch share, as JSON: the target, and the options of a type that may not vary in this group.
 
-        None of a part that repeats a stored run: what it repeats is a number of each run and epoch.
+        No options of a part that repeats a stored run: what it repeats is a number of each run and epoch.
         """
-        if self.trace is not None:
-            return {}
         varying = parts.ROOMS[self.group].varying
-        return {key: value for key, value in self.options.items() if type(value) not in varying}
+        shared = {} if self.trace is not None else self.options
+        kept = {key: value for key, value in shared.items() if type(value) not in varying}
+        return json.dumps([self.target, kept], sort_keys=True)
 
-    def identity(self) -> dict[str, Any]:
-        """Return what of it determines a result: code and options, but no label and no place of data."""
-        return {"code": self.code, "options": self._placeless()}
+    @cached_property
+    def identity(self) -> str:
+        """What of it determines a result, as JSON: code and options, but no label and no place of data."""
+        return json.dumps({"code": self.code, "options": self._placeless()}, sort_keys=True)
 
     def label(self, sigma: float) -> str:
         """Return what it is called in the records of a run of this sigma: its name and the options that differ."""
+        if sigma not in self._labels:
+            self._labels[sigma] = self._label(sigma)
+        return self._labels[sigma]
+
+    @cached_property
+    def _labels(self) -> dict[float, str]:
+        """By sigma: runs of a grid share their choices."""
+        return {}
+
+    def _label(self, sigma: float) -> str:
         function = self.load()
         if parts.part_of(function):
             defaults = labels.shipped_options(self.group, self.name, sigma)

@@ -7,7 +7,6 @@ Hydra's own path.
 
 import copy
 import pickle
-import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -36,7 +35,7 @@ class Composer:
         """Compose with Hydra's loader, on top of the multirun's master configuration."""
         self.loader, self.master = loader, master
         parser = OverridesParser.create(config_loader=loader)
-        self._parse = lru_cache(maxsize=4096)(
+        self.parse = lru_cache(maxsize=4096)(
             lambda text: parser.parse_overrides([text])[0]
         )  # the plural names what it refuses
         self._is_group = lru_cache(maxsize=4096)(lambda key: bool(loader.get_group_options(key)))
@@ -49,37 +48,29 @@ class Composer:
             HydraException: As Hydra's own composition.
             ConfigError: As `without_hydra`.
         """
-        parsed = [self._parse(text) for text in overrides]
-        groups = tuple(text for text, override in zip(overrides, parsed, strict=True) if self._chooses(override))
-        values = [override for override in parsed if not self._chooses(override)]
+        parsed = [self.parse(text) for text in overrides]
+        groups = tuple(text for text, override in zip(overrides, parsed, strict=True) if self.chooses(override))
+        values = [override for override in parsed if not self.chooses(override)]
         whole = set_values is None or any(override.key_or_group.partition(".")[0] == "hydra" for override in parsed)
         base = None if whole else self._base(groups)
         if base is None or set_values is None:
-            return without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
+            return self.stock(overrides)
         config: DictConfig = pickle.loads(base)  # several times faster than a deep copy
         set_values(values, config)
         return config
 
-    def check(self, jobs: Sequence[Sequence[str]], sample: int) -> None:
-        """Compose some jobs, drawn at random, Hydra's own way too.
+    def stock(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the same, composed Hydra's own way."""
+        return without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
 
-        Raises:
-            RuntimeError: If a configuration differs.
-        """
-        for overrides in random.Random(0).sample(list(jobs), min(sample, len(jobs))):
-            stock = without_hydra(self.loader.load_sweep_config(self.master, list(overrides)))
-            if plain(self(overrides)) != plain(stock):
-                raise RuntimeError(
-                    f"composed {plain(self(overrides))} for {overrides}, where Hydra composes {plain(stock)}"
-                )
-
-    def _chooses(self, override: Override) -> bool:
+    def chooses(self, override: Override) -> bool:
+        """Return whether an override chooses an option of a group, and sets no value."""
         return not isinstance(override.value(), dict) and self._is_group(override.key_or_group)
 
     def _base(self, groups: tuple[str, ...]) -> bytes | None:
         """Return the pickled configuration of a choice of groups, None if it looks at the hydra node of its job."""
         if groups not in self._bases:
-            config = without_hydra(self.loader.load_sweep_config(self.master, list(groups)))
+            config = self.stock(groups)
             sees_hydra = "${hydra" in OmegaConf.to_yaml(config, resolve=False)
             self._bases[groups] = None if sees_hydra else pickle.dumps(config)
         return self._bases[groups]

@@ -3,9 +3,9 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +16,18 @@ from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
 from hclm_runner.config.schema import CLUSTERS, RunConfig
 from hclm_runner.refusal import ConfigError
+
+if TYPE_CHECKING:
+    from hclm_runner.config.compose import Composer
+
+TOGETHER = (
+    ("surrogate", "sigma", "dtype"),
+    ("regime", "sigma"),
+    ("regime", "feedback", "epochs"),
+    ("schedule", "schedule_warmup", "epochs", "optimizer"),
+    ("sweep", "cluster"),
+)
+"""The keys that the checks of `resolve` look at, in their order: `_check_eps` and so on."""
 
 
 def resolve(cfg: DictConfig) -> RunConfig:
@@ -70,14 +82,14 @@ def configure(*overrides: str | Sequence[str], **values: Any) -> RunConfig:
             raise ConfigError(f"configure({override!r})", None, wanted)
     texts = [*given, *(f"{key}={_written(key, value)}" for key, value in values.items())]
     try:
-        cfg = _composer()(texts)
+        cfg = composer()(texts)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise _several_values(texts) or explain(error, texts) from error
     return resolve(cfg)
 
 
 @cache
-def _composer() -> Callable[[Sequence[str]], DictConfig]:
+def composer() -> "Composer":
     """Return what composes overrides on the shipped configuration; to start Hydra for each would cost tenfold."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

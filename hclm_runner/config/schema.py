@@ -191,9 +191,11 @@ class RunConfig(BaseModel):
         ids, in any order of keys, in any store, on any machine.
         """
         used = {key: getattr(self, key) for key in self._used()}
-        config = {key: value.identity() if isinstance(value, Choice) else value for key, value in used.items()}
-        config |= {"data_seed": self.drawn_from, "schema": SCHEMA_VERSION}
-        text = json.dumps(config, sort_keys=True)
+        used |= {"data_seed": self.drawn_from, "schema": SCHEMA_VERSION}
+        json_of = {
+            key: value.identity if isinstance(value, Choice) else json.dumps(value) for key, value in used.items()
+        }
+        text = "{" + ", ".join(f'"{key}": {json_of[key]}' for key in sorted(json_of)) + "}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _used(self) -> list[str]:
@@ -205,7 +207,8 @@ class RunConfig(BaseModel):
         unused |= set() if self.metric_force else {"metric_force", "metric_damping"}
         unused |= set() if self.premises else {"premises"}
         unused |= set() if self.metric_force or self.premises else {"measure_every"}
-        return [key for key in type(self).model_fields if key not in {*EXECUTION, *unused}]
+        unused.update(EXECUTION)
+        return [key for key in type(self).model_fields if key not in unused]
 
     @property
     def shape_key(self) -> str:
@@ -214,7 +217,7 @@ class RunConfig(BaseModel):
         Whether omega, rho and dropout are zero is: a term that is left out costs nothing, and cannot spoil a run that
         does not have it.
         """
-        groups = {group: [getattr(self, group).target, getattr(self, group).static()] for group in ROOMS}
+        groups = {group: getattr(self, group).static for group in ROOMS}
         measured = ("metric_force", "premises", "measure_every", "measure_samples")
         scheduled = ("epochs", "batch_size", "schedule", "schedule_warmup")
         rest = {key: getattr(self, key) for key in ("dtype", "surrogate_of", *scheduled, *measured)}

@@ -66,7 +66,7 @@ def _check(runs: Sequence[RunConfig]) -> None:
 
 def _stored(name: str, ids: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the records and the descriptions that a store has of some runs, in the order of their ids."""
-    folder, known = store.OUTPUTS / name, store.index(store.OUTPUTS / name)
+    folder, known = store.OUTPUTS / name, store.index(store.OUTPUTS / name, [])
     order = {run_id: place for place, run_id in enumerate(dict.fromkeys(ids))}
     if not known["run_id"].isin(order).any():  # after a dry run there may be no store
         return pd.DataFrame(columns=["run_id"]), pd.DataFrame(columns=["run_id", "status"])

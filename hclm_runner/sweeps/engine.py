@@ -23,12 +23,13 @@ from omegaconf.errors import OmegaConfBaseException
 from hclm_runner import callbacks, parameters, remote, store, terminal
 from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
-from hclm_runner.config import RunConfig, explain, resolve
+from hclm_runner.config import RunConfig, explain
 from hclm_runner.config.compose import Composer
+from hclm_runner.config.grid import Grid
 from hclm_runner.config.schema import DaskOptions
 from hclm_runner.parts import ROOMS
 from hclm_runner.records import Records, describe, without_result
-from hclm_runner.refusal import ERRORS, ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
 from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
 from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
@@ -43,6 +44,9 @@ ENVIRONMENT = {
 }
 """Of the processes that train."""
 
+CHECKED = 10_000
+"""Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
+
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
 
@@ -54,20 +58,24 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     options = composer.master.get("sweep") or {}
     if options.get("on") == "local" and not options.get("dry_run"):
         start_server()  # even if nothing is missing: that is known only once all is composed
-    configs: list[RunConfig] = []
+    grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
         try:
-            configs.append(resolve(composer(overrides)))
+            configs.append(grid(overrides))
+            composed.append(overrides)
         except ConfigError as error:
             refused.setdefault(str(error), []).append(" ".join(overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             refused.setdefault(str(explain(error, overrides)), []).append(" ".join(overrides))
-    if configs and configs[0].sweep.verify:
-        composer.check(jobs, configs[0].sweep.verify)
+    if configs:
+        grid.check(composed, max(configs[0].sweep.verify, grid.put_together // CHECKED))
     codes: list[int] = []
-    for name in dict.fromkeys(config.name for config in configs):
-        codes.append(execute([config for config in configs if config.name == name], None if codes else refused))
+    stores: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        stores.setdefault(config.name, []).append(config)
+    for runs in stores.values():
+        codes.append(execute(runs, None if codes else refused))
     if not codes:
         board.refusals(refused)
     return max(codes, default=board.REFUSED), configs
@@ -85,8 +93,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
     follow = callbacks.load(configs[0].callbacks)
     unique = {config.run_id: config for config in configs}
     if options.dry_run:
-        remote.pull(folder)
-        plan = make_plan(unique, store.index(folder), configs[0])
+        remote.refresh(folder)
+        plan = make_plan(unique, store.index(folder, []), configs[0])
         board.dry_run(plan, folder)
         board.refusals(refused)
         return board.REFUSED if refused else 0
@@ -96,7 +104,7 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
             from hclm_runner.sweeps import slurm
 
             return slurm.send(folder, unique, configs[0], refused)
-        known = store.index(folder)
+        known = store.index(folder, [])
         cluster = configs[0].cluster
         address = cluster.address if options.on == "dask" and isinstance(cluster, DaskOptions) else None
         device = "auto" if address else find_device(configs[0].device)
@@ -115,7 +123,8 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
                 else:
                     joined = sharing.joined(folder, unique, plan, options.bundle)
                     with joined as (plan, driver), status.planned(folder, plan):
-                        train(plan, folder, partial(store.write, folder), unfinished, follow, result, driver)
+                        write = partial(store.write, folder, known={*known["run_id"]})
+                        train(plan, folder, write, unfinished, follow, result, driver)
                         if driver:
                             driver.account(result)
             except OSError as error:
@@ -274,7 +283,6 @@ def _train_bundle(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers it
     import torch
 
-    from hclm_runner.training.problem import out_of_memory
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)

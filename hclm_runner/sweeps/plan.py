@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -106,10 +106,10 @@ def make_plan(
     stored = {key: config for key, config in configs.items() if key in there and answers(config, *there[key])}
     diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
     planned = {run.run_id for bundle in apart for run in bundle}
-    todo = [config for run_id, config in configs.items() if run_id not in stored and run_id not in planned]
     groups: dict[tuple[str, str | None], list[RunConfig]] = {}
-    for config in todo:
-        groups.setdefault((config.shape_key, (begun or {}).get(config.run_id)), []).append(config)
+    for run_id, config in configs.items():
+        if run_id not in stored and run_id not in planned:
+            groups.setdefault((config.shape_key, (begun or {}).get(run_id)), []).append(config)
     one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
     sizes = {key: size_of(run, device) for key, run in one_of.items()}
     bundles = []
@@ -124,7 +124,7 @@ def make_plan(
     bundles.sort(key=lambda bundle: _work(bundle, sizes), reverse=True)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
-    axes = _axes(list(configs.values()))
+    axes = _axes(configs.values())
     return Plan(axes, len(stored), diverged, bundles, sizes, workers, threads, device)
 
 
@@ -133,11 +133,12 @@ def _place(first: RunConfig) -> tuple[str, int, float]:
     if first.sweep.on != "local":
         asked = first.cluster
         if isinstance(asked, SlurmOptions):
-            return first.device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
+            device: str = "cpu" if first.device == "auto" and not asked.gpus else first.device
+            return device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
         from hclm_runner.sweeps import dask
 
         slots, share = dask.room(asked.address)
-        return first.device, max(1, slots), share * max(1, slots)
+        return "cpu" if first.device == "auto" else first.device, max(1, slots), share * max(1, slots)
     device = find_device(first.device)
     budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else free_memory(device) / 2
     return device, _workers(first, device), budget
@@ -214,19 +215,20 @@ def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:
     return [runs[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-def _axes(configs: list[RunConfig]) -> dict[str, list[str]]:
+def _axes(configs: Collection[RunConfig]) -> dict[str, list[str]]:
     """Return key -> values of what varies: of a group its label, or its options where the name is one for all."""
-    keys = [key for key in RunConfig.model_fields if key not in ROOMS]
-    columns = {key: [str(getattr(config, key)) for config in configs] for key in keys}
-    for group in ROOMS:
-        chosen = [getattr(config, group) for config in configs]
-        columns[group] = [config.label_of(group) for config in configs]
-        if len({choice.name for choice in chosen}) == 1:
-            del columns[group]
-            columns |= {
-                f"{group}.{name}": [str(choice.options.get(name)) for choice in chosen] for name in chosen[0].options
-            }
-    return {key: list(dict.fromkeys(values)) for key, values in columns.items() if len(set(values)) > 1}
+    axes: dict[str, list[object]] = {}
+    for key in RunConfig.model_fields:
+        # Runs of a grid share their values.
+        values = list({id(value): value for value in (getattr(config, key) for config in configs)}.values())
+        if key not in ROOMS:
+            axes[key] = values
+        elif len({choice.name for choice in values}) == 1:
+            axes |= {f"{key}.{name}": [choice.options.get(name) for choice in values] for name in values[0].options}
+        else:
+            axes[key] = [config.label_of(key) for config in configs]
+    shown = {key: list(dict.fromkeys(map(str, values))) for key, values in axes.items()}
+    return {key: values for key, values in shown.items() if len(values) > 1}
 
 
 def _workers(first: RunConfig, device: str) -> int:

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from hclm_runner import remote, shards, store
 from hclm_runner.config import RunConfig
-from hclm_runner.objects import Objects, url_of
+from hclm_runner.objects import Objects, objects_at, url_of
 from hclm_runner.shards import shard_name
 from hclm_runner.sweeps.board import Result, counted
 from hclm_runner.sweeps.plan import Plan
@@ -80,7 +80,7 @@ class Driver:
 
     def __init__(self, folder: Path, url: str, configs: Collection[str], plan: Plan, size: object) -> None:
         """Agree on the bundles."""
-        self.folder, self.objects = folder, Objects(url)
+        self.folder, self.objects = folder, objects_at(url)
         self.name = f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
         self.watch, self.number, self.beaten, self.again = _Watch(self.objects), 0, -BEAT, 0.0
         self.mine: dict[str, tuple[int, set[str]]] = {}
@@ -89,16 +89,20 @@ class Driver:
         """The shards that are known, and the runs that have ended since this driver began."""
         self.elsewhere: list[RunConfig] = []
         """The runs that other drivers have tried."""
-        self.bundles, self.bundle_of = self._agree(configs, plan.bundles, size)
+        self.plan = f"plan/{hashlib.sha256(' '.join([*sorted(configs), str(size)]).encode()).hexdigest()[:16]}.json"
+        self.bundles, self.bundle_of = self._agree(plan.bundles)
+        self.open = {run.run_id for bundle in self.bundles for run in bundle}
+        """The runs that have not ended, as far as this driver knows."""
 
-    def _agree(
-        self, configs: Collection[str], planned: Sequence[list[RunConfig]], size: object
-    ) -> tuple[list[list[RunConfig]], dict[str, str]]:
+    def _agree(self, planned: Sequence[list[RunConfig]]) -> tuple[list[list[RunConfig]], dict[str, str]]:
         """Return what is missing, in the bundles of whoever planned the sweep first, and run id -> name of a bundle."""
         missing = {run.run_id: run for bundle in planned for run in bundle}
         own = [[run.run_id for run in bundle] for bundle in planned]
-        key = f"plan/{hashlib.sha256(' '.join([*sorted(configs), str(size)]).encode()).hexdigest()[:16]}.json"
-        said = own if self.objects.create(key, json.dumps(own).encode()) else json.loads(self.objects.get(key))
+        said = None
+        while said is None:
+            first = self.objects.create(self.plan, json.dumps(own).encode())
+            with suppress(FileNotFoundError):  # the others have just ended
+                said = own if first else json.loads(self.objects.get(self.plan))
         there = {run_id for bundle in said for run_id in bundle}
         agreed = [*said, *([run_id for run_id in bundle if run_id not in there] for bundle in own)]
         bundle_of = {run_id: shard_name(bundle) for bundle in agreed for run_id in bundle}
@@ -153,10 +157,12 @@ class Driver:
 
     def ended(self, runs: Sequence[RunConfig]) -> None:
         """Note that runs have ended and are written; a bundle of which all have is nobody's."""
+        ids = {run.run_id for run in runs} | self.tried
+        self.open -= ids
         name = self.bundle_of[runs[0].run_id]
         if name in self.mine:
             n, left = self.mine[name]
-            left -= {run.run_id for run in runs} | self.tried
+            left -= ids
             if not left:
                 self._release(name, n)
 
@@ -167,7 +173,7 @@ class Driver:
 
     def account(self, result: Result) -> None:
         """Add to a result how the runs have ended that other drivers tried."""
-        rows = store.index(self.folder)[["run_id", "status", "error"]].itertuples(index=False)
+        rows = store.index(self.folder, ["error"])[["run_id", "status", "error"]].itertuples(index=False)
         ended = {run_id: how for run_id, *how in rows}
         for run in self.elsewhere:
             status, error = ended[run.run_id]
@@ -185,6 +191,8 @@ class Driver:
             for name, (n, _) in [*self.mine.items()]:
                 self._release(name, n)
             self.objects.delete(f"drivers/{self.name}")
+            if not self.open:
+                self.objects.delete(self.plan)
 
 
 @contextmanager
@@ -219,7 +227,7 @@ def standing(folder: Path) -> list[tuple[list[str], str]]:
     url = url_of(folder)
     if url is None:
         return []
-    watch, end = _Watch(Objects(url)), time.monotonic() + 3 * BEAT
+    watch, end = _Watch(objects_at(url)), time.monotonic() + 3 * BEAT
     plans = [json.loads(watch.objects.get(f"plan/{name}")) for name in watch.objects.listed("plan")]
     taken = watch.taken()
     heard = watch.hear(taken)

@@ -59,7 +59,7 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
         _fail(folder, run)
     elsewhere = sent.away | {run.run_id for run in sent.died}
     here = {run_id: run for run_id, run in configs.items() if run_id not in elsewhere}
-    plan = make_plan(here, store.index(folder), first, apart=sent.halves)
+    plan = make_plan(here, store.index(folder, []), first, apart=sent.halves)
     assert isinstance(first.cluster, SlurmOptions)
     room = queue.room(first.cluster.queued, len(tasks))
     _submit(folder, plan.bundles[:room], first.cluster)
@@ -86,7 +86,7 @@ def _check_installed() -> None:
 
 def _sent(folder: Path, configs: Mapping[str, RunConfig], tasks: Mapping[tuple[str, int], str]) -> Sent:
     """Return what became of the bundles that earlier commands submitted."""
-    ended = set(store.index(folder)["run_id"])
+    ended = set(store.index(folder, [])["run_id"])
     plans = {name: bundles for name, bundles in status.read_plans(folder).items() if name != "local"}
     bundles = [(bundle, (name, number) in tasks) for name, own in plans.items() for number, bundle in enumerate(own)]
     away = {run_id for bundle, queued in bundles if queued for run_id in bundle} - ended
@@ -183,7 +183,7 @@ def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], asked: Slurm
 
 def _clear(folder: Path, before: Mapping[tuple[str, int], str]) -> None:
     """Remove plans of which nothing is left, and the files of submitit that no task will read."""
-    plans, ended = status.read_plans(folder), set(store.index(folder)["run_id"])
+    plans, ended = status.read_plans(folder), set(store.index(folder, [])["run_id"])
     tasks = (queue.tasks() or {}).keys() | before.keys()
     queued = {name for name, _ in tasks}
     again = {run_id for name in plans.keys() & queued for bundle in plans[name] for run_id in bundle}

@@ -7,6 +7,7 @@ cluster/plan/, says that a bundle has begun; <shard> is what the shard of its ru
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +28,15 @@ ENDED = ("finished", "diverged", "failed", "refused")
 OPEN = ("pending", "dead", "queued", "running")
 """What a run is that has not ended: only planned; begun and gone without a result; in a cluster's queue; training."""
 
+SHOWN = ("label", "lam0", "seed", "error")
+"""Of runs/, what `show` prints."""
+
 
 class Status(NamedTuple):
     """How far the sweeps of a store are."""
 
     runs: pd.DataFrame
-    """What has ended, as in runs/."""
+    """What has ended: `SHOWN`, run_id and status of runs/."""
     open: Mapping[str, str]
     """Run id -> one of `OPEN`, of those that are planned and have not ended."""
     writing: bool
@@ -41,8 +45,8 @@ class Status(NamedTuple):
     @property
     def counts(self) -> dict[str, int]:
         """Return how many runs there are of each kind."""
-        kinds = [*self.runs["status"], *self.open.values()]
-        return {kind: kinds.count(kind) for kind in (*ENDED, *reversed(OPEN))}
+        found = Counter([*self.runs["status"], *self.open.values()])
+        return {kind: found[kind] for kind in (*ENDED, *reversed(OPEN))}
 
 
 @contextmanager
@@ -96,7 +100,7 @@ def read(folder: Path) -> Status:
     plans = read_plans(folder)
     # The queue before the files: what leaves it meanwhile has its shard there.
     tasks = queue.tasks() if plans.keys() - {"local"} else None
-    taken, handed = store.index(folder), store.index(folder / store.CLUSTER)
+    taken, handed = (store.index(at, SHOWN) for at in (folder, folder / store.CLUSTER))
     runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
     writing, ended = held(folder), set(runs["run_id"])

@@ -48,7 +48,7 @@ def work(folder: Path, runs: list[RunConfig], command: list[str], marks: Path, t
     result = Result(plan.runs)
     own = {run.run_id: run for run in runs}
     unfinished = Unfinished(
-        folder, own, partial(store.index, folder), device, lambda _: None
+        folder, own, partial(store.index, folder, []), device, lambda _: None
     )  # of other tasks there are more
     train(plan, marks, partial(store.hand_in, folder), unfinished, callbacks.load(first.callbacks), result)
     if result.stopped or result.interrupted:

@@ -1,6 +1,7 @@
 """Any data set of samples (x, y) that can be imported and indexed."""
 
 import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -75,6 +76,7 @@ def _read(of: str, arguments: str, columns: tuple[str, ...]) -> Split:
     given = json.loads(arguments)
     if given.get("download"):
         raise ConfigError("task.arguments", arguments, "none that downloads: nothing is downloaded while a run trains")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else `datasets.load_dataset` would; read when it is first imported
     make = imported("task.of", of)
     try:
         samples = make(**given)

@@ -18,7 +18,7 @@ from hclm_runner.optimizers.schedule import share
 from hclm_runner.physics import metric, observables
 from hclm_runner.physics.energy import cross_entropy, squared_error, total
 from hclm_runner.records import AT_ENDS, SPLITS
-from hclm_runner.refusal import ERRORS, ConfigError, one_line
+from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
 from hclm_runner.training.batch import build, column, varying
@@ -324,11 +324,6 @@ def make_model(
         wanted = "layers whose sizes are known, as nn.Linear(128, 64) for nn.LazyLinear(64)"
         raise ConfigError(key, target, f"{wanted}, got a lazy layer")
     return model
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether there was not enough memory, on the device or on the machine."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def flatten(model: nn.Module) -> Tensor:

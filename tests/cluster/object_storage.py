@@ -63,7 +63,8 @@ def _seaweed(folder: Path, port: int) -> list[str]:
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     (folder / "data").mkdir()
     ports = [f"-{part}.port={free_port()}" for part in ("master", "volume", "filer")]
-    return ["server", "-dir=data", "-ip=127.0.0.1", "-s3", f"-s3.port={port}", "-s3.config=s3.json", *ports]
+    unused = ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    return ["server", "-dir=data", "-ip=127.0.0.1", "-s3", f"-s3.port={port}", "-s3.config=s3.json", *ports, *unused]
 
 
 def _make_bucket(port: int, log: Path) -> None:

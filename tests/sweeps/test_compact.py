@@ -110,17 +110,17 @@ def test_what_pandas_alone_reads_meanwhile_is_not_so(folder, many, monkeypatch):
 
 
 def test_a_reader_that_meets_a_file_that_is_gone_reads_again(folder, many, monkeypatch):
-    expected, read = whole(many), pd.read_parquet
+    expected, read = whole(many), pq.ParquetFile
 
-    def merge_first(path, **options):
-        monkeypatch.setattr(pd, "read_parquet", read)
+    def merge_first(path):
+        monkeypatch.setattr(pq, "ParquetFile", read)
         compact(folder)
-        return read(path, **options)
+        return read(path)
 
     for look in (whole, store.index):
         shutil.rmtree(folder)
         shutil.copytree(many, folder)
-        monkeypatch.setattr(pd, "read_parquet", merge_first)
+        monkeypatch.setattr(pq, "ParquetFile", merge_first)
         look(folder)
         assert len(shards.names(folder)) == 1
         same(folder, expected)

@@ -137,13 +137,14 @@ class FusedLauncher(BasicLauncher):
         searches = objective.searches(self.config.hydra)
         if searches:
             objective.check(resolve(composer(job_overrides[0])))
-        code, runs = sweep(composer, [list(overrides) for overrides in job_overrides])
+        code, runs = sweep(composer, job_overrides)
         if code == INTERRUPTED or (searches and len(runs) < len(job_overrides)):
             raise SystemExit(code)  # or the sweeper would go on
+        folder = str(Path.cwd())
         if not searches:
-            return [self._result(overrides, lambda: code) for overrides in job_overrides]
+            return [_result(overrides, folder, lambda: code) for overrides in job_overrides]
         return [
-            self._result(overrides, partial(objective.value, run))
+            _result(overrides, folder, partial(objective.value, run))
             for overrides, run in zip(job_overrides, runs, strict=True)
         ]
 
@@ -165,13 +166,14 @@ class FusedLauncher(BasicLauncher):
             job_subdir_key="hydra.sweep.subdir",
         )
 
-    def _result(self, overrides: Sequence[str], value: Callable[[], float]) -> JobReturn:
-        result = JobReturn(overrides=list(overrides), working_dir=str(Path.cwd()))
-        try:
-            result.return_value, result.status = value(), JobStatus.COMPLETED
-        except NoResultError as error:  # raised again when the sweeper asks for the value
-            result.return_value, result.status = error, JobStatus.FAILED
-        return result
+
+def _result(overrides: Sequence[str], folder: str, value: Callable[[], float]) -> JobReturn:
+    result = JobReturn(overrides=overrides, working_dir=folder)
+    try:
+        result.return_value, result.status = value(), JobStatus.COMPLETED
+    except NoResultError as error:  # raised again when the sweeper asks for the value
+        result.return_value, result.status = error, JobStatus.FAILED
+    return result
 
 
 @dataclass
