@@ -5,6 +5,7 @@ of groups, and the values of a job are set on a copy, by Hydra's own function. A
 Hydra's own path.
 """
 
+import copy
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -13,9 +14,10 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override, open_dict
 
 from hclm_runner.parts import ROOMS
+from hclm_runner.records import redacted
 from hclm_runner.refusal import ConfigError
 
 try:  # private, and moved in the release candidates of Hydra 1.4: without it every job takes Hydra's own path
@@ -77,6 +79,25 @@ class Composer:
 def plain(config: DictConfig) -> Any:
     """Return a configuration as plain data, its interpolations as they are written."""
     return OmegaConf.to_container(config, resolve=False)
+
+
+def without_secrets(config: DictConfig) -> DictConfig:
+    """Return a copy of a configuration that may be written: without the secrets of which a command line is cleared."""
+    safe = copy.deepcopy(config)
+    with flag_override(safe, ["struct", "readonly"], False):
+        _clear(safe, "")
+    return safe
+
+
+def _clear(node: DictConfig | ListConfig, name: str) -> None:
+    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
+        if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) or node[key] is None:
+            continue
+        own = str(key) if isinstance(node, DictConfig) else name  # an item of a list is known by the list's name
+        if isinstance(node[key], DictConfig | ListConfig):
+            _clear(node[key], own)
+        elif (text := redacted(f"{own}={node[key]}")) != f"{own}={node[key]}":
+            node[key] = text.removeprefix(f"{own}=")
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

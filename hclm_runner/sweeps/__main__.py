@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hclm_runner import store, terminal
 from hclm_runner.refusal import ConfigError
-from hclm_runner.sweeps import board, compact, slurm, status
+from hclm_runner.sweeps import board, compact, slurm, status, watch
 
 
 class Verb(NamedTuple):
@@ -51,6 +51,9 @@ def _cancel(folder: Path) -> int:
 
 VERBS = {
     "status": Verb(_status, "say how many runs are done, running, pending, dead and failed"),
+    "watch": Verb(
+        watch.watch, "show it as it fills: runs, rate, failures, curves of what came last; ends with it, or by Ctrl-C"
+    ),
     "wait": Verb(
         _wait, "return once the cluster has none of its bundles in the queue; exit with 0 if all runs are finished"
     ),

@@ -139,13 +139,14 @@ class _Driver:
 def _connected(address: str) -> Iterator[Any]:
     """Yield a client of a scheduler."""
     try:
-        from distributed import Client
+        import distributed
     except ImportError as error:
         wanted = "distributed to be installed: pip install 'hclm-runner[dask]'"
         raise ConfigError("sweep.on", "dask", wanted) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it ourselves
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        connect: Any = distributed.Client  # which has no types
+        client = connect(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
             "cluster.address", address, f"a dask scheduler that answers, got {one_line(error)}"

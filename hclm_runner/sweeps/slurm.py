@@ -68,6 +68,8 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
         say(f"{counted(waiting, 'bundle')} more than the queue takes: the same command submits them later")
     found = status.read(folder)
     status.show(found._replace(writing=False), folder)
+    if found.open:
+        say(f"to wait for them: python -m hclm_runner.sweeps wait {folder.name}")
     board.refusals(refused)
     if refused:
         return board.REFUSED

@@ -103,7 +103,7 @@ def read(folder: Path) -> Status:
     taken, handed = (store.index(at, SHOWN) for at in (folder, folder / store.CLUSTER))
     runs = pd.concat([frame for frame in (taken, handed) if len(frame)] or [taken])
     runs = runs.drop_duplicates("run_id", keep="last", ignore_index=True)
-    writing, ended = _held(folder / ".lock"), set(runs["run_id"])
+    writing, ended = held(folder), set(runs["run_id"])
     found: dict[str, str] = {}
 
     def note(bundle: Sequence[str], kind: str) -> None:
@@ -126,8 +126,9 @@ def read(folder: Path) -> Status:
     return Status(runs, found, writing)
 
 
-def _held(path: Path) -> bool:
-    """Return whether a process holds a lock."""
+def held(folder: Path) -> bool:
+    """Return whether a command holds a store for writing."""
+    path = folder / ".lock"
     if not path.exists():
         return False
     lock = FileLock(path)

@@ -127,3 +127,24 @@ def test_what_the_cluster_refuses_is_said_in_its_own_words_on_one_line(on):
     assert "sweep.on=slurm: expected a job that the cluster takes, got: " in refused.stderr
     assert "invalid partition specified: nosuch" in refused.stderr
     assert not list((on.work / "outputs/default/plan").glob("hclm-*"))
+
+
+def test_a_task_that_is_requeued_goes_on_from_its_checkpoint_and_leaves_its_parameters(on):
+    long = ["-m", "seed=range(2)", *SMALL, "epochs=1500", "checkpoint_every=20", "save_parameters=true"]
+    assert submitted(on.run("hclm_runner", *long, *SLURM).stderr) == [(2, 1)]
+    folder, local, end = on.work / "outputs/default", on.work / "outputs/local", time.monotonic() + 100
+    while not list(folder.glob("checkpoints/[!.]*")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    job = on.ask("squeue", "--noheader", "--format=%A").strip()
+    on.ask("scontrol", "requeue", job)
+    waited = on.run("hclm_runner.sweeps", "wait", "default")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert "Restarts=1" in on.ask("scontrol", "show", "job", job)
+    logs = "".join(path.read_text() for path in folder.glob("cluster/slurm/*.out"))
+    assert "2 of 2 runs go on after epoch" in logs
+    assert on.run("hclm_runner", *long, "name=local").returncode == 0
+    pd.testing.assert_frame_equal(table(folder), table(local), check_exact=True)
+    kept = {path.name: path.read_bytes() for path in (local / "parameters").iterdir()}
+    assert {path.name: path.read_bytes() for path in (folder / "parameters").iterdir()} == kept
+    assert len(kept) == 2

@@ -104,3 +104,28 @@ def test_ctrl_c_writes_what_is_finished_and_is_then_raised(tmp_path, monkeypatch
         sweep([configure(*SMALL, "sweep.workers=2", epochs=epochs) for epochs in (3, 400_000)])
     assert "stopping: writing what is finished" in capsys.readouterr().err
     assert len(load("default")[1]) == 1
+
+
+def test_a_sweep_on_slurm_returns_what_is_there_and_writes_no_secret(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
+    commands = {
+        "squeue": "echo 'another|N/A|R'",
+        "scontrol": "echo 'MaxArraySize = 5'",
+        "sbatch": "cp outputs/later/cluster/slurm/*.pkl . && echo 'Submitted batch job 7'",
+        "srun": "",
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr(sys, "orig_argv", ["python", "cluster.setup=[export API_KEY=x1y2]"])
+    runs = [configure(*SMALL, "sweep.on=slurm", "cluster.setup=['export API_KEY=x1y2']", seed=seed) for seed in (0, 1)]
+    records, described = sweep(runs, name="later")
+    assert len(records) == len(described) == 0
+    assert "2 runs submitted in 1 task" in (said := capsys.readouterr().err)
+    assert said.endswith("to wait for them: python -m hclm_runner.sweeps wait later\n")
+    assert not list(tmp_path.rglob("*.sh")), "the script, which has the lines of setup"
+    assert list(tmp_path.glob("*.pkl")), "what a task reads"
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if b"x1y2" in path.read_bytes()] == []

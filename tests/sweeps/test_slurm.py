@@ -199,6 +199,16 @@ def test_no_secret_is_recorded():
     assert config["sweep"]["on"] == "local"
 
 
+def test_no_secret_of_a_command_line_is_written(cli, tmp_path):
+    command = ["-m", "lam=0,1", "sweep.dry_run=true", "sweep.job_dirs=true", "cluster.setup=['export API_KEY=x1y2',ok]"]
+    assert cli(*command).code == 0
+    assert cli("-m", "lam=0,1", "+my.password=x1y2", "+tokens=[x1y2]").code == 2, "Hydra writes before we look"
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"multirun.yaml", "hydra.yaml", "overrides.yaml", "config.yaml"} <= {path.name for path in written}
+    assert [path for path in written if b"x1y2" in path.read_bytes()] == []
+    assert (tmp_path / "outputs/default/jobs/0/.hydra/config.yaml").read_text().count("- export API_KEY=***") == 1
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -32,8 +32,11 @@ class FusedSweeper(BasicSweeper):
 
     def setup(self, **given: Any) -> None:
         """Take what Hydra gives: hydra_context, task_function and config."""
+        from hclm_runner.config.compose import without_secrets
+
         self.given = given
         super().setup(**given)
+        self.config = without_secrets(given["config"])  # which Hydra writes to multirun.yaml; jobs are of the given one
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep.
@@ -52,8 +55,8 @@ class FusedSweeper(BasicSweeper):
             results = super().sweep(arguments)
         else:
             rest = [text for text in arguments if not text.startswith("experiment=")]
-            name, results = self.config.hydra.job.config_name, []
-            hydras = list(self.config.hydra.overrides.hydra)
+            given, results = self.given["config"].hydra, []
+            name, hydras = given.job.config_name, list(given.overrides.hydra)
             each = [[f"experiment={experiment}", *rest] for experiment in experiments]
             masters = [loader.load_configuration(name, [*hydras, *one], RunMode.MULTIRUN) for one in each]
             for master, one in zip(masters, each, strict=True):
@@ -147,6 +150,8 @@ class FusedLauncher(BasicLauncher):
 
     def _write_job_dir(self, number: int, overrides: list[str]) -> None:
         """Have Hydra itself write what it would write of a job, by running one that does nothing."""
+        from hclm_runner.config.compose import without_secrets
+
         assert self.config is not None
         assert self.hydra_context is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
@@ -156,7 +161,7 @@ class FusedLauncher(BasicLauncher):
         run_job(
             hydra_context=self.hydra_context,
             task_function=lambda _: None,
-            config=config,
+            config=without_secrets(config),
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
