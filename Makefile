@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # some containers set it: each process then compiles torch's modules again, for three seconds
 
-.PHONY: help figures figure tasks multiverse mediation placebos baselines stability compare run verify theory test test-cluster test-kernels test-all lint bench docs clean
+.PHONY: help figures figure tasks multiverse mediation placebos baselines architectures stability compare run verify theory test test-cluster test-kernels test-all lint bench docs clean
 
 help:  ## this list
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ $(BIN)/.installed: pyproject.toml
 
 # Everything the figures follow from: when none of it is newer than the report, there is nothing to do.
 SOURCES := pyproject.toml docs/conventions.md $(shell find hclm_runner experiments conf -name '*.py' -o -name '*.yaml' -o -name '*.css' -o -name '*.js' -o -name '*.jinja')
-RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/multiverse/multiverse.json outputs/theory/gates.json outputs/theory/studies.json)
+RESULTS := $(wildcard $(addprefix outputs/paper/,runs records figures) outputs/tasks/claims.json outputs/multiverse/multiverse.json outputs/architectures/architectures.json outputs/theory/gates.json outputs/theory/studies.json)
 
 figures: outputs/paper/report.html  ## the paper's sweep (what is missing of it), Figures 3-32, every claim's verdict, the report
 
@@ -52,6 +52,9 @@ placebos: .venv  ## is it feedback? each controlled run beside its placebo (1800
 baselines: .venv  ## does an entropy term beat the obvious? every method tuned at an equal budget, judged on fresh seeds
 	$(BIN)/python -m experiments baselines
 	$(BIN)/python -m experiments baselines task=breast_cancer --name baselines_breast_cancer
+
+architectures: .venv  ## do the claims hold in CNNs and transformers, trained hard? (1440 runs); FOLDER= of Fashion-MNIST's files
+	$(BIN)/python -m experiments architectures $(if $(FOLDER),--root $(FOLDER))
 
 stability: .venv  ## at which gain and delay is a thermostat's loop unstable? the plant, the margins, the map (3132 runs)
 	$(BIN)/python -m experiments stability
@@ -85,7 +88,7 @@ test-kernels: .venv  ## all the fast tests with the kernels of other processors,
 test-all: test-kernels  ## all tests, the slow ones too, and the fast ones with the kernels of other processors
 	$(BIN)/python -m pytest -m ''
 
-test-cluster: .venv  ## a sweep on a real SLURM, and into S3, on this machine (what is not installed is skipped, with the reason)
+test-cluster: .venv  ## a sweep on a real SLURM, a real dask and into S3, on this machine (what is not installed is skipped, with the reason)
 	$(BIN)/python -m pytest -n 0 -m slow -rs tests/cluster
 
 lint: .venv  ## ruff and mypy

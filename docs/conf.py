@@ -68,6 +68,7 @@ docs/export_and_search
 docs/figures
 docs/multiverse
 docs/mediation
+docs/architectures
 docs/stability
 docs/theory
 ```

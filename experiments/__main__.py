@@ -30,6 +30,9 @@ VERBS = {
     "mediation": Verb("experiments.mediation", "train and judge: does the gap follow the force, or lam?"),
     "placebos": Verb("experiments.placebos", "train and judge: is it feedback? Each controlled run beside its placebo"),
     "baselines": Verb("experiments.baselines.command", "tune and judge: does an entropy term beat the obvious?"),
+    "architectures": Verb(
+        "experiments.architectures.command", "train and judge: do the claims hold in CNNs and transformers?"
+    ),
     "stability": Verb("experiments.stability.command", "at which gain and delay is a thermostat's loop unstable?"),
     "verify": Verb("experiments.statements.verify", "check the paper's statements by gates that can fail"),
     "theory": Verb("experiments.statements.studies", "ask the paper's statements of real runs"),
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def usage() -> str:
     """Return the list of verbs."""
-    lines = (f"  {verb:<12}{row.says}" for verb, row in VERBS.items())
+    lines = (f"  {verb:<14}{row.says}" for verb, row in VERBS.items())
     return "\n".join(["usage: python -m experiments VERB ..., and VERB --help for what it takes", *lines])
 
 

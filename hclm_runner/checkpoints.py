@@ -90,7 +90,7 @@ class Unfinished:
             folder: The store, locked.
             asked: Run id -> configuration, of the runs that the command is to train unless the store has them.
             known: Returns the store's index; called where there are checkpoints, since a large store takes long.
-            device: Where they train: those that began elsewhere begin anew.
+            device: Where they train: those that began elsewhere begin anew. With auto that is seen later.
             say: Is told of what is not used.
         """
         self.folder, files = folder, _files(folder)
@@ -113,7 +113,7 @@ class Unfinished:
                 aside = folder / "set_aside" / f"checkpoints-{path.name}"
                 aside.parent.mkdir(exist_ok=True)
                 say(f"checkpoint set aside, unreadable or of another version: {path.replace(aside)}")
-            elif saved.device != device:
+            elif device not in ("auto", saved.device):
                 say(f"checkpoint not used, of runs that began on {saved.device}: {path}")
             elif not {*saved.ids} & {*asked}:
                 say(f"checkpoint not used, of {len({*saved.ids})} other runs: {path}")

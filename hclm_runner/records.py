@@ -153,6 +153,12 @@ def describe(
     return pd.DataFrame(_labels(records.runs) | facts)
 
 
+def without_result(run: RunConfig, device: str, status: str, error: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of records/, none, and of runs/ of a run that measured nothing."""
+    nothing = Records.empty(run)
+    return nothing.frame(), describe(nothing, device, 0.0, status=status, error=error)
+
+
 def redacted(word: str) -> str:
     """Return a word of a command line without its secrets: passwords in addresses, and values of keys that say so.
 

@@ -5,6 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks import step
 from hclm_runner.config import configure
+from hclm_runner.training.cost import of_sample, trains_alone
+from hclm_runner.training.problem import Problem
 
 
 def products(work: step.Work) -> int:
@@ -32,3 +34,10 @@ def test_the_runs_are_those_of_a_sweep_and_times_are_of_one_run_and_epoch():
     assert summary["ratios"] == pytest.approx(
         {"epoch, eager / products": 4, "epoch, compiled / products": 2, "training, plain loop / eager": 7.5}
     )
+
+
+def test_the_networks_that_are_compared_are_small_and_large():
+    small = ["task.train=64", "task.feedback=8", "task.test=8"]
+    costs = {name: of_sample(Problem.of(configure(*options, *small))) for name, options in step.NETWORKS.items()}
+    large = [name for name, cost in costs.items() if trains_alone(cost, 64, "cpu")]
+    assert large == ["transformer, 1 x 28 x 28", "cnn, 1 x 28 x 28"]

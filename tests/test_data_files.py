@@ -13,7 +13,6 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.streams import stream
 from hclm_runner.tasks.mnist1d import TEMPLATES, signals
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 SIZES = ["task.train=20", "task.feedback=10", "task.test=12"]
 
 
@@ -143,15 +142,6 @@ def test_more_than_there_is_is_refused(fashion):
     for override, message in (("task.train=31", "train . feedback of at most 40"), ("task.test=13", "at most 12")):
         with pytest.raises(ConfigError, match=message):
             draw("task=fashion_mnist", f"task.root={fashion}", *SIZES, override)
-
-
-@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
-def test_the_real_pictures_have_the_scale_that_is_said():
-    task = draw("task=fashion_mnist", "task.train=59000", "task.feedback=1000", "task.test=10000")
-    assert task.test[0].shape == (10000, 1, 28, 28)
-    np.testing.assert_array_equal(np.bincount(task.test[1]), 1000)
-    assert abs(task.train[0].mean(dtype=float)) < 2e-3
-    assert abs(task.train[0].std(dtype=float) - 1) < 2e-3
 
 
 # --- MNIST-1D --------------------------------------------------------------------------------------------------------

@@ -111,8 +111,8 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
                     assert words[0] in ("make", "source") or words[:3] == ["python", "-m", "pytest"], words
             steps += 1
     finally:
-        for block in blocks(page):
-            sys.modules.pop(block.file.removesuffix(".py"), None)
+        for path in folder.glob("*.py"):
+            sys.modules.pop(path.stem, None)
     return Followed(steps, printed.getvalue())
 
 

@@ -33,6 +33,7 @@ def test_without_a_verb_they_are_listed_a_line_each(arguments, capsys):
         "mediation",
         "placebos",
         "baselines",
+        "architectures",
         "stability",
         "verify",
         "theory",

@@ -4,9 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.records import COLUMNS, ON_REQUEST, Records
+from hclm_runner.training import cost
 from hclm_runner.training.trainer import train
 
 LAMS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 0.2)
@@ -22,7 +25,7 @@ SMALL = ["task.feedback=16", "task.test=16"]
 
 def runs_of(surrogate: str, regime: str, network: str, dtype: str, *more: str) -> list[RunConfig]:
     options = [f"surrogate={surrogate}", f"regime={regime}", f"dtype={dtype}", "feedback=noisy", *SMALL, *more]
-    base = configure(*options, *NETWORKS[network])
+    base = configure(*NETWORKS[network], *options)
     places = [(lam, seed) for seed in range(9) for lam in LAMS]
     return [base.model_copy(update={"lam": lam, "seed": seed}) for lam, seed in places]
 
@@ -74,3 +77,61 @@ def test_with_two_gradients_a_step_dropout_and_a_spectral_penalty(method):
 @pytest.mark.parametrize("surrogate", ["logdet", "variance", "softmax"])
 def test_under_every_surrogate_and_law(surrogate, regime, network):
     alike(runs_of(surrogate, regime, network, "float32"), [slice(79, 81), slice(8, 15), slice(0, 40)], (0, 11, 80))
+
+
+# --- runs that are large: each is a batch of one -------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Every run counts as large."""
+    monkeypatch.setattr(cost, "LARGE", 1)
+
+
+@pytest.mark.kernels
+@pytest.mark.usefixtures("large")
+def test_large_runs_are_bit_equal_alone_and_in_a_batch():
+    on_request = ["premises=true", "metric_force=ggn", "metric_damping=1.0", "measure_every=2"]
+    runs = runs_of("logdet", "rl_thermostat", "unaligned", "float32", "dropout=0.3", *on_request)[::80]
+    assert not differing(train(runs[1:]), train(runs), slice(1, 2))
+
+
+def test_they_have_the_rows_of_those_that_are_vectorised(request):
+    options = ["task=mnist1d", "model=cnn", "model.channels=[4]", "task.train=36", *SMALL, "measure_samples=20"]
+    base = configure("dtype=float64", *options, "batch_size=9", "epochs=2", "regime=thermostat", "premises=true")
+    runs = [base.model_copy(update={"seed": seed, "lam": lam}) for seed, lam in ((0, 0.1), (0, 1.0), (1, 1.0))]
+    together = train(runs)
+    request.getfixturevalue("large")
+    for name, values in train(runs).columns.items():
+        # Other kernels of float64, after eight steps.
+        np.testing.assert_allclose(values, together.columns[name], rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def products(runs: list[RunConfig]) -> int:
+    """Return the floating-point operations of the matrix products that training takes."""
+    with FlopCounterMode(display=False) as counter:
+        train(runs)
+    return counter.get_total_flops()
+
+
+def test_a_large_run_alone_is_computed_once_and_a_small_one_twice(request):
+    """Libraries take other kernels for a batch of one: small runs, of which there are many, never are one."""
+    runs = runs_of("variance", "fixed", "unaligned", "float32", "task.train=9", "epochs=1")[:2]
+    both = products(runs)
+    assert products(runs[:1]) == both
+    request.getfixturevalue("large")
+    assert products(runs) == both > products(runs[:1])
+
+
+@pytest.mark.usefixtures("large")
+def test_the_rows_of_a_large_run_do_not_depend_on_how_many_threads_there_are():
+    run, usual = configure("task=mnist1d", "model=cnn", "task.train=64", *SMALL, "epochs=1"), torch.get_num_threads()
+    records = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            records.append(train(run))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)
+    assert not differing(*records, slice(0, 1))

@@ -50,6 +50,20 @@ def test_the_bounds_hold_for_any_batch(B, d, number, seed, scale, power):
     assert logdet_blockwise(Z, eps=EPS, blocks=min(number, d)).item() <= hadamard + room
 
 
+@given(
+    B=st.integers(2, 12), d=st.integers(1, 12), number=st.integers(1, 12), seed=st.integers(0, 2**31),
+    scale=st.floats(-3, 3), power=st.floats(0, 3),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_the_force_of_a_bound_never_points_against_that_of_the_log_det(B, d, number, seed, scale, power):
+    # With A = I + Sigma/eps and M that of the bound, the inner product is a trace of products of two matrices >= 0.
+    Z = 10**scale * decaying(seed, B, d, power)
+    exact = grad(lambda Z: logdet(Z, eps=EPS))(Z)
+    for of, more in ((logdet_blockwise, {"blocks": min(number, d)}), (logdet_lowrank, {"rank": number})):
+        force = grad(lambda Z, of=of, more=more: of(Z, eps=EPS, **more))(Z)
+        assert cosine(force, exact) > 0, of.__name__  # of these spectra at least 1e-4, far above rounding
+
+
 @pytest.mark.parametrize(("B", "d"), [(20, 7), (7, 20)])
 def test_each_is_the_log_det_where_it_leaves_nothing_out(B, d):
     Z = decaying(0, B, d)

@@ -11,6 +11,8 @@ round.
 
 What `metric_force` and `premises` ask for is timed by whole calls of `train`, with and without, that measure at epochs
 0 and 20: the metric force takes more iterations the further training is.
+
+Then a step of networks of several sizes, vectorised and one run after the other, on which `cost.LARGE` stands.
 The numbers go to outputs/benchmark.json with the machine's description.
 """
 
@@ -32,14 +34,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
-from torch.func import vmap
 
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.surrogates import logdet
 from hclm_runner.sweeps.engine import ENVIRONMENT
-from hclm_runner.training.batch import Shared, distinct, gradients
+from hclm_runner.training.batch import Shared, distinct
+from hclm_runner.training.cost import of_sample
 from hclm_runner.training.problem import DRAWS, Problem, draw_task, flatten
 from hclm_runner.training.trainer import train
+from hclm_runner.training.vectorised import Vectorised
 
 BATCHES = (1, 8, 80, 240)
 PER_SEED = 8
@@ -47,7 +50,22 @@ PER_SEED = 8
 ROUNDS = 9
 EPOCHS, RUNS = 20, 40
 ON_REQUEST = ("metric_force=ggn", "metric_force=fisher", "premises=true")
+PICTURES = ["task=dataset", "task.of=experiments.benchmarks.step.pictures", "task.arguments={number: 80}"]
+NETWORKS = {
+    "mlp": [],
+    "cnn, 1 x 40": ["task=mnist1d", "model=cnn"],
+    "transformer, 1 x 40": ["task=mnist1d", "model=transformer"],
+    "transformer, 1 x 28 x 28": [*PICTURES, "model=transformer"],
+    "cnn [8, 16], 1 x 28 x 28": [*PICTURES, "model=cnn", "model.channels=[8,16]"],
+    "cnn, 1 x 28 x 28": [*PICTURES, "model=cnn"],
+}
+TOGETHER = (1, 10, 80)
 Work = Callable[[], object]
+
+
+def pictures(number: int) -> list[tuple[Tensor, int]]:
+    """Return pictures of noise, [1, 28, 28], of ten classes."""
+    return [(x, i % 10) for i, x in enumerate(torch.randn(number, 1, 28, 28))]
 
 
 def runs_of(number: int, *overrides: str) -> list[RunConfig]:
@@ -56,37 +74,32 @@ def runs_of(number: int, *overrides: str) -> list[RunConfig]:
     return [config.model_copy(update={"seed": i // PER_SEED}) for i in range(number)]
 
 
-def this_trainer(runs: list[RunConfig], compile: bool) -> dict[str, Work]:
-    """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them."""
-    runs = [*runs, *runs] if len(runs) == 1 else runs  # as `train` has it
-    problem, (drawn, of_task) = Problem.of(runs[0]), distinct(runs, lambda run: [run.drawn_from, run.task.options])
+def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False) -> dict[str, Work]:
+    """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them.
+
+    Vectorised over the runs, or where `alone` for one after the other, whatever their size.
+    """
+    problem = Problem.of(runs[0])
+    do = Vectorised(problem, "cpu", compile=compile)
+    do.alone = alone
+    runs = [*runs, *runs] if len(runs) == 1 and not alone else runs  # as `train` has it
+    drawn, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
     shared = Shared([draw_task(run) for run in drawn], of_task, runs, torch.float32, "cpu")
-    steps: list[Callable[..., Any]] = [problem.terms, problem.update]
-    reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
-    parts = [vmap(part) for part in (*steps, *reads)]
-    compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-    terms, update, represent, measure, outputs, audit = compiled
     numbers = problem.numbers(runs, torch.float32, "cpu")
     lam = torch.full((len(runs),), 0.1)
     start = flatten(problem.model).repeat(len(runs), 1)
-    memory = vmap(problem.start)(start, numbers)
+    memory = do.start(start, numbers)
     d, B = runs[0].model.options["representation"], runs[0].batch_size
+    of_noise = DRAWS // 2, shared.measured, d
 
     def training() -> None:
         theta, v = start, memory
         for batch in shared.batches(1, B, (d,), lambda _: numbers):
-            theta = theta.detach().requires_grad_()
-            along = gradients(theta, *terms(theta, *batch))
-            theta, v, _ = update(theta.detach(), along, lam, v, numbers)
+            theta, v, _ = do.step(theta, v, lam, *batch)
 
     def measurement() -> None:
-        theta = start.detach().requires_grad_()
-        x, y = shared.split("train")
-        xi = shared.draw("balance", 1, lambda rng: rng.standard_normal((DRAWS // 2, x.shape[1], d))).float()
-        row = measure(theta, represent(theta, x), y, xi, numbers)
-        gradients(theta, row["train_loss"], row["entropy"], row["noisy_loss"])
-        with torch.no_grad():
-            audit({name: (outputs(start, shared.split(name)[0]), shared.labels(name)) for name in ("feedback", "test")})
+        xi = shared.draw("balance", 1, lambda rng: rng.standard_normal(of_noise)).float()
+        do.look(start, xi, numbers, shared)
 
     return {"training": training, "measurement": measurement}
 
@@ -222,6 +235,22 @@ def on_request() -> dict[str, list[float]]:
     return rounds
 
 
+def networks() -> list[dict[str, Any]]:
+    """Return for each network the floats of a minibatch, and runs -> milliseconds of a core for a run's step."""
+    rows = []
+    sizes = ["task.train=64", "task.feedback=8", "task.test=8"]
+    for name, options in track(NETWORKS.items(), "measuring networks", transient=True):
+        own = {number: runs_of(number, *options, *sizes) for number in TOGETHER}
+        floats = of_sample(Problem.of(own[1][0])).floats * own[1][0].batch_size
+        row: dict[str, Any] = {"network": name, "floats": floats}
+        for number, runs in own.items():
+            kinds = [this_trainer(runs, compile=False, alone=alone)["training"] for alone in (False, True)]
+            rounds = [[microseconds(work, max(1, 10 // number)) / number / 1e3 for work in kinds] for _ in range(4)]
+            row[str(number)] = [min(times) for times in zip(*rounds[1:], strict=True)]
+        rows.append(row)
+    return rows
+
+
 def describe_machine() -> dict[str, object]:
     """Return what the numbers depend on."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -261,9 +290,17 @@ def main() -> None:
         epochs = statistics.median(map(truediv, values, asked["an epoch"]))
         table.add_row(name, f"{statistics.median(values):.1f}", f"{epochs:.1f}")
     console.print(table)
+    sized = networks()
+    table = Table("ms of a step: vectorised / one after the other", "floats", *map(str, TOGETHER))
+    for row in sized:
+        times = (" / ".join(f"{ms:.3g}" for ms in row[str(number)]) for number in TOGETHER)
+        table.add_row(row["network"], f"{row['floats'] / 1e6:.2g}M", *times)
+    console.print(table)
     path = Path("outputs/benchmark.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine, "results": results, "on_request": asked}, indent=1))
+    path.write_text(
+        json.dumps({"machine": machine, "results": results, "on_request": asked, "networks": sized}, indent=1)
+    )
     console.print(f"  {path}")
 
 

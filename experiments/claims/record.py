@@ -95,6 +95,21 @@ def _at_the_chosen_epoch(judged: Mapping[tuple[str, str], Verdict]) -> str:
     return f"{where} the epoch that the feedback split chooses, the verdict is {chosen.verdict}."
 
 
+def matrix(claims: Sequence[ClaimRow], elsewhere: Sequence[ClaimRow] = ()) -> dict[str, Any]:
+    """Return the verdicts of each claim on each task; where both lists judge a task, the first counts.
+
+    Returns:
+        `tasks`; `rows` of a claim's id, its words and its verdict on each task, None where it was not judged; and
+        `supported`, how many claims each task supports.
+    """
+    judged = {(claim["id"], claim["task"]): claim["verdict"] for claim in (*elsewhere, *claims)}
+    tasks = list(dict.fromkeys(claim["task"] for claim in (*claims, *elsewhere)))
+    says = {claim["id"]: claim["says"] for claim in (*elsewhere, *claims)}
+    rows = [(claim, text, [judged.get((claim, task)) for task in tasks]) for claim, text in says.items()]
+    supported = [sum(verdict == "SUPPORTED" for (_, on), verdict in judged.items() if on == task) for task in tasks]
+    return {"tasks": tasks, "rows": rows, "supported": supported}
+
+
 def mark_survivors(claims: Sequence[ClaimRow]) -> None:
     """Say of each claim of one task whether its verdict survives Benjamini-Hochberg at 5% over all of them.
 

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from experiments import grid, placebos
+from experiments.architectures import results as architectures
 from experiments.claims.judge import effect
-from experiments.claims.record import SYMBOLS, load
+from experiments.claims.record import SYMBOLS, load, matrix
 from experiments.estimate import Estimate
 from experiments.multiverse import section as multiverse
 from experiments.report import baselines, conventions, readings
@@ -114,6 +115,12 @@ def build(source: str, tasks: str | None = None) -> str:
     by_task = matrix(claims, elsewhere)
     if len(by_task["tasks"]) > 1:
         before.append(Section("tasks", "Claims and tasks", by_task))
+    if claims and (networks := architectures.load()):
+        paths = {
+            name: store.OUTPUTS / architectures.NAME / f"{architectures.stem(name)}.svg" for name in grid.SURROGATES
+        }
+        own = {name: image(path) for name, path in paths.items() if path.exists()}
+        before.append(Section("architectures", "Other networks, trained hard", networks | {"pictures": own}))
     lacking = judged.get("lacking", [])
     if generic or lacking:
         before.append(Section("generic", "Each surrogate and law", methods(generic) | {"lacking": lacking}))
@@ -245,21 +252,6 @@ def run_facts(grids: Mapping[str, xr.Dataset], runs: pd.DataFrame, folder: Path)
         ("Written", f"{span(written)} UTC, by the files' dates"),
         ("Store", str(folder)),
     ]
-
-
-def matrix(claims: Sequence[Claim], elsewhere: Sequence[Claim] = ()) -> dict[str, Any]:
-    """Return the verdicts of each claim on each task; where both lists judge a task, the first counts.
-
-    Returns:
-        `tasks`; `rows` of a claim's id, its words and its verdict on each task, None where it was not judged; and
-        `supported`, how many claims each task supports.
-    """
-    judged = {(claim["id"], claim["task"]): claim["verdict"] for claim in (*elsewhere, *claims)}
-    tasks = list(dict.fromkeys(claim["task"] for claim in (*claims, *elsewhere)))
-    says = {claim["id"]: claim["says"] for claim in (*elsewhere, *claims)}
-    rows = [(claim, text, [judged.get((claim, task)) for task in tasks]) for claim, text in says.items()]
-    supported = [sum(verdict == "SUPPORTED" for (_, on), verdict in judged.items() if on == task) for task in tasks]
-    return {"tasks": tasks, "rows": rows, "supported": supported}
 
 
 def methods(claims: Sequence[Claim]) -> dict[str, Any]:

@@ -60,11 +60,10 @@ def _section(group: str, option: str, folders: list[Path]) -> Iterator[str]:
 @lru_cache(maxsize=1)
 def _places() -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
-    for group in ROOMS:
+    for group in (*ROOMS, "cluster"):
         for option, node in shipped(group).items():
             for key in map(str, node):
                 found.setdefault(key, {}).setdefault(f"{group}.{key}", []).append(option)
-    for group, keys in (("sweep", defaults()["sweep"]), ("cluster", shipped("cluster")["slurm"])):
-        for name in map(str, keys):
-            found.setdefault(name, {})[f"{group}.{name}"] = []
+    for name in map(str, defaults()["sweep"]):
+        found.setdefault(name, {})[f"sweep.{name}"] = []
     return {key: places for key, places in found.items() if key not in ("name", "_target_")}

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from hclm_runner import parts
 from hclm_runner.config import manual, words
 from hclm_runner.config.labels import CONF
-from hclm_runner.config.schema import RunConfig
+from hclm_runner.config.schema import CLUSTERS, RunConfig
 from hclm_runner.refusal import ConfigError
 
 
@@ -43,6 +43,7 @@ def resolve(cfg: DictConfig) -> RunConfig:
         raise words.refusal(error, RunConfig) from None
     _check_replayed(config)
     _check_schedule(config)
+    _check_cluster(config)
     return config
 
 
@@ -165,6 +166,14 @@ def _check_schedule(config: RunConfig) -> None:
             raise ConfigError(
                 key, getattr(config, key), f"{off}: the optimiser {config.optimizer.name} has no lr, a float"
             )
+
+
+def _check_cluster(config: RunConfig) -> None:
+    """Refuse a sweep on one kind of cluster with the options of another."""
+    on = config.sweep.on
+    if on in CLUSTERS and not isinstance(config.cluster, CLUSTERS[on]):
+        keys = " cluster.address=..." if on == "dask" else ""
+        raise ConfigError("sweep.on", on, f"cluster={on}{keys} beside it")
 
 
 def _square(value: object) -> object:

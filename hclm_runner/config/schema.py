@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from hclm_runner.config import labels
+from hclm_runner.config import labels, words
 from hclm_runner.config.choices import STRICT, Choice, Group
 from hclm_runner.parts import ROOMS
 from hclm_runner.ranges import Count, Decay, NonNegative, Positive, Whole
@@ -48,7 +48,7 @@ class SweepOptions(BaseModel):
 
     model_config = STRICT
 
-    on: Literal["local", "slurm"]
+    on: Literal["local", "slurm", "dask"]
     dry_run: bool
     bundle: Literal["auto"] | Count
     workers: Literal["auto"] | Count
@@ -57,8 +57,8 @@ class SweepOptions(BaseModel):
     job_dirs: bool
 
 
-class ClusterOptions(BaseModel):
-    """What a task on a cluster asks for; no result depends on it, and a store does not record it."""
+class SlurmOptions(BaseModel):
+    """What a task on a SLURM cluster asks for; no result depends on it, and a store does not record it."""
 
     model_config = STRICT
 
@@ -73,6 +73,31 @@ class ClusterOptions(BaseModel):
     queued: Count | None
     setup: list[str]
     extra: list[str]
+
+
+class DaskOptions(BaseModel):
+    """Whose workers train; no result depends on it, and a store does not record it."""
+
+    model_config = STRICT
+
+    address: Annotated[
+        str, Field(pattern=r"^\w+://.", description="the address of a running scheduler, as in tcp://10.0.0.5:8786")
+    ]
+
+
+CLUSTERS = {"slurm": SlurmOptions, "dask": DaskOptions}
+"""What `cluster` is, for each `sweep.on` but local."""
+
+
+def _cluster(values: object) -> object:
+    """Return the options of a cluster, told apart by their keys: each kind is refused in its own words."""
+    if not isinstance(values, dict):
+        return values
+    schema = DaskOptions if "address" in values else SlurmOptions
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise words.refusal(error, schema, "cluster.") from None
 
 
 class RunConfig(BaseModel):
@@ -117,7 +142,7 @@ class RunConfig(BaseModel):
     callbacks: list[str]
     objective: Literal["feedback_loss"] | None
     sweep: SweepOptions
-    cluster: ClusterOptions
+    cluster: Annotated[SlurmOptions | DaskOptions, BeforeValidator(_cluster)]
 
     @property
     def title(self) -> str:

@@ -38,6 +38,25 @@ class Result:
     """Why it ended before all was tried; None if it did not."""
     interrupted: bool = False
 
+    def note(self, described: pd.DataFrame, titles: Mapping[str, str], reason: str | None = None) -> None:
+        """Note how runs have ended.
+
+        Args:
+            described: Their rows of runs/.
+            titles: Run id -> title.
+            reason: Why they have no result; the last line of their error unless given.
+        """
+        self.finished += int((described["status"] == "finished").sum())
+        for row in described.to_dict("records"):
+            title = titles[row["run_id"]]
+            if pd.notna(row["warnings"]):
+                self.warned.setdefault(row["warnings"], []).append(title)
+            if row["status"] == "diverged":
+                self.diverged.append(f"{title} ({row['error']})")
+            elif row["status"] != "finished":
+                reasons = self.refused if row["status"] == "refused" else self.failed
+                reasons.setdefault(reason or row["error"].strip().splitlines()[-1], []).append(title)
+
     @property
     def code(self) -> int:
         """The exit code: 130 interrupted, 2 if a run was refused, 1 if one has no result or diverged, else 0."""
@@ -95,10 +114,10 @@ class SweepProgress:
             self.console.print(text)
 
 
-def announce(plan: Plan, folder: Path) -> None:
-    """Say what a sweep is about to do."""
+def announce(plan: Plan, folder: Path, place: str) -> None:
+    """Say what a sweep is about to do, and at which place."""
     if plan.bundles:
-        where = f"{counted(plan.workers, 'process', 'processes')} on {plan.device}"
+        where = f"{counted(plan.workers, 'process', 'processes')} on {place}"
         work = f"{counted(plan.runs, 'run')} to train in {counted(len(plan.bundles), 'bundle')}"
         say(f"{folder}/: {work}, {where}; {plan.stored} in the store")
 

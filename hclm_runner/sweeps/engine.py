@@ -25,8 +25,9 @@ from hclm_runner.callbacks import Callbacks
 from hclm_runner.checkpoints import Checkpoint, Unfinished
 from hclm_runner.config import RunConfig, explain, resolve
 from hclm_runner.config.compose import Composer
+from hclm_runner.config.schema import DaskOptions
 from hclm_runner.parts import ROOMS
-from hclm_runner.records import Records, describe
+from hclm_runner.records import Records, describe, without_result
 from hclm_runner.refusal import ERRORS, ConfigError, one_line
 from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
@@ -96,20 +97,27 @@ def execute(configs: Sequence[RunConfig], refused: Mapping[str, list[str]] | Non
 
             return slurm.send(folder, unique, configs[0], refused)
         known = store.index(folder)
-        unfinished = Unfinished(folder, unique, lambda: known, find_device(configs[0].device), terminal.say)
+        cluster = configs[0].cluster
+        address = cluster.address if options.on == "dask" and isinstance(cluster, DaskOptions) else None
+        device = "auto" if address else find_device(configs[0].device)
+        unfinished = Unfinished(folder, unique, lambda: known, device, terminal.say)
         plan = make_plan(unique, known, configs[0], {} if configs[0].force else unfinished.of)
-        board.announce(plan, folder)
+        board.announce(plan, folder, address or plan.device)
         result = Result(plan.runs + sum(map(len, refused.values())), refused=refused)
         started = time.perf_counter()
         if plan.bundles:
             try:
-                with (
-                    sharing.joined(folder, unique, plan, options.bundle) as (plan, driver),
-                    status.planned(folder, plan),
-                ):
-                    train(plan, folder, partial(store.write, folder), unfinished, follow, result, driver)
-                    if driver:
-                        driver.account(result)
+                if address:
+                    from hclm_runner.sweeps import dask
+
+                    with status.planned(folder, plan):
+                        dask.train(plan, folder, address, result)
+                else:
+                    joined = sharing.joined(folder, unique, plan, options.bundle)
+                    with joined as (plan, driver), status.planned(folder, plan):
+                        train(plan, folder, partial(store.write, folder), unfinished, follow, result, driver)
+                        if driver:
+                            driver.account(result)
             except OSError as error:
                 result.stopped = f"the store cannot be written: {error.strerror or error}"
         board.sweep_summary(plan, result, folder, time.perf_counter() - started)
@@ -140,7 +148,7 @@ def train(
         OSError: If what has ended cannot be written.
     """
     start_server()
-    with board.SweepProgress(result.runs) as progress, _stoppable() as stop:
+    with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
             _Supervisor(plan, folder, write, unfinished, progress, follow, result, stop, driver).run()
@@ -246,12 +254,7 @@ class _Supervisor:
         parameters.save(self.unfinished.folder, records)
         self._hand_over(records.runs, frame, described)
         self.unfinished.drop([run.run_id for run in records.runs])
-        self.result.finished += int((described["status"] == "finished").sum())
-        for warning, run in zip(described["warnings"], records.runs, strict=True):
-            if pd.notna(warning):
-                self.result.warned.setdefault(warning, []).append(run.title)
-        causes = zip(records.runs, records.causes, strict=True)
-        self.result.diverged += [f"{run.title} ({cause})" for run, cause in causes if cause]
+        self.result.note(described, {run.run_id: run.title for run in records.runs})
 
     def _hand_over(self, runs: Sequence[RunConfig], frame: pd.DataFrame, described: pd.DataFrame) -> None:
         self.write(frame, described)
@@ -259,11 +262,9 @@ class _Supervisor:
             self.driver.ended(runs)
 
     def _fail(self, run: RunConfig, status: str, reason: str, trace: str | None) -> None:
-        records = Records.empty(run)
-        described = describe(records, self.plan.device, 0.0, status=status, error=trace or reason)
-        self._hand_over([run], records.frame(), described)
-        reasons = self.result.refused if status == "refused" else self.result.failed
-        reasons.setdefault(reason, []).append(run.title)
+        records, described = without_result(run, self.plan.device, status, trace or reason)
+        self._hand_over([run], records, described)
+        self.result.note(described, {run.run_id: run.title}, reason)
 
 
 def _train_bundle(
@@ -336,7 +337,7 @@ def _exit(code: int | None) -> str:
 
 
 @contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable() -> Iterator[Callable[[], bool]]:
     """Yield whether Ctrl-C was pressed; pressed twice, it raises KeyboardInterrupt as ever."""
     pressed: list[int] = []
     usual = signal.getsignal(signal.SIGINT)

@@ -10,6 +10,7 @@ import pandas as pd
 import psutil
 
 from hclm_runner.config import RunConfig
+from hclm_runner.config.schema import SlurmOptions
 from hclm_runner.parts import ROOMS
 from hclm_runner.refusal import ConfigError
 from hclm_runner.store import answers
@@ -34,6 +35,8 @@ class Size(NamedTuple):
 
     bytes: float
     seconds: float
+    alone: bool = False
+    """Whether such runs train one after the other: a bundle of several gains nothing, and a kill would lose more."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,12 @@ def make_plan(
     for config in todo:
         groups.setdefault((config.shape_key, (begun or {}).get(config.run_id)), []).append(config)
     one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
-    sizes = {key: size_of(run) for key, run in one_of.items()}
+    sizes = {key: size_of(run, device) for key, run in one_of.items()}
     bundles = []
     for (key, _), group in groups.items():
         fitting = budget / workers / sizes[key].bytes
-        size = first.sweep.bundle if first.sweep.bundle != "auto" else max(1, int(min(LARGEST, fitting)))
+        largest = 1 if sizes[key].alone else max(1, int(min(LARGEST, fitting)))
+        size = first.sweep.bundle if first.sweep.bundle != "auto" else largest
         bundles += _divide(group, -(-len(group) // size))
     if first.sweep.bundle == "auto":
         bundles = _balance(bundles, workers, sizes)
@@ -126,20 +130,26 @@ def make_plan(
 
 def _place(first: RunConfig) -> tuple[str, int, float]:
     """Return device, workers, and the bytes that all workers may take; of a cluster, where a task finds its device."""
-    if first.sweep.on == "slurm":
-        return first.device, first.cluster.parallel, (first.cluster.memory or math.inf) * first.cluster.parallel * 2**29
+    if first.sweep.on != "local":
+        asked = first.cluster
+        if isinstance(asked, SlurmOptions):
+            return first.device, asked.parallel, (asked.memory or math.inf) * asked.parallel * 2**29
+        from hclm_runner.sweeps import dask
+
+        slots, share = dask.room(asked.address)
+        return first.device, max(1, slots), share * max(1, slots)
     device = find_device(first.device)
-    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else _free_memory(device) / 2
+    budget = first.sweep.memory * 2**30 if first.sweep.memory != "auto" else free_memory(device) / 2
     return device, _workers(first, device), budget
 
 
-def size_of(run: RunConfig) -> Size:
-    """Return what a run takes, asked of its task and its model: both are made once.
+def size_of(run: RunConfig, device: str = "cpu") -> Size:
+    """Return what a run takes on a device, asked of its task and its model: both are made once.
 
     A part that cannot be made takes nothing here: its bundle is refused when it trains, with the reason.
     """
     # Here, because torch takes seconds to import, and a stored sweep needs none.
-    from hclm_runner.training.cost import PIECE, Cost, largest_piece, of_sample
+    from hclm_runner.training.cost import PIECE, Cost, largest_piece, of_sample, trains_alone
     from hclm_runner.training.problem import DRAWS, Problem
 
     try:
@@ -163,7 +173,8 @@ def size_of(run: RunConfig) -> Size:
     doubles_kept = (12.0 * measured["train"] * cost.floats + 30 * parameters) if asked else 0
     passes = samples["train"] + sum(measured.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
-    return Size(memory, run.epochs * passes * cost.products * SECONDS_PER_PRODUCT)
+    seconds = run.epochs * passes * cost.products * SECONDS_PER_PRODUCT
+    return Size(memory, seconds, trains_alone(cost, run.batch_size, device))
 
 
 def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
@@ -231,7 +242,7 @@ def _cores() -> int:
     return int(cpu_count())
 
 
-def _free_memory(device: str) -> float:
+def free_memory(device: str) -> float:
     """Return the free bytes of the machine, or of the GPU where that is the device."""
     if device != "cpu":
         import torch

@@ -1,9 +1,9 @@
 """A sweep on a SLURM cluster: each bundle is a task of a job array, and what a task has trained is a file of the store.
 
 Nothing here waits, and nothing is remembered but in files. plan/<array>.json, written before the array is submitted,
-has its bundles; a task says that it begins, trains as a sweep of one bundle on its machine does, and hands its shards
-in. The next command takes them in. A bundle that began, is no longer queued and has not ended has died: its runs are
-submitted again in halves, and one that died alone has failed. submitit submits; its own files are not read.
+has its bundles; a task says that it begins, trains, and hands its shards in (`task.work`). The next command takes them
+in. A bundle that began, is no longer queued and has not ended has died: its runs are submitted again in halves, and one
+that died alone has failed. submitit submits; its own files are not read.
 """
 
 import io
@@ -12,18 +12,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from hclm_runner import callbacks, store
-from hclm_runner.checkpoints import Unfinished
+from hclm_runner import store
 from hclm_runner.config import RunConfig
-from hclm_runner.records import Records, describe
-from hclm_runner.sweeps import board, queue, status
-from hclm_runner.sweeps.board import Result, counted
-from hclm_runner.sweeps.plan import Plan, find_device, make_plan
+from hclm_runner.config.schema import SlurmOptions
+from hclm_runner.records import redacted, without_result
+from hclm_runner.sweeps import board, queue, status, task
+from hclm_runner.sweeps.board import counted
+from hclm_runner.sweeps.plan import make_plan
 from hclm_runner.terminal import say
 
 
@@ -61,8 +60,9 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
     elsewhere = sent.away | {run.run_id for run in sent.died}
     here = {run_id: run for run_id, run in configs.items() if run_id not in elsewhere}
     plan = make_plan(here, store.index(folder), first, apart=sent.halves)
+    assert isinstance(first.cluster, SlurmOptions)
     room = queue.room(first.cluster.queued, len(tasks))
-    _submit(folder, plan.bundles[:room], first)
+    _submit(folder, plan.bundles[:room], first.cluster)
     _clear(folder, tasks)
     if waiting := len(plan.bundles[room:]):
         say(f"{counted(waiting, 'bundle')} more than the queue takes: the same command submits them later")
@@ -114,12 +114,10 @@ def _last_words(folder: Path, bundle: Sequence[str]) -> str:
 
 def _fail(folder: Path, run: RunConfig) -> None:
     """Record a run that ended its task, alone."""
-    nothing, reason = Records.empty(run), _last_words(folder, [run.run_id])
-    described = describe(nothing, "slurm", 0.0, status="failed", error=reason)
-    store.write(folder, nothing.frame(), described)
+    store.write(folder, *without_result(run, "slurm", "failed", _last_words(folder, [run.run_id])))
 
 
-def _submit(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig) -> None:
+def _submit(folder: Path, bundles: Sequence[list[RunConfig]], asked: SlurmOptions) -> None:
     """Submit bundles, in arrays of the size that the cluster takes.
 
     Raises:
@@ -135,7 +133,7 @@ def _submit(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig) 
             status.mark_of(folder / store.CLUSTER, [run.run_id for run in bundle]).unlink(missing_ok=True)
         status.write_plan(folder, name, own)
         try:
-            _submit_array(folder, own, first, name)
+            _submit_array(folder, own, asked, name)
         except FailedJobError as error:
             (folder / "plan" / f"{name}.json").unlink()
             said = f"a job that the cluster takes, got: {queue.words(str(error))}"
@@ -147,10 +145,10 @@ def _submit(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig) 
         say(f"{folder}/: {counted(len(runs), 'run')} submitted in {counted(len(own), 'task')} of the array {name}")
 
 
-def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], first: RunConfig, name: str) -> None:
+def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], asked: SlurmOptions, name: str) -> None:
     import submitit
 
-    asked, inbox = first.cluster, (folder / store.CLUSTER).resolve()
+    inbox = (folder / store.CLUSTER).resolve()
     store.prepare(inbox)
     extra = (option.removeprefix("--").partition("=") for option in asked.extra)
     executor = submitit.SlurmExecutor(folder=inbox / "slurm")
@@ -170,9 +168,15 @@ def _submit_array(folder: Path, bundles: Sequence[list[RunConfig]], first: RunCo
         stderr_to_stdout=True,
         wckey=None,
     )
-    with redirect_stderr(io.StringIO()), executor.batch():  # sbatch's words come with the error
-        for bundle in bundles:
-            executor.submit(work, inbox.parent, bundle, sys.orig_argv)
+    command = [redacted(word) for word in sys.orig_argv]
+    try:
+        with redirect_stderr(io.StringIO()), executor.batch():  # sbatch's words come with the error
+            for bundle in bundles:
+                runs = [run.model_copy(update={"cluster": None}) for run in bundle]  # of which no task has need
+                executor.submit(task.work, inbox.parent, runs, command, inbox, min(2, asked.cpus))
+    finally:
+        for script in (inbox / "slurm").glob("*.sh"):  # the cluster has it; `setup` may have what is secret
+            script.unlink()
 
 
 def _clear(folder: Path, before: Mapping[tuple[str, int], str]) -> None:
@@ -186,37 +190,8 @@ def _clear(folder: Path, before: Mapping[tuple[str, int], str]) -> None:
             (folder / "plan" / f"{name}.json").unlink()
     if not plans.keys() & queued:
         for file in (folder / store.CLUSTER / "slurm").glob("*.*"):
-            if file.suffix in (".pkl", ".sh"):
+            if file.suffix == ".pkl":
                 file.unlink()
-
-
-def work(folder: Path, runs: list[RunConfig], command: list[str]) -> None:
-    """Train one bundle: what a task does, on its machine.
-
-    Args:
-        folder: The store.
-        runs: The bundle.
-        command: What the person has typed, for the records.
-
-    Raises:
-        RuntimeError: If it had to stop before all runs were tried.
-    """
-    from hclm_runner.sweeps.engine import train
-    from hclm_runner.sweeps.plan import size_of
-
-    sys.orig_argv = command
-    first, inbox = runs[0], folder / store.CLUSTER
-    device = find_device(first.device)
-    threads = min(2, first.cluster.cpus) if device == "cpu" else 1
-    plan = Plan({}, 0, [], [runs], {first.shape_key: size_of(first)}, 1, threads, device)
-    result = Result(plan.runs)
-    own = {run.run_id: run for run in runs}
-    unfinished = Unfinished(
-        folder, own, partial(store.index, folder), device, lambda _: None
-    )  # of other tasks there are more
-    train(plan, inbox, partial(store.hand_in, folder), unfinished, callbacks.load(first.callbacks), result)
-    if result.stopped:
-        raise RuntimeError(result.stopped)
 
 
 def wait(folder: Path) -> None:

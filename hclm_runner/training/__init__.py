@@ -1,1 +1,1 @@
-"""Training: a run assembled (`problem`), its parts probed (`probes`), the runs axis (`batch`), the loop (`trainer`)."""
+"""Training: a run assembled (`problem`), probed (`probes`), beside others (`batch`, `vectorised`); the `trainer`."""

@@ -1,5 +1,6 @@
 """The axis of runs: what varies between the runs of a batch, as tensors [R, ...]."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from hclm_runner.refusal import ConfigError
 from hclm_runner.replay import ORDERS, Trace
 from hclm_runner.streams import stream
 from hclm_runner.tasks import Task
+from hclm_runner.tasks.base import Split
 
 
 def check_together(runs: Sequence[RunConfig]) -> None:
@@ -89,12 +91,8 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[
     """
     data, places = {}, {}
     for split in SPLITS:
-        for part, name in enumerate("xy"):
-            whole = (tasks[0].vocabulary if name == "x" else tasks[0].classes) is not None
-            arrays = [
-                torch.as_tensor(task.splits()[split][part], dtype=torch.int64 if whole else dtype).contiguous()
-                for task in tasks
-            ]
+        pairs = [tensors(task, task.splits()[split], dtype) for task in tasks]
+        for name, arrays in zip("xy", zip(*pairs, strict=True), strict=True):
             kinds = {(array.shape, task.classes, task.vocabulary) for array, task in zip(arrays, tasks, strict=True)}
             if len(kinds) != 1:
                 raise ConfigError(
@@ -105,6 +103,16 @@ def stack(tasks: Sequence[Task], dtype: torch.dtype, device: str) -> tuple[dict[
             data[f"{name}_{split}"] = torch.stack(list(kept.values())).to(device)
             places[f"{name}_{split}"] = torch.tensor([list(kept).index(key) for key in keys], device=device)
     return data, places
+
+
+def tensors(task: Task, split: Split, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return x and y of samples as the network and the loss read them: of `dtype`, but tokens and classes int64."""
+    whole = task.vocabulary is not None, task.classes is not None
+    x, y = (
+        torch.as_tensor(values, dtype=torch.int64 if of_ints else dtype).contiguous()
+        for values, of_ints in zip(split, whole, strict=True)
+    )
+    return x, y
 
 
 class Shared:
@@ -153,6 +161,14 @@ class Shared:
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Return part(theta, x) of the samples of splits, in pieces of at most so many, and their labels."""
         return {name: (in_pieces(part, theta, self.samples(name, most)), self.labels(name)) for name in names}
+
+    def only(self, run: int) -> "Shared":
+        """Return what there is for one of the runs, R = 1; the data are not copied."""
+        one, pair = copy.copy(self), slice(int(self.of_run[run]), int(self.of_run[run]) + 1)
+        one.of_run = torch.zeros_like(self.of_run[:1])
+        one.seeds, one.places = self.seeds[pair], {name: place[pair] for name, place in self.places.items()}
+        one.rows = None if self.rows is None else self.rows[pair]
+        return one
 
     def _of(self, key: str, piece: slice) -> Tensor:
         """Return some of the samples of a split, of the training split of those that are measured."""

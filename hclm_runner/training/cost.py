@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hclm_runner.training.batch import tensors
 from hclm_runner.training.problem import Problem
 
 PIECE = 2**22
 """Floats, of one run, that the layers return for the samples that are measured at one time: 16 MiB in float32. It does
 not follow the free memory, else the last bit of a result would."""
+
+
+LARGE = 2**21
+"""Floats that the layers return for a minibatch of a run that trains by itself: 8 MiB in float32, more than the cache
+of a core. Vectorised, such runs drive each other out of it. On a CPU: GPUs were not measured."""
 
 
 class Cost(NamedTuple):
@@ -68,7 +74,15 @@ def largest_piece(problem: Problem, cost: Cost) -> int:
     return min(most, max(2, int(PIECE / cost.floats))) if alone else most
 
 
+def trains_alone(cost: Cost, batch_size: int, device: str) -> bool:
+    """Return whether runs of that cost train one after the other, and not vectorised.
+
+    That follows from what a run is, and never from how many there are, else its last bits would.
+    """
+    return device == "cpu" and cost.floats * batch_size >= LARGE
+
+
 def _samples(problem: Problem, number: int) -> Tensor:
     """Return the first samples of the training split, as the network reads them, [number, ...]."""
-    dtype = torch.int64 if problem.task.vocabulary is not None else next(problem.model.parameters()).dtype
-    return torch.as_tensor(problem.task.train[0][:number], dtype=dtype)
+    x, y = problem.task.train
+    return tensors(problem.task, (x[:number], y[:number]), next(problem.model.parameters()).dtype)[0]

@@ -1,24 +1,22 @@
 """The single trainer: step, measure, control, over a leading axis of runs.
 
-The physics is written for one run (`hclm_runner.training.problem`); `train` vectorises it with torch.func.vmap. What
-may differ between the runs of a batch, their data and all their floats, is a tensor [R, ...] where it is read. No
-files, no Hydra, no printing here.
+The physics is written for one run (`hclm_runner.training.problem`), and vectorised with torch.func.vmap
+(`hclm_runner.training.vectorised`). What may differ between the runs of a batch, their data and all their floats, is a
+tensor [R, ...] where it is read. No files, no Hydra, no printing here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.func import vmap
 
 from hclm_runner.checkpoints import Checkpoint
 from hclm_runner.config import RunConfig
 from hclm_runner.feedback import utility
-from hclm_runner.physics import metric, observables, premises
+from hclm_runner.physics import observables
 from hclm_runner.records import AT_ENDS, BALANCE, COLUMNS, ON_REQUEST, SPLITS, Network, Records
 from hclm_runner.refusal import ConfigError
 from hclm_runner.regimes import Seen
@@ -30,13 +28,12 @@ from hclm_runner.training.batch import (
     choose,
     column,
     distinct,
-    gradients,
-    in_pieces,
+    tensors,
     varying,
 )
-from hclm_runner.training.cost import largest_piece, of_sample
 from hclm_runner.training.divergence import Causes
-from hclm_runner.training.problem import DRAWS, Pair, Problem, Trace, build_model, draw_task, flatten, sizes
+from hclm_runner.training.problem import DRAWS, Problem, build_model, draw_task, flatten, sizes
+from hclm_runner.training.vectorised import Vectorised
 
 VITAL = ("lam", "train_loss", "test_loss", "feedback_loss", "entropy", "force", "loss_force")
 """The columns that mean divergence when they are not finite. The others may be undefined: a ratio of zeros, no set
@@ -78,8 +75,7 @@ def train(
     runs = [runs] if isinstance(runs, RunConfig) else runs
     check_together(runs)
     torch.set_flush_denormal(True)
-    given, runs = len(runs), [*runs, *runs] if len(runs) == 1 else runs  # libraries treat a batch of one as no batch
-    config, dtype = runs[0], getattr(torch, runs[0].dtype)
+    given, config, dtype = len(runs), runs[0], getattr(torch, runs[0].dtype)
 
     # --- what the runs are made of: each distinct part once, then a leading axis of runs ------------------------
     drawn, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
@@ -87,26 +83,22 @@ def train(
     tasks = [draw_task(run) for run in drawn]
     probes.check_drawn(drawn[0], tasks[0])
     models = [build_model(run, tasks[0]) for run in built]
-    shared = Shared(tasks, of_task, runs, dtype, device)
     n, B = len(tasks[0].train[0]), config.batch_size
     if n < B:
         raise ConfigError("batch_size", B, f"at most the {n} training samples")
 
-    problem = Problem(config, models[0], tasks[0])
-    shape = probes.check(problem, *(shared.data[name][0, :B].cpu() for name in ("x_train", "y_train")))
-    steps: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update]
-    reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
-    parts = [vmap(part) for part in (*steps, *reads)]
-    compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-    terms, ahead, update, represent, measure, outputs, audit = compiled
-    piece = largest_piece(problem, of_sample(problem))
-    read = partial(shared.outputs, outputs, most=piece)
+    problem, (x, y) = Problem(config, models[0], tasks[0]), tasks[0].train
+    shape = probes.check(problem, *tensors(tasks[0], (x[:B], y[:B]), dtype))
+    do = Vectorised(problem, device, compile=compile)
+    if given == 1 and not do.alone:  # libraries treat a batch of one as no batch
+        runs, of_task, of_model = [*runs, *runs], of_task.repeat(2), of_model.repeat(2)
+    shared = Shared(tasks, of_task, runs, dtype, device)
 
     numbers = problem.numbers(runs, dtype, device)
     batches = partial(shared.batches, size=B, shape=shape, numbers=partial(problem.scheduled, numbers))
 
     theta = torch.stack([flatten(model) for model in models])[of_model].to(device, dtype)
-    memory = vmap(problem.start)(theta, numbers)
+    memory = do.start(theta, numbers)
 
     # Control runs in float64 whatever the dtype of training.
     law = build(config.regime, varying(runs, "regime", torch.float64, device))
@@ -116,21 +108,12 @@ def train(
     state = law.init(lam0, torch.full_like(lam0, tasks[0].log_classes))
     utilities, critiques = lam0.new_full((2, len(runs), config.epochs + 1), torch.nan)
 
-    def step(theta: Tensor, memory: Trace, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
-        """Return theta and memory after one minibatch, and the moves that L and lam S made of it."""
-        theta, lam = theta.detach().requires_grad_(), lam.to(dtype)
-        along = gradients(theta, *terms(theta, *batch))
-        if problem.looks_ahead:
-            there = ahead(theta.detach(), along, lam, batch[-1]).requires_grad_()
-            along = gradients(there, *terms(there, *batch))
-        moved: tuple[Tensor, Trace, Pair] = update(theta.detach(), along, lam, memory, batch[-1])
-        return moved
-
     asked = config.premises or config.metric_force
     due = {*range(0, config.epochs, config.measure_every), config.epochs} if asked else set()
+    doubles = problem.numbers(runs, torch.float64, device)
+    damping = column([run.metric_damping for run in runs], torch.float64, device)
     diverged = torch.full_like(lam0, -1, dtype=torch.int64)
-    causes = Causes(problem, runs, shared, piece)
-    encoder = problem.encoder.to(device)
+    causes = Causes(problem, runs, shared, do.piece)
     chosen, least = torch.zeros_like(diverged), torch.full_like(lam0, torch.inf)
     of_noise = DRAWS // 2, shared.measured, *shape
     stopped, gS, entropy = theta, torch.zeros_like(theta), lam0
@@ -146,20 +129,12 @@ def train(
         # --- step: one pass over the training set ---------------------------------------------------------------
         moves = torch.zeros_like(theta), torch.zeros_like(theta)
         for batch in batches(epoch) if epoch > 0 else ():
-            theta, memory, moved = step(theta, memory, state["lam"], *batch)
+            theta, memory, moved = do.step(theta, memory, state["lam"], *batch)
             moves = moves[0] + moved[0], moves[1] + moved[1]
 
-        # --- measure: without noise; forces on the training split, the others are only looked at ----------------
-        theta = theta.detach().requires_grad_()
+        # --- measure: without noise -----------------------------------------------------------------------------
         xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal(of_noise).astype(config.dtype))
-        Z = in_pieces(represent, theta, shared.samples("train", piece))
-        row = measure(theta, Z, shared.labels("train"), xi, numbers)
-        gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
-        theta = theta.detach()
-        with torch.no_grad():
-            row |= audit(read(theta, ("feedback", "test")))
-        row = {name: value.detach().double() for name, value in row.items()}
-        row |= vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, encoder)
+        row, gL, gS = do.look(theta, xi, numbers, shared)
 
         # --- control: the annotator reports, the law sets lam for the next epoch --------------------------------
         utilities[:, epoch] = utility(row["feedback_accuracy"], row["feedback_confidence"], w)
@@ -173,12 +148,15 @@ def train(
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
         if epoch in due:
-            after = step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
-            row |= _on_request(problem, runs, theta, after, state["lam"], *shared.split("train"))
+            after = do.step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
+            row |= do.ask(theta, after, state["lam"], doubles, damping, shared)
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= observables.pushes(row, state["lam"])
-        row |= _balance(epoch, before, theta, moves, (entropy, row["entropy"]), (gS_before, gS), encoder)
+        row |= dict.fromkeys(BALANCE, torch.full_like(lam0, torch.nan))
+        if epoch > 0:
+            dS, D_O = row["entropy"] - entropy, theta - before[0] - moves[0] - moves[1]
+            row |= do.balance(dS, (gS_before, gS), (*moves, D_O), before[2]["lam"])
         entropy = row["entropy"]
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}
         row["feedback_utility"] = utilities[:, epoch]
@@ -191,7 +169,7 @@ def train(
         broken = (diverged < 0) & ~sound
         losses = torch.stack([row[f"{split}_loss"] for split in SPLITS], dim=1)
         end = {"L": losses, "S": row["entropy"], "gL": gL, "gS": gS, "lam": row["lam"]}
-        causes.trace(broken, epoch, before, batches, step, end)
+        causes.trace(broken, epoch, before, batches, do.step, end)
         diverged = torch.where(broken, epoch, diverged)
         theta, memory, state = choose(diverged < 0, (theta, memory, state), before)
         better = (diverged < 0) & (row["feedback_loss"] < least) & (epoch > 0)
@@ -208,9 +186,7 @@ def train(
     # --- judge: where training ended, and where the feedback split would have stopped it --------------------------
     last = torch.full_like(chosen, config.epochs)
     for there, at, those in ((stopped, chosen, chosen > 0), (theta, last, diverged < 0)):
-        with torch.no_grad():
-            calibrated = vmap(problem.calibrate)(read(there, SPLITS))
-        for name, values in calibrated.items():
+        for name, values in do.calibrate(there, shared).items():
             table[:, COLUMNS.index(name)][those, at[those]] = values[those]
     columns = dict(zip(COLUMNS, table[:given].transpose(0, 1).cpu().numpy(), strict=True))
     return Records(
@@ -221,55 +197,3 @@ def train(
         theta[:given].cpu().numpy(),
         Network(*sizes(tasks[0]), [(name, tuple(shape)) for name, shape, _ in problem.layout]),
     )
-
-
-def _balance(
-    epoch: int,
-    before: tuple[Tensor, Trace, Mapping[str, Tensor]],
-    theta: Tensor,
-    moves: Pair,
-    S: tuple[Tensor, Tensor],
-    gS: tuple[Tensor, Tensor],
-    encoder: Tensor,
-) -> dict[str, Tensor]:
-    """Return the columns `BALANCE` of an epoch, from S and gS at its ends and the moves of L and lam S in it."""
-    if epoch == 0:
-        return dict.fromkeys(BALANCE, torch.full_like(S[1], torch.nan))
-    D_L, D_S = moves
-    D_O = theta - before[0] - D_L - D_S
-    balance = vmap(observables.balance, in_dims=(0, 0, 0, 0, None))
-    found: dict[str, Tensor] = balance(S[1] - S[0], gS, (D_L, D_S, D_O), before[2]["lam"], encoder)
-    return found
-
-
-def _on_request(
-    problem: Problem, runs: Sequence[RunConfig], theta: Tensor, moved: Tensor, lam: Tensor, x: Tensor, y: Tensor
-) -> dict[str, Tensor]:
-    """Return those of the columns `ON_REQUEST` that were asked for, each [R]; `moved` is theta after the next step.
-
-    In float64: the condition of Eq 5 is that of G / delta, and one step changes S by little.
-    """
-    x, y = (values.double() if values.is_floating_point() else values for values in (x, y))
-    theta, moved = theta.double(), moved.double()
-    silence = theta.new_zeros(len(theta), 1)
-    numbers = problem.numbers(runs, torch.float64, str(theta.device))
-
-    def term(theta: Tensor, i: int) -> Tensor:
-        value: Tensor = vmap(problem.terms)(theta, x, y, silence, numbers)[i]
-        return value
-
-    def energy(theta: Tensor) -> Tensor:
-        value: Tensor = vmap(problem.energy)(theta, x, y, silence, lam, numbers)
-        return value
-
-    E, L, S = energy, partial(term, i=0), partial(term, i=1)
-    row = {}
-    if problem.config.metric_force:
-        damping = column([run.metric_damping for run in runs], torch.float64, str(theta.device))
-        gS = premises.gradient(S, theta)
-        row["metric_force"] = metric.force(gS, lambda V: vmap(problem.curvature)(theta, V, x, y), damping)
-    if problem.config.premises:
-        row |= premises.force_premise(S, L, theta)
-        row["smoothness"] = premises.smoothness(E, theta)
-        row |= premises.next_step(E, S, theta, moved)
-    return row

@@ -14,11 +14,11 @@ from hclm_runner import store
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><text x="1" y="9">50% #1 λ &amp;</text></svg>'
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _no_theory(tmp_path_factory):
-    """Leave out what `make verify` and `make theory` may have written in this folder."""
+@pytest.fixture(autouse=True, scope="package")
+def _empty_folder(tmp_path_factory):
+    """Leave out what `make theory` or `make multiverse` may have written in this folder: a page shows them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "THEORY", tmp_path_factory.mktemp("none"))
+        patch.chdir(tmp_path_factory.mktemp("empty"))
         yield
 
 

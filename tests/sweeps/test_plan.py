@@ -1,10 +1,12 @@
 """What a sweep will do: sizes that are asked of task and model, bundles by work, a budget of memory."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from hclm_runner.config import configure
 from hclm_runner.sweeps.plan import LARGEST, SMALLEST, make_plan, size_of
+from hclm_runner.tasks import Task
 from hclm_runner.training.problem import DRAWS, draw_task
 
 KNOWN = pd.DataFrame({"run_id": [], "status": [], "parameters": []})
@@ -158,3 +160,21 @@ def test_bundles_that_can_be_divided_are_where_the_one_with_the_most_work_cannot
     heavy, light = grid("task.train=4096", seeds=2 * SMALLEST - 1), grid("task.train=64", seeds=LARGEST)
     other = grid("task.train=64", "surrogate=softmax", seeds=LARGEST)
     assert len(plan(heavy | light | other, workers=2, memory=1e3).bundles) == 4
+
+
+def pictures(rng, *, side: int) -> Task:
+    def split(n):
+        return rng.standard_normal((n, 1, side, side)), np.arange(n) % 3
+
+    return Task(split(64), split(8), split(8), classes=3)
+
+
+def test_a_network_that_fills_a_core_is_a_bundle_of_its_own_unless_the_user_says_how_many():
+    small, large = (grid("model=cnn", f"task={__name__}.pictures", f"task.side={side}", seeds=12) for side in (8, 28))
+    assert sorted(map(len, plan(small | large, workers=1, memory=1e3).bundles)) == [*[1] * 12, 12]
+    assert sorted(map(len, plan(large, workers=1, bundle=6).bundles)) == [6, 6]
+    run = next(iter(large.values()))
+    assert size_of(run).alone
+    assert not size_of(run.model_copy(update={"batch_size": 16})).alone, "a quarter of the floats"
+    assert not size_of(run, "cuda").alone
+    assert not size_of(configure()).alone

@@ -205,8 +205,8 @@ def test_no_secret_is_recorded():
         ("cluster.minutes=0", "cluster.minutes=0: expected a whole number >= 1"),
         ("cluster.memory=-1", "cluster.memory=-1: expected a finite number > 0"),
         ("cluster.setup=module", "cluster.setup=module: expected "),
-        ("sweep.on=pbs", "sweep.on=pbs: expected one of local, slurm"),
-        ("cluster=pbs", "cluster=pbs: expected one of slurm"),
+        ("sweep.on=pbs", "sweep.on=pbs: expected one of local, slurm, dask"),
+        ("cluster=pbs", "cluster=pbs: expected one of dask, slurm"),
         ("partition=cpu", "did you mean cluster.partition?"),
     ],
 )
