@@ -88,7 +88,7 @@ test-kernels: .venv  ## all the fast tests with the kernels of other processors,
 test-all: test-kernels  ## all tests, the slow ones too, and the fast ones with the kernels of other processors
 	$(BIN)/python -m pytest -m ''
 
-test-cluster: .venv  ## a sweep on a real SLURM, on a real dask, and into S3, on this machine (what is not installed is skipped, with the reason)
+test-cluster: .venv  ## a sweep on a real SLURM, a real dask and into S3, on this machine (what is not installed is skipped, with the reason)
 	$(BIN)/python -m pytest -n 0 -m slow -rs tests/cluster
 
 lint: .venv  ## ruff and mypy

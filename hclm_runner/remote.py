@@ -184,10 +184,20 @@ def exchange(folder: Path) -> None:
     """
     if copy := of(folder):
         with _refusing(copy, "written"):
-            for name in copy.waiting():
-                if shards.trusted(folder, name):
-                    _send(copy, name)
+            send(folder)
             pull(folder)
+
+
+def send(folder: Path) -> None:
+    """Send what the copy of a store still has to send.
+
+    Raises:
+        OSError: If the server refuses, or does not answer; the copy is as it was.
+    """
+    if copy := of(folder):
+        for name in copy.waiting():
+            if shards.trusted(folder, name):
+                _send(copy, name)
 
 
 def push(folder: Path, paths: Sequence[Path]) -> list[Path]:

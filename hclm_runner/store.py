@@ -71,6 +71,7 @@ def take_in(folder: Path) -> None:
             for part in PARTS:
                 if (inbox / part / name).exists():  # else it was killed between the two, or nothing is left
                     (inbox / part / name).replace(folder / part / taken)
+    remote.send(folder)
 
 
 @contextmanager
@@ -78,7 +79,6 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[list[Path]]:
     """Hold the store for writing, tidied; another command that holds it is waited for. Yields what `tidy` set aside.
 
     What tasks on other machines have handed in is then part of it, and so is what others have written at its URL.
-
     The lock is the operating system's: it falls with the process that holds it, however that dies.
     """
     prepare(folder)
@@ -263,31 +263,28 @@ def ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
 
 def find(folder: Path, run_id: str) -> pd.Series | None:
     """Return the description of a run that has a result, or None."""
+
+    def read() -> pd.Series:
+        for name in shards.newest(folder, shards.holding(folder, [run_id])):
+            if shards.trusted(folder, name):
+                runs = pd.read_parquet(folder / "runs" / name)
+                row = runs[runs["run_id"] == run_id].iloc[0]
+                if row["status"] in DONE:
+                    return row
+        raise FileNotFoundError(run_id)
+
     try:
-        return settled(folder, partial(_found, folder, run_id))[1]
+        return settled(folder, read)
     except FileNotFoundError:
         return None
-
-
-def _found(folder: Path, run_id: str) -> tuple[str, pd.Series]:
-    """Return the newest shard that has a result of a run, and the run's description there."""
-    for name in shards.newest(folder, shards.holding(folder, [run_id])):
-        if shards.trusted(folder, name):
-            runs = pd.read_parquet(folder / "runs" / name)
-            row = runs[runs["run_id"] == run_id].iloc[0]
-            if row["status"] in DONE:
-                return name, row
-    raise FileNotFoundError(run_id)
 
 
 def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     """Return the rows of one run, in order of epoch."""
 
     def read() -> pd.DataFrame:
-        try:
-            shard, _ = _found(folder, run_id)
-        except FileNotFoundError:
-            shard = ""  # of an unknown run, the folder: its columns
+        newest = shards.newest(folder, shards.holding(folder, [run_id]))
+        shard = newest[0] if newest else ""  # of an unknown run, the folder: its columns
         return pd.read_parquet(folder / "records" / shard, filters=[("run_id", "==", run_id)])
 
     return settled(folder, read).sort_values("epoch", ignore_index=True)

@@ -173,17 +173,10 @@ class Driver:
 
     def account(self, result: Result) -> None:
         """Add to a result how the runs have ended that other drivers tried."""
-        rows = store.index(self.folder, ["error"])[["run_id", "status", "error"]].itertuples(index=False)
-        ended = {run_id: how for run_id, *how in rows}
-        for run in self.elsewhere:
-            status, error = ended[run.run_id]
-            if status == "finished":
-                result.elsewhere += 1
-            elif status == "diverged":
-                result.diverged.append(f"{run.title} ({error})")
-            else:
-                reasons = result.refused if status == "refused" else result.failed
-                reasons.setdefault(error.strip().splitlines()[-1], []).append(run.title)
+        titles = {run.run_id: run.title for run in self.elsewhere}
+        known, finished = store.ended(self.folder, titles), result.finished
+        result.note(known, titles)
+        result.finished, result.elsewhere = finished, result.finished - finished
 
     def leave(self) -> None:
         """Leave what is not trained to the others."""
