@@ -3,6 +3,7 @@
 Nats everywhere.
 """
 
+import math
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -66,7 +67,7 @@ def mixture_information(Z: Array, sigma: float) -> float:
     u, v = (np.exp(-((axis - z[:, None]) ** 2) / (2 * sigma**2)) for axis, z in zip(axes, Z.T, strict=True))
     p = u.T @ v / (len(Z) * 2 * np.pi * sigma**2)
     h = -np.sum(p * np.log(np.where(p > 0, p, 1))) * step**2
-    return float(h - np.log(2 * np.pi * np.e * sigma**2))
+    return float(h - np.log(2 * np.pi * math.e * sigma**2))
 
 
 STRENGTHS = np.logspace(-2, 2, 9)

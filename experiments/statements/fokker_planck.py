@@ -18,6 +18,7 @@ rounding for the functional as it is coded. So neither side of a theorem borrows
 Time and T have no unit of their own (the mobility is 1); V, T and F share one, H is in nats.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -249,7 +250,7 @@ class Gaussian(NamedTuple):
 
     def entropy(self, t: Array) -> Array:
         """Entropy, nats."""
-        return np.log(2 * np.pi * np.e * self.moments(t)[1]) / 2
+        return np.log(2 * np.pi * math.e * self.moments(t)[1]) / 2
 
     def mean(self, f: Callable[[Array, Array], Array], t: Array) -> Array:
         """E f(x, grad log rho(x)) by Gauss-Hermite quadrature, exact to rounding for polynomials."""
