@@ -250,13 +250,14 @@ def _described(found: Iterable[shards.Shard]) -> pd.DataFrame:
 
 
 def ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
-    """Return the rows of runs/ of those of the runs that it has."""
+    """Return the rows of runs/ of those of the runs that it has, each once: with its result, if it has one."""
 
     def read() -> pd.DataFrame:
         names = (name for name in shards.holding(folder, ids) if shards.trusted(folder, name))
         frames = [pd.read_parquet(folder / "runs" / name) for name in names] if ids else []
         found = pd.concat(frames) if frames else pd.DataFrame({"run_id": [], "status": []})
-        return found[found["run_id"].isin(ids)].reset_index(drop=True)
+        found = found[found["run_id"].isin(ids)].sort_values("status", key=lambda own: own.isin(DONE), kind="stable")
+        return found.drop_duplicates("run_id", keep="last").reset_index(drop=True)
 
     return settled(folder, read)
 

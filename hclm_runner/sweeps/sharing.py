@@ -174,8 +174,8 @@ class Driver:
     def account(self, result: Result) -> None:
         """Add to a result how the runs have ended that other drivers tried."""
         titles = {run.run_id: run.title for run in self.elsewhere}
-        known, finished = store.ended(self.folder, titles), result.finished
-        result.note(known, titles)
+        known, finished = store.index(self.folder, ["error", "warnings"]), result.finished
+        result.note(known[known["run_id"].isin(titles)], titles)
         result.finished, result.elsewhere = finished, result.finished - finished
 
     def leave(self) -> None:
