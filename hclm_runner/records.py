@@ -81,6 +81,8 @@ class Records(NamedTuple):
     first run into a network. A store keeps them with save_parameters=true.
     """
     network: Network | None = None
+    compiled: bool = False
+    """Whether the step was compiled: numbers then agree with those of one that was not to rounding."""
 
     def __repr__(self) -> str:
         """Return a line on the batch, then each run's id with its settings; of many runs the first few."""
@@ -147,6 +149,7 @@ def describe(
         "commit": pd.array([_commit()] * len(diverged), dtype="string"),
         "versions": json.dumps(_versions()),
         "device": device,
+        "compiled": records.compiled,
         "wall_time": seconds / len(diverged),
         "schema": SCHEMA_VERSION,
     }

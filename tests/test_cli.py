@@ -42,6 +42,7 @@ def test_one_run_writes_its_records_its_description_and_its_picture(once, monkey
     assert json.loads(described["config"])["surrogate"]["eps"] == 1.0
     assert {"python", "torch", "hydra-core"} <= json.loads(described["versions"]).keys()
     assert described["wall_time"] > 0
+    assert not described["compiled"]
     for kind in ("png", "svg"):
         assert Path(f"outputs/first/figures/{described['run_id']}.{kind}").stat().st_size > 1000
     for quantity in (

@@ -296,8 +296,8 @@ def _train_bundle(
 
         checkpoint = Checkpoint(folder, runs[0].checkpoint_every, device, lambda line: connection.send(("said", line)))
         trained = train(runs, device=device, compile=compile, progress=progress, checkpoint=checkpoint)
-        kept = (trained.theta, trained.network) if any(run.save_parameters for run in runs) else ()
-        connection.send(("done", trained.columns, trained.diverged, trained.causes, *kept))
+        kept = (trained.theta, trained.network) if any(run.save_parameters for run in runs) else (None, None)
+        connection.send(("done", trained.columns, trained.diverged, trained.causes, *kept, trained.compiled))
     except BrokenPipeError:
         return  # the parent is gone, and with it the reason to go on
     except ConfigError as error:

@@ -196,4 +196,5 @@ def train(
         causes.found[:given],
         theta[:given].cpu().numpy(),
         Network(*sizes(tasks[0]), [(name, tuple(shape)) for name, shape, _ in problem.layout]),
+        compile,
     )
