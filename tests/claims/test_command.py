@@ -232,6 +232,7 @@ def test_equal_ids_are_equal_claims_whatever_they_are_compared_with():
             assert usual.setdefault(claim.id, claim.says) == claim.says, claim.id
 
 
+@pytest.mark.slow
 def test_a_verdict_against_another_comparator_is_no_flip(made_up, tmp_path):
     """A surrogate of a user's own beats fixed, and not log-det: two claims, not one that two stores judge apart."""
     folder = users_own().set("test_loss", "softmax", "B", 1.6).set("test_loss", L, "C", 1.0).store(tmp_path / "store")

@@ -105,8 +105,12 @@ def test_it_ends_with_the_sweep_and_says_what_came(folder, capsys):
 
 def test_ctrl_c_ends_it(folder, capsys):
     status.write_plan(folder, "hclm-a", [configs(1)])
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell ignore it
     threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    assert main(["watch", str(folder)]) == 0
+    try:
+        assert main(["watch", str(folder)]) == 0
+    finally:
+        signal.signal(signal.SIGINT, usual)
     out, err = capsys.readouterr()
     assert "0/1 runs" in out
     assert err == ""
