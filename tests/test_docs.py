@@ -116,8 +116,8 @@ def follow(page: Path, cli: Callable, folder: Path, experiment: Callable, small:
     return Followed(steps, printed.getvalue())
 
 
-LONG = ("running", "extending", "export_and_search")
-"""Pages whose commands take most of a minute together: `make test-all` follows them."""
+LONG = ("running", "extending", "export_and_search", "python")
+"""Pages whose commands take a minute together: `make test-all` follows them."""
 
 
 @pytest.mark.parametrize(
