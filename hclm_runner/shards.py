@@ -119,18 +119,19 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "runs").glob("[!.]*.parquet"))
 
 
-def shards(folder: Path, columns: Collection[str] | None = None) -> list[Shard]:
+def shards(folder: Path, columns: Collection[str] | None = None, among: Collection[str] | None = None) -> list[Shard]:
     """Return the shards that can be read, in order of name. Each run is in one of them.
 
     Args:
         folder: The store.
         columns: Those of runs/ that are read, where a shard has them; all if not given. run_id and status always are.
+        among: Names of shards, the only ones that are looked at; all if not given.
 
     Raises:
         FileNotFoundError: If one was removed since they were listed: see `settled`.
     """
     frames, written = {}, {}
-    for name in names(folder):
+    for name in names(folder) if among is None else sorted(among):
         path = folder / "runs" / name
         try:
             with pq.ParquetFile(path) as file:  # pandas' own function takes several times as long to open one
@@ -193,11 +194,6 @@ def columns(folder: Path, found: Collection[Shard]) -> list[str]:
 def with_rows(found: Collection[Shard]) -> list[Shard]:
     """Return the shards that have rows in records/; all if none has, for their columns."""
     return [shard for shard in found if "rows" not in shard.runs or shard.runs["rows"].any()] or list(found)
-
-
-def newest(folder: Path, found: Iterable[str]) -> list[str]:
-    """Return the names of shards, the one that was written last first."""
-    return sorted(found, key=lambda name: ((folder / "runs" / name).stat().st_mtime_ns, name), reverse=True)
 
 
 def settled(folder: Path, read: Callable[[], T]) -> T:

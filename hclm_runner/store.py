@@ -250,29 +250,25 @@ def _described(found: Iterable[shards.Shard]) -> pd.DataFrame:
 
 
 def ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
-    """Return the rows of runs/ of those of the runs that it has, each once: with its result, if it has one."""
+    """Return the rows of runs/ of those of the runs that it has, each once."""
+    return settled(folder, lambda: _ended(folder, ids))
 
-    def read() -> pd.DataFrame:
-        names = (name for name in shards.holding(folder, ids) if shards.trusted(folder, name))
-        frames = [pd.read_parquet(folder / "runs" / name) for name in names] if ids else []
-        found = pd.concat(frames) if frames else pd.DataFrame({"run_id": [], "status": []})
-        found = found[found["run_id"].isin(ids)].sort_values("status", key=lambda own: own.isin(DONE), kind="stable")
-        return found.drop_duplicates("run_id", keep="last").reset_index(drop=True)
 
-    return settled(folder, read)
+def _ended(folder: Path, ids: Collection[str]) -> pd.DataFrame:
+    there = [name for name in shards.holding(folder, ids) if shards.trusted(folder, name)]
+    runs = _described(shards.shards(folder, among=there))
+    return runs[runs["run_id"].isin(ids)].reset_index(drop=True)
 
 
 def find(folder: Path, run_id: str) -> pd.Series | None:
     """Return the description of a run that has a result, or None."""
 
     def read() -> pd.Series:
-        for name in shards.newest(folder, shards.holding(folder, [run_id])):
-            if shards.trusted(folder, name):
-                runs = pd.read_parquet(folder / "runs" / name)
-                row = runs[runs["run_id"] == run_id].iloc[0]
-                if row["status"] in DONE:
-                    return row
-        raise FileNotFoundError(run_id)
+        runs = _ended(folder, [run_id])
+        done = runs[runs["status"].isin(DONE)]
+        if done.empty:
+            raise FileNotFoundError(run_id)
+        return done.iloc[0]
 
     try:
         return settled(folder, read)
@@ -284,8 +280,9 @@ def read_records(folder: Path, run_id: str) -> pd.DataFrame:
     """Return the rows of one run, in order of epoch."""
 
     def read() -> pd.DataFrame:
-        newest = shards.newest(folder, shards.holding(folder, [run_id]))
-        shard = newest[0] if newest else ""  # of an unknown run, the folder: its columns
+        found = shards.shards(folder, [], among=shards.holding(folder, [run_id]))
+        # Of an unknown run, the folder: its columns.
+        shard = next((shard.name for shard in found if run_id in shard.runs["run_id"].to_numpy()), "")
         return pd.read_parquet(folder / "records" / shard, filters=[("run_id", "==", run_id)])
 
     return settled(folder, read).sort_values("epoch", ignore_index=True)

@@ -34,10 +34,15 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
 
 
-@given(
-    B=st.integers(1, 12), d=st.integers(1, 12), number=st.integers(1, 12), seed=st.integers(0, 2**31),
-    scale=st.floats(-3, 3), power=st.floats(0, 3),
-)  # fmt: skip
+def any_batch(least: int):
+    """Draw the size B x d of a batch of at least so many samples, its spectrum, and a number of blocks or directions."""
+    return given(
+        B=st.integers(least, 12), d=st.integers(1, 12), number=st.integers(1, 12), seed=st.integers(0, 2**31),
+        scale=st.floats(-3, 3), power=st.floats(0, 3),
+    )  # fmt: skip
+
+
+@any_batch(least=1)
 @settings(max_examples=40, deadline=None)
 def test_the_bounds_hold_for_any_batch(B, d, number, seed, scale, power):
     Z = 10**scale * decaying(seed, B, d, power)
@@ -50,10 +55,7 @@ def test_the_bounds_hold_for_any_batch(B, d, number, seed, scale, power):
     assert logdet_blockwise(Z, eps=EPS, blocks=min(number, d)).item() <= hadamard + room
 
 
-@given(
-    B=st.integers(2, 12), d=st.integers(1, 12), number=st.integers(1, 12), seed=st.integers(0, 2**31),
-    scale=st.floats(-3, 3), power=st.floats(0, 3),
-)  # fmt: skip
+@any_batch(least=2)
 @settings(max_examples=25, deadline=None)
 def test_the_force_of_a_bound_never_points_against_that_of_the_log_det(B, d, number, seed, scale, power):
     # With A = I + Sigma/eps and M that of the bound, the inner product is a trace of products of two matrices >= 0.

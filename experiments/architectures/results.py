@@ -33,9 +33,8 @@ def titled(grids: Mapping[str, xr.Dataset], source: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for context, one in grids.items():
-        config = one.attrs["config"]
-        title = Row(config["task"]["name"], config["model"]["name"], 0.0).title
-        if title in found.values() or title not in [row.title for row in ROWS]:
+        title = next((row.title for row in ROWS if _is(one.attrs["config"], row)), None)
+        if title is None or title in found.values():
             raise ConfigError("store", source, f"one training of each network of the experiment, got {context}")
         found[context] = title
     return {context: row.title for row in ROWS for context, title in found.items() if title == row.title}

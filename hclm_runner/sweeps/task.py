@@ -43,7 +43,7 @@ def work(folder: Path, runs: list[RunConfig], command: list[str], marks: Path, t
     start_server()  # it imports torch, as this process does for the two lines that follow
     sys.orig_argv = command
     first, device = runs[0], find_device(runs[0].device)
-    sizes = {first.shape_key: size_of(first)}
+    sizes = {first.shape_key: size_of(first, device)}
     plan = Plan({}, 0, [], [runs], sizes, 1, threads if device == "cpu" else 1, device)
     result = Result(plan.runs)
     own = {run.run_id: run for run in runs}

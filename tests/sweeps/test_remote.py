@@ -101,7 +101,10 @@ def test_a_run_that_is_tried_again_replaces_the_attempt_before_on_every_machine(
         assert pulled(folder)["entropy"].iloc[0] == 1.0
     write(b, runs, "failed")
     for folder in copies:
+        remote.pull(folder)
         assert store.index(folder)["status"].tolist() == ["finished"], "a result is not lost to a later failure"
+        assert store.ended(folder, [runs[0].run_id])["status"].tolist() == ["finished"]
+        assert store.read_records(folder, runs[0].run_id)["entropy"].iloc[0] == 1.0
 
 
 @pytest.mark.parametrize("newer", [0, 1])
