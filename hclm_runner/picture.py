@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from hclm_runner.store import atomically
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
-"""From the colour-blind safe palette of Okabe & Ito (https://jfly.uni-koeln.de/color/)."""
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
+"""All but grey from the colour-blind safe palette of Okabe & Ito (https://jfly.uni-koeln.de/color/)."""
 
 KINDS = ("pdf", "svg", "png")
 """The files of a figure that goes into a paper."""

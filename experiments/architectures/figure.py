@@ -14,10 +14,9 @@ from matplotlib.lines import Line2D
 from experiments.architectures.results import FIXED, arms, stem, titled
 from experiments.estimate import Array, of_seeds
 from experiments.grid import SURROGATES
-from hclm_runner.picture import BLUE, GREY, KINDS, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREEN, GREY, KINDS, ORANGE, PINK, STYLE, save
 
-COLOURS = {"mlp": BLUE, "cnn": ORANGE, "transformer": "#009E73", "causal_transformer": "#CC79A7"}
-"""From the colour-blind safe palette of Okabe & Ito."""
+COLOURS = {"mlp": BLUE, "cnn": ORANGE, "transformer": GREEN, "causal_transformer": PINK}
 LINES: tuple[Any, ...] = ("--", "-")
 """Of the two arms of a panel."""
 ROOM = 1e-4

@@ -59,7 +59,7 @@ SCALES: dict[str, tuple[list[int], list[int], list[str]]] = {
 """The widths that are timed, those that a thermostat holds, and how long."""
 ORDERS, SEEDS, BAND = 5, 3, 0.1
 
-PALETTE = ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], "#009E73")
+PALETTE = ("black", picture.BLUE, picture.ORANGE, *COLOURS[:3], picture.GREEN)
 
 Row = dict[str, Any]
 

@@ -28,11 +28,11 @@ from experiments.claims.claim import VIEWS
 from experiments.estimate import Estimate, of_seeds
 from experiments.figures.table import LABELS, FigureRow, Look, label, looks
 from hclm_runner.analysis import F_MIN
-from hclm_runner.picture import GREY, ORANGE, STYLE
+from hclm_runner.picture import GREY, ORANGE, PINK, STYLE
 
 Array = NDArray[np.float64]
 
-CASES = {0.5: ("weak", "#E69F00", "-."), 1.0: ("balanced", "#56B4E9", "--"), 1.5: ("excessive", "#CC79A7", ":")}
+CASES = {0.5: ("weak", "#E69F00", "-."), 1.0: ("balanced", "#56B4E9", "--"), 1.5: ("excessive", PINK, ":")}
 """Exponent b of the dissipation D0 s^b -> how it looks next to the injection I0 s^a (Proposition 4)."""
 I0, D0, a = 2.0, 1.0, 1.0  # illustrative values of ours, as the exponents b are
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from experiments import grid
 from experiments.claims.claim import VIEWS
-from hclm_runner.picture import BLUE, ORANGE, REWARD
+from hclm_runner.picture import BLUE, GREEN, ORANGE, PINK, REWARD
 from hclm_runner.refusal import ConfigError
 
 
@@ -96,9 +96,9 @@ class Look(NamedTuple):
 LOOKS = {
     "fixed": Look("fixed", BLUE, "o"),
     "thermostat": Look("thermostat", ORANGE, "s"),
-    "rl_thermostat": Look("RL thermostat", "#009E73", "^"),
+    "rl_thermostat": Look("RL thermostat", GREEN, "^"),
 }
-COLOURS = ("#CC79A7", "#56B4E9", "#E69F00", "black", "#F0E442")
+COLOURS = (PINK, "#56B4E9", "#E69F00", "black", "#F0E442")
 """What the paper's regimes leave of the palette of Okabe & Ito; yellow, which is faint on white, last."""
 MARKERS = ("D", "v", "P", "X", "<", ">", "p")
 """Seven, so that with the five colours the first 35 regimes differ in one or the other."""

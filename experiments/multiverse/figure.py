@@ -23,11 +23,11 @@ from experiments.multiverse import results
 from experiments.multiverse.analysis import FAILED, MATTERS, ROBUST, SIGNS, VERDICTS
 from experiments.multiverse.design import REFERENCE
 from hclm_runner import terminal
-from hclm_runner.picture import BLUE, GREY, ORANGE, STYLE, save
+from hclm_runner.picture import BLUE, GREY, ORANGE, PINK, STYLE, save
 
 FOLDER = "figures"
 KINDS = ("png", "svg")
-COLOURS = {"SUPPORTED": BLUE, "REFUTED": ORANGE, "INCONCLUSIVE": GREY, "COLLAPSE": "#CC79A7", FAILED: "#000000"}
+COLOURS = {"SUPPORTED": BLUE, "REFUTED": ORANGE, "INCONCLUSIVE": GREY, "COLLAPSE": PINK, FAILED: "#000000"}
 """From the colour-blind safe palette of Okabe & Ito."""
 FLAT = 20.0
 """Effects that reach further than so many times the span of their middle half are on a symmetric log axis."""
