@@ -26,7 +26,7 @@ from hclm_runner.streams import stream
 from hclm_runner.training.problem import DRAWS, build_model, draw_task
 from hclm_runner.training.trainer import VITAL
 
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call, unused-ignore]
 
 Tree = Any
 """A nest of arrays: parameters are {"encoder": [(W, b), ...], "head": [(W, b)]}."""

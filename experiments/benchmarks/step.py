@@ -3,11 +3,12 @@
     python -m experiments benchmark step
 
 In microseconds of a core for a run and an epoch: CPU time on one thread, with memory kept as in the processes of a
-sweep. The runs are of the reference task with the log-det surrogate, float32, eight to a seed. Training is the steps of
-an epoch with their minibatches; measurement is what is measured at its end, with the two gradients. Control and records
-are in neither: they are tens of operations on [R]. All are timed in turn within each round of one process, so that a
-slow spell of the machine meets all of them. A time is the least over rounds, a ratio the median of those within a
-round.
+sweep. Recorded is how a sweep trains, eager how a short run does (hclm_runner/training/recorded.py), compiled what
+`compile=true` makes of it. The runs are of the reference task with the log-det surrogate, float32, eight to a seed.
+Training is the steps of an epoch with their minibatches; measurement is what is measured at its end, with the two
+gradients. Control and records are in neither: they are tens of operations on [R]. All are timed in turn within each
+round of one process, so that a slow spell of the machine meets all of them. A time is the least over rounds, a ratio
+the median of those within a round.
 
 What `metric_force` and `premises` ask for is timed by whole calls of `train`, with and without, that measure at epochs
 0 and 20: the metric force takes more iterations the further training is.
@@ -75,13 +76,13 @@ def runs_of(number: int, *overrides: str) -> list[RunConfig]:
     return [config.model_copy(update={"seed": i // PER_SEED}) for i in range(number)]
 
 
-def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False) -> dict[str, Work]:
+def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False, steps: int = 0) -> dict[str, Work]:
     """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them.
 
     Vectorised over the runs, or where `alone` for one after the other, whatever their size.
     """
     problem = Problem.of(runs[0])
-    do = Vectorised(problem, "cpu", compile=compile)
+    do = Vectorised(problem, "cpu", compile=compile, steps=steps)
     do.alone = alone
     runs = [*runs, *runs] if len(runs) == 1 and not alone else runs  # as `train` has it
     drawn, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
@@ -180,6 +181,7 @@ def works(number: int) -> dict[str, Work]:
     runs = runs_of(number)
     kinds = {
         "eager": this_trainer(runs, compile=False),
+        "recorded": this_trainer(runs, compile=False, steps=10**6),
         "compiled": this_trainer(runs, compile=True),
         "products": matrix_products(runs),
     }
@@ -211,12 +213,13 @@ def measure(works: dict[int, dict[str, Work]]) -> dict[int, dict[str, list[float
 
 def summarise(rounds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Return the least time by name, and the median over rounds of ratios of whole epochs, and to the plain loop."""
+    kinds = "eager", "recorded", "compiled"
     epochs = {
         kind: list(map(add, rounds[f"training, {kind}"], rounds[f"measurement, {kind}"]))
-        for kind in ("eager", "compiled", "products")
+        for kind in (*kinds, "products")
     }
-    pairs = {f"epoch, {kind} / products": (epochs[kind], epochs["products"]) for kind in ("eager", "compiled")}
-    pairs["training, plain loop / eager"] = rounds["training, plain loop"], rounds["training, eager"]
+    pairs = {f"epoch, {kind} / products": (epochs[kind], epochs["products"]) for kind in kinds}
+    pairs["training, plain loop / recorded"] = rounds["training, plain loop"], rounds["training, recorded"]
     return {
         "microseconds": {name: min(values) for name, values in rounds.items()},
         "ratios": {name: statistics.median(map(truediv, *pair)) for name, pair in pairs.items()},

@@ -13,6 +13,7 @@ from hclm_runner.records import SPLITS
 from hclm_runner.training.batch import Shared, gradients, in_pieces
 from hclm_runner.training.cost import largest_piece, of_sample, trains_alone
 from hclm_runner.training.problem import Numbers, Pair, Problem, Trace
+from hclm_runner.training.recorded import pays, recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,18 +61,26 @@ def _join(values: Sequence[Any]) -> Any:
 class Vectorised:
     """A problem's steps and measurements, of R runs: of theta [R, p], and of what else has a leading axis of runs."""
 
-    def __init__(self, problem: Problem, device: str, *, compile: bool) -> None:
-        """Vectorise the physics of a run; `compile` it on request."""
+    def __init__(self, problem: Problem, device: str, *, compile: bool, steps: int) -> None:
+        """Vectorise the physics of a run that takes so many steps; `compile` it on request."""
         self.problem, self.encoder = problem, problem.encoder.to(device)
         cost = of_sample(problem)
         self.piece = largest_piece(problem, cost)
         self.alone = trains_alone(cost, problem.config.batch_size, device)
         """Whether a run is large: it is then always a batch of one."""
-        steps: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update]
-        reads: list[Callable[..., Any]] = [problem.represent, problem.measure, problem.outputs, problem.audit]
-        parts = [vmap(part) for part in (*steps, *reads)]
-        compiled = [torch.compile(part, dynamic=False) for part in parts] if compile else parts
-        self._terms, self._ahead, self._update, self._represent, self._measure, self._outputs, self._audit = compiled
+        steps_and_reads: list[Callable[..., Any]] = [
+            *(problem.terms, problem.ahead, problem.update),
+            *(problem.represent, problem.measure, problem.outputs, problem.audit),
+        ]
+        parts = [vmap(part) for part in steps_and_reads]
+        self._terms, self._ahead, self._update, self._represent, self._measure, self._outputs, self._audit = parts
+        self._step: Callable[..., Any] = self._take_step
+        self._look: Callable[..., Any] = self._look_at
+        if compile or (pays(steps) and not self.alone):
+            self._step = recorded(self._step, compile=compile)
+        if compile:
+            self._look = recorded(self._look, compile=True)
+            self._outputs, self._audit = recorded(self._outputs, compile=True), recorded(self._audit, compile=True)
 
     @_of_each
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
@@ -82,6 +91,10 @@ class Vectorised:
     @_of_each
     def step(self, theta: Tensor, memory: Trace, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
         """Return theta and memory after one minibatch, and the moves that L and lam S made of it."""
+        stepped: tuple[Tensor, Trace, Pair] = self._step(theta, memory, lam, batch)
+        return stepped
+
+    def _take_step(self, theta: Tensor, memory: Trace, lam: Tensor, batch: Any) -> tuple[Tensor, Trace, Pair]:
         theta, lam = theta.detach().requires_grad_(), lam.to(theta.dtype)
         along = gradients(theta, *self._terms(theta, *batch))
         if self.problem.looks_ahead:
@@ -98,12 +111,18 @@ class Vectorised:
 
         Forces are those on the training split; at the others it is only looked.
         """
-        theta = theta.detach().requires_grad_()
-        Z = in_pieces(self._represent, theta, data.samples("train", self.piece))
-        row = self._measure(theta, Z, data.labels("train"), xi, numbers)
-        gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
+        x, y = [*data.samples("train", self.piece)], data.labels("train")
+        row, gL, gS = self._look(theta, xi, numbers, x, y)
         with torch.no_grad():
-            row |= self._audit(data.outputs(self._outputs, theta.detach(), ("feedback", "test"), self.piece))
+            audited = self._audit(data.outputs(self._outputs, theta, ("feedback", "test"), self.piece))
+        return row | {name: value.double() for name, value in audited.items()}, gL, gS
+
+    def _look_at(
+        self, theta: Tensor, xi: Tensor, numbers: Numbers, x: list[Tensor], y: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        theta = theta.detach().requires_grad_()
+        row = self._measure(theta, in_pieces(self._represent, theta, x), y, xi, numbers)
+        gL, gS, noisy_gL = gradients(theta, row["train_loss"], row["entropy"], row.pop("noisy_loss"))
         row = {name: value.detach().double() for name, value in row.items()}
         return row | vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, self.encoder), gL, gS
 
@@ -118,7 +137,7 @@ class Vectorised:
         """Return the temperature that fits the feedback split, and the losses at it."""
         with torch.no_grad():
             fitted: dict[str, Tensor] = vmap(self.problem.calibrate)(
-                data.outputs(self._outputs, theta, SPLITS, self.piece)
+                data.outputs(vmap(self.problem.outputs), theta, SPLITS, self.piece)
             )
         return fitted
 
