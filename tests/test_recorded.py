@@ -9,6 +9,8 @@ from hclm_runner import configure, train
 from hclm_runner.training import recorded as recording
 from hclm_runner.training.recorded import recorded
 
+record = recording._record
+
 OPTIONS = {
     "thermostat": ["regime=thermostat"],
     "all terms": ["surrogate=softmax", "structure=group_sparsity", "omega=0.01", "dropout=0.1", "clip=1"],
@@ -18,30 +20,23 @@ OPTIONS = {
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_steps_that_are_recorded_give_the_same_bits(options, monkeypatch):
+def test_runs_that_are_recorded_give_the_same_bits(options, monkeypatch):
     config = configure(["epochs=3", *options])
     runs = [config.model_copy(update={"seed": i // 2, "lam": [0.01, 0.3][i % 2]}) for i in range(5)]
-    assert not recording.pays(3 * 4)
-    plain = train(runs)
+    plain, parts = train(runs), []
+
+    def noted(function, *more):
+        made = record(function, *more)
+        parts.append(made is not function)
+        return made
+
     monkeypatch.setattr(recording, "CALLS", 0)
-    monkeypatch.setattr(recording, "CALLS_AT_FIRST", 0)
-    monkeypatch.setattr("hclm_runner.training.vectorised.recorded", seen := Seen())
+    monkeypatch.setattr(recording, "_record", noted)
     fast = train(runs)
-    assert seen.recorded == ["_take_step"]
+    assert parts == [True] * 5  # the look, outputs of two splits, their audit, the step
     assert np.array_equal(plain.theta, fast.theta)
     for name, column in plain.columns.items():
         assert np.array_equal(column, fast.columns[name], equal_nan=True), name
-
-
-class Seen:
-    """`recorded`, which notes what it was given."""
-
-    def __init__(self):
-        self.recorded = []
-
-    def __call__(self, function, *, compile):
-        self.recorded.append(function.__name__)
-        return recorded(function, compile=compile)
 
 
 def test_a_recording_is_made_once_for_tensors_of_some_shapes():
@@ -49,15 +44,23 @@ def test_a_recording_is_made_once_for_tensors_of_some_shapes():
 
     def function(x, more):
         calls.append(len(x))
-        return {"sum": vmap(lambda x: x.sum())(x) * more["by"], "x": (x / 0, x)}
+        low, _ = torch.linalg.eigh(x @ x.mT)
+        return {"sum": vmap(lambda x: x.sum())(x) * more["by"], "x": (x.clone().add_(1), x), "low": low}
 
-    fast = recorded(function, compile=False)
+    fast = recorded(function, 100, compile=False)
     for n in (3, 3, 3, 2):
         x, by = torch.randn(n, 4), torch.tensor(3.0)
-        found = fast(x, {"by": by})
-        assert torch.equal(found["sum"], x.sum(1) * 3)
+        found, expected = fast(x, {"by": by}), function(x, {"by": by})
+        assert torch.equal(found["sum"], expected["sum"])
+        assert torch.equal(found["low"], expected["low"])
+        assert torch.equal(found["x"][0], x + 1)
         assert torch.equal(found["x"][1], x)
-    assert calls == [3, 3, 2, 2]  # recorded, and called once more, on other numbers, to compare
+    # Once to record it, once on other numbers to compare, and the four times here.
+    assert sorted(calls) == [2] * 3 + [3] * 5
+
+
+def test_what_is_called_seldom_is_not_recorded():
+    assert recorded(len, 10, compile=False) is len
 
 
 STATE = np.random.default_rng(0)
@@ -70,7 +73,7 @@ NOT = {
 
 @pytest.mark.parametrize("function", NOT.values(), ids=NOT)
 def test_what_cannot_be_recorded_runs_as_it_is(function):
-    fast = recorded(function, compile=False)
+    fast = recorded(function, 100, compile=False)
     for x in (torch.ones(3), -torch.ones(3)):
         fast(x)
         state = STATE.bit_generator.state

@@ -76,13 +76,13 @@ def runs_of(number: int, *overrides: str) -> list[RunConfig]:
     return [config.model_copy(update={"seed": i // PER_SEED}) for i in range(number)]
 
 
-def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False, steps: int = 0) -> dict[str, Work]:
+def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False, calls: int = 0) -> dict[str, Work]:
     """Return the training and the measurement of an epoch, as `hclm_runner.training.trainer.train` does them.
 
     Vectorised over the runs, or where `alone` for one after the other, whatever their size.
     """
     problem = Problem.of(runs[0])
-    do = Vectorised(problem, "cpu", compile=compile, steps=steps)
+    do = Vectorised(problem, "cpu", compile=compile, steps=calls, looks=calls)
     do.alone = alone
     runs = [*runs, *runs] if len(runs) == 1 and not alone else runs  # as `train` has it
     drawn, of_task = distinct(runs, lambda run: [run.drawn_from, run.task.options])
@@ -181,7 +181,7 @@ def works(number: int) -> dict[str, Work]:
     runs = runs_of(number)
     kinds = {
         "eager": this_trainer(runs, compile=False),
-        "recorded": this_trainer(runs, compile=False, steps=10**6),
+        "recorded": this_trainer(runs, compile=False, calls=10**6),
         "compiled": this_trainer(runs, compile=True),
         "products": matrix_products(runs),
     }

@@ -314,7 +314,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hclm_runner.training.trainer", "torch._dynamo", "hclm_runner.sweeps.engine"])
+    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine"])
     return context
 
 

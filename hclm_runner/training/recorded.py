@@ -1,31 +1,26 @@
 """Functions of tensors, recorded as the operations of torch that they are."""
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import getitem
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.fx import Graph, GraphModule, Node
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
 
 Result = TypeVar("Result")
 Function = Callable[..., Result]
 
-CALLS = 200
-"""From so many a recording repays the time that it takes, a quarter of a second for a step."""
 
-CALLS_AT_FIRST = 2000
-"""The same in a process that has not imported what recording needs: more than a second, once."""
+CALLS = 50
+"""From so many a recording repays what it takes: three more calls, and a tenth of a second."""
 
 
-def pays(calls: int) -> bool:
-    """Return whether a recording repays its own time in so many calls; what is returned does not depend on it."""
-    return calls >= (CALLS if "torch._dynamo" in sys.modules else CALLS_AT_FIRST)
-
-
-def recorded(function: Function[Result], *, compile: bool) -> Function[Result]:
-    """Return a function of nests of tensors that does the same in less time.
+def recorded(function: Function[Result], calls: int, *, compile: bool) -> Function[Result]:
+    """Return a function of nests of tensors that does the same in less time, where it is called so often.
 
     Its first call, with tensors of some shapes, is recorded: one after the other, the operations of torch below Python,
     vmap and autograd. They are the same kernels on the same numbers, so what they return is bit-equal; the time
@@ -33,6 +28,8 @@ def recorded(function: Function[Result], *, compile: bool) -> Function[Result]:
 
     What cannot be recorded, or does not do the same to other numbers, runs as it is.
     """
+    if calls < CALLS and not compile:
+        return function
     known: dict[tuple[torch.Size, ...], Function[Result]] = {}
 
     def run(*nests: Any) -> Result:
@@ -45,21 +42,69 @@ def recorded(function: Function[Result], *, compile: bool) -> Function[Result]:
 
 
 def _record(function: Function[Result], nests: tuple[Any, ...], compile: bool) -> Function[Result]:
-    def given(*nests: Any) -> Result:  # make_fx counts parameters, and those of a vectorised method it miscounts
-        return function(*nests)
-
+    recorder = _Recorder(tree_leaves(nests))
     try:
-        graph = make_fx(given)(*nests)
+        with recorder:
+            found = function(*nests)
     except Exception:  # noqa: BLE001 - whatever a user's own part does that has no record
         return function
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    play = torch.no_grad()(graph)
+    module = recorder.write(found)
     others = tree_map(lambda x: 1.25 * x if x.is_floating_point() else x, nests)
-    if not all(map(_equal, tree_leaves(play(*others)), tree_leaves(function(*others)))):
-        return function
-    return torch.no_grad()(torch.compile(graph, dynamic=False)) if compile else play
+    expected = tree_leaves(function(*others))
+    kernels = torch.compile(module, dynamic=False) if compile else module
+
+    @torch.no_grad()
+    def play(*nests: Any) -> Result:
+        result: Result = kernels(*tree_leaves(nests))
+        return result
+
+    with torch.no_grad():
+        same = map(_equal, tree_leaves(module(*tree_leaves(others))), expected)
+    return play if all(same) else function
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes each operation, while it is on, in a graph."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph, self.constants = Graph(), dict[str, Tensor]()
+        self.nodes = WeakTensorKeyDictionary()
+        for i, tensor in enumerate(inputs):
+            self.nodes[tensor] = self.graph.placeholder(f"input_{i}")
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # else torch imports its compiler, for more than a second
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.detach.default:  # nothing to do, where there are no gradients
+            self.nodes[found] = self.node(*args)
+            return found
+        node = self.graph.call_function(func, *tree_map_only(Tensor, self.node, (args, kwargs or {})))
+        if isinstance(found, Tensor):
+            self.nodes[found] = node
+        else:
+            for i, one in enumerate(found):  # a number is none: it would be a constant of the recording
+                self.nodes[one] = self.graph.call_function(getitem, (node, i))
+        return found
+
+    def node(self, tensor: Tensor) -> Node:
+        """Return the node of a tensor: one that no operation returned is a constant."""
+        if tensor not in self.nodes:
+            name = f"constant_{len(self.constants)}"
+            self.constants[name] = tensor
+            self.nodes[tensor] = self.graph.create_node("get_attr", name)
+        node: Node = self.nodes[tensor]
+        return node
+
+    def write(self, found: Any) -> GraphModule:
+        """Return a function of the inputs that does what was noted, without what `found` does not follow from."""
+        self.graph.output(tree_map(self.node, found))
+        self.graph.eliminate_dead_code()
+        return GraphModule(self.constants, self.graph)

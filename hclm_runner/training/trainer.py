@@ -89,7 +89,8 @@ def train(
 
     problem, (x, y) = Problem(config, models[0], tasks[0]), tasks[0].train
     shape = probes.check(problem, *tensors(tasks[0], (x[:B], y[:B]), dtype))
-    do = Vectorised(problem, device, compile=compile, steps=config.epochs * (n // B))
+    steps, looks = config.epochs * (n // B), config.epochs + 1
+    do = Vectorised(problem, device, compile=compile, steps=steps, looks=looks)
     if given == 1 and not do.alone:  # libraries treat a batch of one as no batch
         runs, of_task, of_model = [*runs, *runs], of_task.repeat(2), of_model.repeat(2)
     shared = Shared(tasks, of_task, runs, dtype, device)

@@ -13,7 +13,7 @@ from hclm_runner.records import SPLITS
 from hclm_runner.training.batch import Shared, gradients, in_pieces
 from hclm_runner.training.cost import largest_piece, of_sample, trains_alone
 from hclm_runner.training.problem import Numbers, Pair, Problem, Trace
-from hclm_runner.training.recorded import pays, recorded
+from hclm_runner.training.recorded import recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,8 +61,8 @@ def _join(values: Sequence[Any]) -> Any:
 class Vectorised:
     """A problem's steps and measurements, of R runs: of theta [R, p], and of what else has a leading axis of runs."""
 
-    def __init__(self, problem: Problem, device: str, *, compile: bool, steps: int) -> None:
-        """Vectorise the physics of a run that takes so many steps; `compile` it on request."""
+    def __init__(self, problem: Problem, device: str, *, compile: bool, steps: int, looks: int) -> None:
+        """Vectorise the physics of a run of so many steps, that is looked at so often; `compile` it on request."""
         self.problem, self.encoder = problem, problem.encoder.to(device)
         cost = of_sample(problem)
         self.piece = largest_piece(problem, cost)
@@ -74,13 +74,11 @@ class Vectorised:
         ]
         parts = [vmap(part) for part in steps_and_reads]
         self._terms, self._ahead, self._update, self._represent, self._measure, self._outputs, self._audit = parts
-        self._step: Callable[..., Any] = self._take_step
-        self._look: Callable[..., Any] = self._look_at
-        if compile or (pays(steps) and not self.alone):
-            self._step = recorded(self._step, compile=compile)
-        if compile:
-            self._look = recorded(self._look, compile=True)
-            self._outputs, self._audit = recorded(self._outputs, compile=True), recorded(self._audit, compile=True)
+        often = (0, 0) if self.alone else (steps, looks)  # a large run spends its time in the operations
+        record_step, record_look = (partial(recorded, calls=calls, compile=compile) for calls in often)
+        self._step = record_step(self._take_step)
+        self._look = record_look(self._look_at)
+        self._outputs, self._audit = record_look(self._outputs), record_look(self._audit)
 
     @_of_each
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
