@@ -68,17 +68,18 @@ class Vectorised:
         self.piece = largest_piece(problem, cost)
         self.alone = trains_alone(cost, problem.config.batch_size, device)
         """Whether a run is large: it is then always a batch of one."""
-        steps_and_reads: list[Callable[..., Any]] = [
-            *(problem.terms, problem.ahead, problem.update),
-            *(problem.represent, problem.measure, problem.outputs, problem.audit),
-        ]
-        parts = [vmap(part) for part in steps_and_reads]
-        self._terms, self._ahead, self._update, self._represent, self._measure, self._outputs, self._audit = parts
-        often = (0, 0) if self.alone else (steps, looks)  # a large run spends its time in the operations
-        record_step, record_look = (partial(recorded, calls=calls, compile=compile) for calls in often)
-        self._step = record_step(self._take_step)
-        self._look = record_look(self._look_at)
-        self._outputs, self._audit = record_look(self._outputs), record_look(self._audit)
+        parts: list[Callable[..., Any]] = [problem.terms, problem.ahead, problem.update, problem.represent]
+        parts += [problem.measure, problem.outputs, problem.audit]
+        vectorised = [vmap(part) for part in parts]
+        self._terms, self._ahead, self._update, self._represent, self._measure, outputs, audit = vectorised
+        if self.alone:  # a large run spends its time in the operations, not between them
+            steps = looks = 0
+        measured = problem.config.measure_samples or len(problem.task.train[0])
+        compile_look = compile and measured <= self.piece  # of many pieces one program would be long
+        self._step = recorded(self._take_step, steps, compile=compile)
+        self._look = recorded(self._look_at, looks, compile=compile_look)
+        self._outputs = recorded(outputs, looks, compile=compile)
+        self._audit = recorded(audit, looks, compile=compile)
 
     @_of_each
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
