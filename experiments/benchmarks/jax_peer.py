@@ -9,6 +9,7 @@ The program (`jax_program`) computes the same columns, but those on request: on 
 the trainer's, in float64, and must agree. Then the grid is trained, in float32, by
 
 - hclm_runner: `python -m hclm_runner -m experiment=paper` in an empty folder;
+- compiled, cold and warm: the same with `compile=true`, without and with the code that torch has generated;
 - JAX, cold: a process a core, each with its part of the seeds, one program a surrogate, compiled and run;
 - JAX, warm: the same with the compilation cache that the cold one has left.
 
@@ -33,6 +34,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,13 +54,18 @@ from hclm_runner import store
 from hclm_runner.config import RunConfig, configure
 from hclm_runner.records import COLUMNS, ON_REQUEST
 from hclm_runner.refusal import ConfigError
+from hclm_runner.sweeps.engine import ENVIRONMENT
 
 TOLERANCE = 1e-9
 """Of a column, relative to its largest value, or to 1e-6 if that is less: `other` is nothing but rounding. The two sum
 in different orders, which is 1e-15 at first and a hundred times as much after a few epochs."""
 
-ALONE = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
-"""Environment of a process that has one thread."""
+ALONE = ENVIRONMENT | {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "OMP_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+}
+"""Environment of a process of JAX's: one thread, and memory kept as the runner's processes keep it."""
 
 
 class Grid(NamedTuple):
@@ -200,12 +207,14 @@ def finish(
     return wall, sum(spent.values()), [text.rpartition("\n")[2] for text in printed]
 
 
-def by_the_runner(grid: Grid) -> Cost:
-    """Train the grid with `python -m hclm_runner`."""
+def by_the_runner(grid: Grid, cache: str | None = None) -> Cost:
+    """Train the grid with `python -m hclm_runner`; compiled, where there is a folder for what torch generates."""
     values = [f"lam={','.join(map(str, grid.lams))}", f"seed=range({grid.seeds})", f"epochs={grid.epochs}"]
     command = ["-m", "hclm_runner", "-m", "experiment=paper", *values, "device=cpu"]
+    command += [f"compile={'true' if cache else 'false'}"]
     with tempfile.TemporaryDirectory() as folder:
-        wall, cpu, _ = finish([command], folder, {}, codes=(0, 1))  # 1: a run diverged
+        kept = {"TORCHINDUCTOR_CACHE_DIR": cache} if cache else {}
+        wall, cpu, _ = finish([command], folder, kept, codes=(0, 1))  # 1: a run diverged
         runs = pd.read_parquet(Path(folder, store.OUTPUTS, "paper", "runs"))
     return Cost(wall, cpu, runs["wall_time"].sum(), {})
 
@@ -223,12 +232,14 @@ def by_jax(scale: str, cache: str) -> Cost:
 
 def measure(scale: str) -> dict[str, list[Cost]]:
     """Return who -> what the grid took in each round."""
-    costs: dict[str, list[Cost]] = {"hclm_runner": [], "JAX, cold": [], "JAX, warm": []}
-    for _ in track(range(GRIDS[scale].rounds), "measuring", transient=True):
-        costs["hclm_runner"].append(by_the_runner(GRIDS[scale]))
-        with tempfile.TemporaryDirectory() as cache:
-            costs["JAX, cold"].append(by_jax(scale, cache))
-            costs["JAX, warm"].append(by_jax(scale, cache))
+    grid, who = GRIDS[scale], ("hclm_runner", "JAX, cold", "JAX, warm", "compiled, cold", "compiled, warm")
+    costs: dict[str, list[Cost]] = {each: [] for each in who}
+    for _ in track(range(grid.rounds), "measuring", transient=True):
+        costs["hclm_runner"].append(by_the_runner(grid))
+        for name, by in (("JAX", partial(by_jax, scale)), ("compiled", partial(by_the_runner, grid))):
+            with tempfile.TemporaryDirectory() as cache:
+                costs[f"{name}, cold"].append(by(cache))
+                costs[f"{name}, warm"].append(by(cache))
     return costs
 
 
