@@ -22,7 +22,7 @@ from hclm_runner.config.schema import SlurmOptions
 from hclm_runner.records import redacted, without_result
 from hclm_runner.sweeps import board, queue, status, task
 from hclm_runner.sweeps.board import counted
-from hclm_runner.sweeps.plan import make_plan
+from hclm_runner.sweeps.plan import make_plan, stored
 from hclm_runner.terminal import say
 
 
@@ -47,25 +47,17 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
         refused: Reason -> jobs that have no configuration.
 
     Raises:
-        ConfigError: If there is no cluster, or it refuses: with its own words.
+        ConfigError: If something is missing and there is no cluster, or it refuses: with its own words.
     """
     tasks = queue.tasks()
-    if tasks is None:
-        raise queue.absent("squeue")
-    _check_installed()
     store.take_in(folder)  # once more: of a task that has left the queue by then, all that it has trained
-    sent = _sent(folder, configs, tasks)
-    for run in sent.died:
-        _fail(folder, run)
-    elsewhere = sent.away | {run.run_id for run in sent.died}
-    here = {run_id: run for run_id, run in configs.items() if run_id not in elsewhere}
-    plan = make_plan(here, store.index(folder, []), first, apart=sent.halves)
-    assert isinstance(first.cluster, SlurmOptions)
-    room = queue.room(first.cluster.queued, len(tasks))
-    _submit(folder, plan.bundles[:room], first.cluster)
-    _clear(folder, tasks)
-    if waiting := len(plan.bundles[room:]):
-        say(f"{counted(waiting, 'bundle')} more than the queue takes: the same command submits them later")
+    if len(stored(configs, store.index(folder, []))) < len(configs):
+        if tasks is None:
+            raise queue.absent("squeue")
+        _check_installed()
+        _send_missing(folder, configs, first, tasks)
+    if tasks is not None:
+        _clear(folder, tasks)
     found = status.read(folder)
     status.show(found._replace(writing=False), folder)
     if found.open:
@@ -75,6 +67,23 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
         return board.REFUSED
     ended = found.runs[found.runs["run_id"].isin(configs)]
     return int((ended["status"] != "finished").any())
+
+
+def _send_missing(
+    folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, tasks: Mapping[tuple[str, int], str]
+) -> None:
+    """Record the runs that died alone, and submit those that the store lacks and no queue has."""
+    sent = _sent(folder, configs, tasks)
+    for run in sent.died:
+        _fail(folder, run)
+    elsewhere = sent.away | {run.run_id for run in sent.died}
+    here = {run_id: run for run_id, run in configs.items() if run_id not in elsewhere}
+    plan = make_plan(here, store.index(folder, []), first, apart=sent.halves)
+    assert isinstance(first.cluster, SlurmOptions)
+    room = queue.room(first.cluster.queued, len(tasks))
+    _submit(folder, plan.bundles[:room], first.cluster)
+    if waiting := len(plan.bundles[room:]):
+        say(f"{counted(waiting, 'bundle')} more than the queue takes: the same command submits them later")
 
 
 def _check_installed() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import free_ports
-from poisonous import POISON
+from poisonous import POISON, TELL
 
 from hclm_runner import store
+from hclm_runner.sweeps.engine import ENVIRONMENT
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -89,6 +90,15 @@ def test_the_table_is_that_of_a_local_sweep_bit_for_bit(dask, once):
     assert re.search(r"reused from the store\W+8\b", again[1])
     commands = store.load(dask.folder / "outputs/default")[1]["command"]
     assert commands.str.contains("-m hclm_runner -m surrogate=logdet,softmax").all(), "the person's, not the task's"
+
+
+def test_what_trains_has_the_environment_of_a_local_sweep(dask):
+    (dask.folder / "poison.py").write_text(POISON.format(deed=TELL))
+    code, said = dask.run("-m", "surrogate=poison.S", "surrogate.k=9", *SMALL, "epochs=1")
+    assert code == 0, said
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= {
+        *(dask.folder / "seen").read_text().split("\0")
+    }
 
 
 def test_the_bundle_of_a_killed_worker_runs_again_elsewhere(dask):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from poisonous import POISON
+from poisonous import POISON, TELL
 from safetensors.numpy import load_file
 
 from hclm_runner import store
+from hclm_runner.sweeps.engine import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +103,14 @@ def test_a_run_that_always_dies_ends_alone_and_its_neighbours_finish(on, deed, s
     failed = runs[runs["status"] == "failed"].iloc[0]
     assert "k=9" in failed["label"]
     assert reason in failed["error"]
+
+
+def test_what_trains_has_the_environment_of_a_local_sweep(on):
+    (on.work / "poison.py").write_text(POISON.format(deed=TELL))
+    assert on.run("hclm_runner", "-m", "surrogate=poison.S", "surrogate.k=9", *SMALL, *SLURM).returncode == 0
+    waited = on.run("hclm_runner.sweeps", "wait", "default")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= {*(on.work / "seen").read_text().split("\0")}
 
 
 def test_what_is_cancelled_is_submitted_whole_again(on):
