@@ -119,6 +119,31 @@ def test_of_two_results_the_newer_by_the_servers_clock_is_read(shared, copies, n
     assert store.read_records(b, run.run_id)["entropy"].iloc[0] == newer
 
 
+def test_what_others_note_and_what_a_new_copy_notes_is_read(tmp_path):
+    folder = tmp_path / "outputs" / f"file:{tmp_path}" / "s"
+    folder.mkdir(parents=True)
+    notes = folder / remote.NOTES
+
+    def noted() -> dict[str, str]:
+        copy = remote.of(folder)
+        assert copy is not None
+        return dict(copy.noted)
+
+    assert noted() == {}
+    remote.of(folder).note("runs/a", "1")
+    with notes.open("a") as file:  # another command
+        file.write("2 runs/b\n3 runs/")
+    assert noted() == {"runs/a": "1", "runs/b": "2"}
+    with notes.open("a") as file:
+        file.write("c\n4 runs/a\n")
+    assert noted() == {"runs/a": "4", "runs/b": "2", "runs/c": "3"}
+    notes.unlink()
+    notes.write_text("5 runs/d\n" * 9)
+    assert noted() == {"runs/d": "5"}
+    notes.unlink()
+    assert noted() == {}
+
+
 @pytest.mark.parametrize("sent", [[], ["records"], ["records", "runs"]], ids=["nothing", "records", "all"])
 def test_a_command_that_dies_while_it_sends_loses_nothing(shared, copies, sent):
     a, b = copies
