@@ -15,6 +15,7 @@ from synthetic_runs import configs, described
 from hclm_runner import load_model, objects, remote, shards, store
 from hclm_runner.config import configure
 from hclm_runner.refusal import ConfigError
+from hclm_runner.sweeps import compact
 from hclm_runner.sweeps.__main__ import main as sweeps
 
 pytest.importorskip("obstore", reason="needs obstore: pip install 'hclm-runner[cloud]'")
@@ -207,6 +208,26 @@ def test_shards_are_merged_at_the_url_and_the_other_copies_follow(shared, copies
         assert len(shards.names(folder)) == 1
     write(b, configs(9)[8:])
     assert pulled(a)["run_id"].nunique() == 9
+
+
+def test_a_run_that_is_tried_again_while_another_machine_merges_is_not_lost(copies, monkeypatch):
+    a, b = copies
+    runs, exchange = configs(4), remote.exchange
+    for start in (0, 2):
+        write(a, runs[start : start + 2])
+
+    def then_another_writes(folder: Path) -> None:
+        exchange(folder)
+        if folder == b:
+            write(a, runs[:1], add=1.0)  # as with force=true
+
+    monkeypatch.setattr(remote, "exchange", then_another_writes)
+    assert compact.compact(b) == (2, 1)
+    for folder in copies:
+        assert pulled(folder).groupby("run_id").size().tolist() == [4] * 4
+        assert store.read_records(folder, runs[0].run_id)["entropy"].iloc[0] == 1.0
+    write(a, runs[1:2], "failed")  # which drops what is stale from the merged shard
+    assert store.read_records(a, runs[0].run_id)["entropy"].iloc[0] == 1.0
 
 
 def test_a_copy_keeps_what_is_deleted_at_the_url(shared, copies):
