@@ -97,7 +97,7 @@ def drop(folder: Path, name: str, ids: Collection[str]) -> None:
     """Take runs out of a shard; killed half-way the pair does not add up, `tidy` sets it aside and they train again."""
     for part in reversed(PARTS):
         path = folder / part / name
-        written = written_ns(path) if part == "runs" else 0
+        written = written_ns(path)
         frame = pd.read_parquet(path)
         kept = frame[~frame["run_id"].isin(ids)]
         if part == "runs" and kept.empty:

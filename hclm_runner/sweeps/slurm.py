@@ -19,6 +19,7 @@ from uuid import uuid4
 from hclm_runner import store
 from hclm_runner.config import RunConfig
 from hclm_runner.config.schema import SlurmOptions
+from hclm_runner.objects import url_of
 from hclm_runner.records import redacted, without_result
 from hclm_runner.sweeps import board, queue, status, task
 from hclm_runner.sweeps.board import counted
@@ -61,7 +62,7 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
     found = status.read(folder)
     status.show(found._replace(writing=False), folder)
     if found.open:
-        say(f"to wait for them: python -m hclm_runner.sweeps wait {folder.name}")
+        say(f"to wait for them: python -m hclm_runner.sweeps wait {url_of(folder) or folder.name}")
     board.refusals(refused)
     if refused:
         return board.REFUSED

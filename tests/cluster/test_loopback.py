@@ -57,6 +57,18 @@ def test_submit_log_out_come_back_and_have_the_table_of_a_local_sweep_bit_for_bi
     )
 
 
+def test_a_store_at_a_url_has_what_the_tasks_train(on, local):
+    pytest.importorskip("obstore", reason="needs obstore: pip install 'hclm-runner[cloud]'")
+    url = f"file://{on.work}/shared/s"
+    sent = on.run("hclm_runner", *GRID, *SLURM, f"name={url}").stderr
+    assert submitted(sent) == [(15, 5), (9, 3)]
+    assert f"to wait for them: python -m hclm_runner.sweeps wait {url}\n" in sent
+    waited = on.run("hclm_runner.sweeps", "wait", url)
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    for folder in (on.work / "outputs" / url, on.work / "shared/s"):
+        pd.testing.assert_frame_equal(table(folder), local, check_exact=True)
+
+
 def test_a_node_dies_with_its_tasks(on, local):
     assert on.run("hclm_runner", *GRID, *SLURM).returncode == 0
     on.until(60, "squeue", "--noheader", "--format=%T %N", shows=r"RUNNING n1")
