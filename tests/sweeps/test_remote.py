@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from contextlib import redirect_stderr
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -292,6 +293,11 @@ def test_bad_places_are_one_line_each(cli, shared):
     with redirect_stderr(io.StringIO()) as said:
         assert sweeps(["status", f"file://{shared.parent}/nowhere"]) == 2
     assert said.getvalue().count("\n") == 1
+
+
+def test_an_object_has_one_tag_in_a_listing_and_in_an_answer_of_its_own():
+    unquoted, quoted = ({"e_tag": tag, "last_modified": datetime.now(UTC)} for tag in ("0x1", '"0x1"'))  # of Azure
+    assert objects._listed(unquoted).tag == objects._listed(quoted).tag
 
 
 def test_without_obstore_it_says_what_to_install(cli, monkeypatch):
