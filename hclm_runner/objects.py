@@ -122,7 +122,7 @@ class Objects:
         except ConfigError:
             raise
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if any(code in str(error) for code in ("NoSuchBucket", "ContainerNotFound")):
                 raise OSError(f"{self.url}: {_reason(str(error))}") from None
             raise
         except Exception as error:
@@ -135,13 +135,13 @@ class Objects:
 
 def _listed(meta: Mapping[str, Any]) -> Listed:
     written = int(meta["last_modified"].timestamp() * 1e6) * 1000
-    return Listed(meta["e_tag"] or str(written), written)
+    return Listed((meta["e_tag"] or str(written)).strip('"'), written)  # Azure quotes it in one answer, not in another
 
 
 def _reason(text: str) -> str:
     """Return the server's own words out of a report of many lines; no key is in them."""
     known: dict[str, Callable[[re.Match[str]], str]] = {
-        r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>": lambda found: f"{found[1]}: {found[2]}",
+        r"<Code>(.*?)</Code>\s*<Message>(.*?)(?:\nRequestId:.*?)?</Message>": lambda found: f"{found[1]}: {found[2]}",
         r"//169\.254\.169\.254/": lambda _: "no credentials in the environment",
         r"status code: (\d+[\w ]*)": lambda found: found[1],
     }

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,22 +31,54 @@ AT_ONCE = 16
 """Shards that are fetched at the same time."""
 
 
+class _Notes:
+    """What a process has read of the notes of a copy: only what was added since is read again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.noted: dict[str, str] = {}
+        self.end, self.last = 0, b""
+        """Where the last line that was read ends, and that line."""
+
+    def look(self) -> dict[str, str]:
+        """Return key -> tag."""
+        added = self._added()
+        if not added.startswith(self.last):  # the copy was deleted, and this is another
+            self.noted, self.end, self.last = {}, 0, b""
+            added = self._added()
+        for line in added[len(self.last) :].split(b"\n")[:-1]:  # one without its end was cut short
+            tag, _, key = line.decode().partition(" ")
+            self.noted[key], self.last = tag, line + b"\n"
+            self.end += len(self.last)
+        return self.noted
+
+    def _added(self) -> bytes:
+        """Return what the file has from the last line on that was read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.end - len(self.last))
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+
+@cache
+def _notes_at(path: Path) -> _Notes:
+    return _Notes(path)
+
+
 class _Copy:
     """The copy of a store that is at a URL."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.objects = folder, objects_at(url)
-        self.noted: dict[str, str] = {}
+        self.noted = _notes_at(folder.resolve() / NOTES).look()
         """Key -> the tag of what the copy has sent or brought. The copy itself may have dropped it since."""
-        lines = (folder / NOTES).read_text().split("\n") if (folder / NOTES).exists() else [""]
-        for line in lines[:-1]:  # a last one without its end was cut short
-            tag, _, key = line.partition(" ")
-            self.noted[key] = tag
 
     def note(self, key: str, tag: str) -> None:
+        """Note what is sent or brought, for whoever asks for the copy from now on."""
         with (self.folder / NOTES).open("a") as file:
             file.write(f"{tag} {key}\n")
-        self.noted[key] = tag
 
     def waiting(self) -> list[str]:
         """Return the shards of the copy that are still to be sent."""
@@ -87,8 +119,8 @@ def unused(folder: Path, stem: str) -> str:
     if copy is None:
         return stem
     stems = (stem if attempt == 0 else f"{stem}.{attempt}" for attempt in itertools.count())
-    taken = {*copy.noted, *(f"runs/{name}" for name in shards.names(folder))}
-    return next(each for each in stems if f"runs/{each}.parquet" not in taken)
+    keys = ((each, f"runs/{each}.parquet") for each in stems)
+    return next(each for each, key in keys if key not in copy.noted and not (folder / key).exists())
 
 
 # From the URL to the copy

@@ -24,6 +24,9 @@ PARTS = ("records", "runs")
 DONE = ("finished", "diverged")
 """The statuses of a result. A run that failed or was refused is tried again."""
 
+WRITTEN = b"written_ns"
+"""In the metadata of a merged file in runs/: when the newest of its rows were written."""
+
 T = TypeVar("T")
 
 
@@ -94,7 +97,7 @@ def drop(folder: Path, name: str, ids: Collection[str]) -> None:
     """Take runs out of a shard; killed half-way the pair does not add up, `tidy` sets it aside and they train again."""
     for part in reversed(PARTS):
         path = folder / part / name
-        written = path.stat()
+        written = written_ns(path)
         frame = pd.read_parquet(path)
         kept = frame[~frame["run_id"].isin(ids)]
         if part == "runs" and kept.empty:
@@ -102,7 +105,7 @@ def drop(folder: Path, name: str, ids: Collection[str]) -> None:
             return
         atomically(path, partial(kept.to_parquet, index=False))
         if part == "runs":  # its rows are no newer than they were
-            os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
+            os.utime(path, ns=(written, written))
 
 
 def remove(folder: Path, name: str) -> None:
@@ -138,7 +141,7 @@ def shards(folder: Path, columns: Collection[str] | None = None, among: Collecti
                 wanted = [
                     key for key in file.schema_arrow.names if columns is None or key in {"run_id", "status", *columns}
                 ]
-                frame, written[name] = file.read(columns=wanted).to_pandas(), path.stat().st_mtime_ns
+                frame, written[name] = file.read(columns=wanted).to_pandas(), written_ns(path, file.schema_arrow)
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowInvalid):  # torn; the next command that writes sets it aside
@@ -147,6 +150,23 @@ def shards(folder: Path, columns: Collection[str] | None = None, among: Collecti
             frames[name] = frame
     stale = _stale(frames, sorted(frames, key=lambda name: (written[name], name), reverse=True))
     return [Shard(name, _without(frame, stale[name]), stale[name]) for name, frame in frames.items()]
+
+
+def written_ns(path: Path, schema: pa.Schema | None = None) -> int:
+    """Return when the newest rows of a file in runs/ were written, which may be before they were merged into it.
+
+    Args:
+        path: The file.
+        schema: Its schema; read from it if not given.
+    """
+    told = ((schema or pq.read_schema(path)).metadata or {}).get(WRITTEN)
+    merged = path.stat().st_mtime_ns
+    return min(merged, int(told)) if told else merged
+
+
+def dated(runs: pa.Table, written: int) -> pa.Table:
+    """Return rows for a merged file in runs/ that says when the newest of them were written."""
+    return runs.replace_schema_metadata({**(runs.schema.metadata or {}), WRITTEN: str(written)})
 
 
 def _stale(frames: Mapping[str, pd.DataFrame], newest: Sequence[str]) -> dict[str, frozenset[str]]:

@@ -36,7 +36,8 @@ class Outcome(NamedTuple):
 def execute(patch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run `python -m hclm_runner ARGS` in this process and the current folder, and return the exit code."""
     patch.setattr(sys, "argv", ["hclm_runner", *arguments])
-    patch.delenv("HYDRA_FULL_ERROR", raising=False)  # which the command sets for its process
+    patch.setenv("HYDRA_FULL_ERROR", "1")  # which the command sets for its process; so it is taken away at the end
+    patch.delenv("HYDRA_FULL_ERROR")
     try:
         runpy.run_module("hclm_runner", run_name="__main__")
     except SystemExit as stop:

@@ -57,6 +57,7 @@ def _merge(folder: Path, group: Sequence[str]) -> tuple[str, list[str]] | None:
     if len(there) < 2 or len(set(ids)) < len(ids):  # a run in two shards: the next command that writes drops the older
         return None
     records, runs = (_together([folder / part / name for name in there]) for part in shards.PARTS)
+    runs = shards.dated(runs, max(shards.written_ns(folder / "runs" / name) for name in there))
     write = partial(pq.write_table, row_group_size=ROWS)
     # Named after what it replaces, and not after its runs: else it could have the name of one of them.
     paths = shards.put(folder, shards.shard_name(there), partial(write, records), partial(write, runs))

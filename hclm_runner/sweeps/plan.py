@@ -101,15 +101,15 @@ def make_plan(
     Raises:
         ConfigError: If device=cuda and there is none.
     """
-    device, workers, budget = _place(first)
-    there = {run_id: found for run_id, *found in known[["run_id", "status", "parameters"]].itertuples(index=False)}
-    stored = {key: config for key, config in configs.items() if key in there and answers(config, *there[key])}
-    diverged = [config.title for run_id, config in stored.items() if there[run_id][0] == "diverged"]
+    there = stored(configs, known)
+    diverged = [config.title for run_id, config in configs.items() if there.get(run_id) == "diverged"]
     planned = {run.run_id for bundle in apart for run in bundle}
     groups: dict[tuple[str, str | None], list[RunConfig]] = {}
     for run_id, config in configs.items():
-        if run_id not in stored and run_id not in planned:
+        if run_id not in there and run_id not in planned:
             groups.setdefault((config.shape_key, (begun or {}).get(run_id)), []).append(config)
+    # No scheduler is asked where nothing is left to train.
+    device, workers, budget = _place(first) if groups or apart else ("cpu", 1, math.inf)
     one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
     sizes = {key: size_of(run, device) for key, run in one_of.items()}
     bundles = []
@@ -125,7 +125,13 @@ def make_plan(
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(configs.values())
-    return Plan(axes, len(stored), diverged, bundles, sizes, workers, threads, device)
+    return Plan(axes, len(there), diverged, bundles, sizes, workers, threads, device)
+
+
+def stored(configs: Mapping[str, RunConfig], known: pd.DataFrame) -> dict[str, str]:
+    """Return run_id -> status, of those of the runs that a store of this index need not train again."""
+    there = known[["run_id", "status", "parameters"]].itertuples(index=False)
+    return {key: found[0] for key, *found in there if key in configs and answers(configs[key], *found)}
 
 
 def _place(first: RunConfig) -> tuple[str, int, float]:

@@ -164,10 +164,10 @@ class Driver:
             n, left = self.mine[name]
             left -= ids
             if not left:
+                del self.mine[name]
                 self._release(name, n)
 
     def _release(self, name: str, n: int) -> None:
-        del self.mine[name]
         for each in range(n + 1):
             self.objects.delete(f"taken/{name}.{each}")
 
@@ -181,7 +181,11 @@ class Driver:
     def leave(self) -> None:
         """Leave what is not trained to the others."""
         with suppress(OSError):  # if it cannot be said, they hear nothing of this driver any more
-            for name, (n, _) in [*self.mine.items()]:
+            taken = {name: n for name, (n, _) in self.mine.items()}
+            if not self.open:  # a driver may have died before it said that its bundle has ended
+                names = {*self.bundle_of.values()}
+                taken |= {name: n for name, n in self.watch.taken().items() if name in names}
+            for name, n in taken.items():
                 self._release(name, n)
             self.objects.delete(f"drivers/{self.name}")
             if not self.open:

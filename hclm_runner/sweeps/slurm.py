@@ -19,10 +19,11 @@ from uuid import uuid4
 from hclm_runner import store
 from hclm_runner.config import RunConfig
 from hclm_runner.config.schema import SlurmOptions
+from hclm_runner.objects import url_of
 from hclm_runner.records import redacted, without_result
 from hclm_runner.sweeps import board, queue, status, task
 from hclm_runner.sweeps.board import counted
-from hclm_runner.sweeps.plan import make_plan
+from hclm_runner.sweeps.plan import make_plan, stored
 from hclm_runner.terminal import say
 
 
@@ -47,13 +48,32 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
         refused: Reason -> jobs that have no configuration.
 
     Raises:
-        ConfigError: If there is no cluster, or it refuses: with its own words.
+        ConfigError: If something is missing and there is no cluster, or it refuses: with its own words.
     """
     tasks = queue.tasks()
-    if tasks is None:
-        raise queue.absent("squeue")
-    _check_installed()
     store.take_in(folder)  # once more: of a task that has left the queue by then, all that it has trained
+    if len(stored(configs, store.index(folder, []))) < len(configs):
+        if tasks is None:
+            raise queue.absent("squeue")
+        _check_installed()
+        _send_missing(folder, configs, first, tasks)
+    if tasks is not None:
+        _clear(folder, tasks)
+    found = status.read(folder)
+    status.show(found._replace(writing=False), folder)
+    if found.open:
+        say(f"to wait for them: python -m hclm_runner.sweeps wait {url_of(folder) or folder.name}")
+    board.refusals(refused)
+    if refused:
+        return board.REFUSED
+    ended = found.runs[found.runs["run_id"].isin(configs)]
+    return int((ended["status"] != "finished").any())
+
+
+def _send_missing(
+    folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, tasks: Mapping[tuple[str, int], str]
+) -> None:
+    """Record the runs that died alone, and submit those that the store lacks and no queue has."""
     sent = _sent(folder, configs, tasks)
     for run in sent.died:
         _fail(folder, run)
@@ -63,18 +83,8 @@ def send(folder: Path, configs: Mapping[str, RunConfig], first: RunConfig, refus
     assert isinstance(first.cluster, SlurmOptions)
     room = queue.room(first.cluster.queued, len(tasks))
     _submit(folder, plan.bundles[:room], first.cluster)
-    _clear(folder, tasks)
     if waiting := len(plan.bundles[room:]):
         say(f"{counted(waiting, 'bundle')} more than the queue takes: the same command submits them later")
-    found = status.read(folder)
-    status.show(found._replace(writing=False), folder)
-    if found.open:
-        say(f"to wait for them: python -m hclm_runner.sweeps wait {folder.name}")
-    board.refusals(refused)
-    if refused:
-        return board.REFUSED
-    ended = found.runs[found.runs["run_id"].isin(configs)]
-    return int((ended["status"] != "finished").any())
 
 
 def _check_installed() -> None:

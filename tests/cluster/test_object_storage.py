@@ -1,4 +1,4 @@
-"""A store in a real S3 server: the table of a local one, bit for bit, whatever dies and whatever the server refuses."""
+"""A store in a real server of object storage: the table of a local one, bit for bit, whatever dies and whatever the server refuses."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from object_storage import BUCKET, READER, between, environment, serving
+from object_storage import BUCKET, READER, between, environment, serving, url_of
 
 from hclm_runner import store
 from hclm_runner.objects import Objects
@@ -52,7 +52,7 @@ def server(request, tmp_path_factory) -> int:
         yield port
 
 
-EITHER = pytest.mark.parametrize("server", ["moto", "seaweedfs"], indirect=True)
+EACH = pytest.mark.parametrize("server", ["moto", "seaweedfs", "azurite"], indirect=True)
 ONE = pytest.mark.parametrize("server", ["seaweedfs"], indirect=True)
 
 
@@ -65,8 +65,8 @@ def local(tmp_path_factory) -> pd.DataFrame:
 
 
 @pytest.fixture
-def url(tmp_path) -> str:
-    return f"s3://{BUCKET}/{tmp_path.name}"
+def url(request, tmp_path) -> str:
+    return url_of(request.node.callspec.params["server"], tmp_path.name)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def objects(server, url, monkeypatch) -> Objects:
 
 
 @pytest.mark.slow
-@EITHER
+@EACH
 def test_two_machines_share_a_sweep_of_which_one_is_killed(server, url, objects, local, tmp_path):
     machines = [Machine(tmp_path / name, server) for name in "abc"]
     commands = [machine.start("hclm_runner", *GRID, f"name={url}", "sweep.bundle=2") for machine in machines[:2]]
@@ -101,7 +101,9 @@ def test_two_machines_share_a_sweep_of_which_one_is_killed(server, url, objects,
     assert (code, "finished" in out) == (0, True), err
     code, out, err = third.run("hclm_runner.sweeps", "compact", url)
     assert (code, "now 1" in out) == (0, True), err
-    assert len(objects.listed("runs")) == len(objects.listed("records")) == 1
+    there = objects.listed("runs")
+    assert len(there) == len(objects.listed("records")) == 1
+    assert all(objects.look(f"runs/{name}").tag == found.tag for name, found in there.items()), "what is sent is known"
     code, out, err = machines[1].run("hclm_runner", *GRID, f"name={url}")
     assert code == 0, err
     pd.testing.assert_frame_equal(machines[1].table(url), local, check_exact=True)
@@ -177,7 +179,12 @@ WRONG = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "url", "cases"),
-    [("moto", "s3://nosuch/x", {"NoSuchBucket": {}}), ("seaweedfs", f"s3://{BUCKET}/refused", WRONG)],
+    [
+        ("moto", "s3://nosuch/x", {"NoSuchBucket": {}}),
+        ("seaweedfs", f"s3://{BUCKET}/refused", WRONG),
+        ("azurite", "az://nosuch/x", {"ContainerNotFound": {}}),
+        ("azurite", f"az://{BUCKET}/x", {"AuthorizationFailure": {"AZURE_STORAGE_ACCOUNT_KEY": "YW5vdGhlcg=="}}),
+    ],
     indirect=["server"],
 )
 def test_what_the_server_refuses_is_one_line(server, url, cases, tmp_path):

@@ -3,11 +3,12 @@
 import sys
 
 import pytest
-from synthetic_runs import configs, described
+from synthetic_runs import configs, described, write
 
 from hclm_runner import store
 from hclm_runner.config import configure
 from hclm_runner.refusal import ConfigError
+from hclm_runner.sweeps.engine import execute
 
 DASK = ["sweep.on=dask", "cluster=dask", "cluster.address=tcp://127.0.0.1:1"]
 
@@ -55,6 +56,19 @@ def test_where_distributed_is_missing_a_sweep_on_dask_is_one_line(cli, monkeypat
     done = cli("-m", "lam=0,1", "epochs=3", *DASK)
     wanted = "error: sweep.on=dask: expected distributed to be installed: pip install 'hclm-runner[dask]'\n"
     assert (done.code, done.err) == (2, wanted)
+
+
+@pytest.mark.parametrize("on", [DASK, ["sweep.on=slurm"]], ids=["dask", "slurm"])
+def test_where_the_store_has_all_runs_no_cluster_is_asked(tmp_path, monkeypatch, on):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    for package in ("distributed", "submitit"):
+        monkeypatch.setitem(sys.modules, package, None)
+    runs = configs(3, *on)
+    write(store.OUTPUTS / "default", runs[:2])
+    assert execute(runs[:2]) == 0
+    with pytest.raises(ConfigError, match=on[0]):
+        execute(runs)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from contextlib import redirect_stderr
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from synthetic_runs import configs, described
 from hclm_runner import load_model, objects, remote, shards, store
 from hclm_runner.config import configure
 from hclm_runner.refusal import ConfigError
+from hclm_runner.sweeps import compact
 from hclm_runner.sweeps.__main__ import main as sweeps
 
 pytest.importorskip("obstore", reason="needs obstore: pip install 'hclm-runner[cloud]'")
@@ -119,6 +121,31 @@ def test_of_two_results_the_newer_by_the_servers_clock_is_read(shared, copies, n
     assert store.read_records(b, run.run_id)["entropy"].iloc[0] == newer
 
 
+def test_what_others_note_and_what_a_new_copy_notes_is_read(tmp_path):
+    folder = tmp_path / "outputs" / f"file:{tmp_path}" / "s"
+    folder.mkdir(parents=True)
+    notes = folder / remote.NOTES
+
+    def noted() -> dict[str, str]:
+        copy = remote.of(folder)
+        assert copy is not None
+        return dict(copy.noted)
+
+    assert noted() == {}
+    remote.of(folder).note("runs/a", "1")
+    with notes.open("a") as file:  # another command
+        file.write("2 runs/b\n3 runs/")
+    assert noted() == {"runs/a": "1", "runs/b": "2"}
+    with notes.open("a") as file:
+        file.write("c\n4 runs/a\n")
+    assert noted() == {"runs/a": "4", "runs/b": "2", "runs/c": "3"}
+    notes.unlink()
+    notes.write_text("5 runs/d\n" * 9)
+    assert noted() == {"runs/d": "5"}
+    notes.unlink()
+    assert noted() == {}
+
+
 @pytest.mark.parametrize("sent", [[], ["records"], ["records", "runs"]], ids=["nothing", "records", "all"])
 def test_a_command_that_dies_while_it_sends_loses_nothing(shared, copies, sent):
     a, b = copies
@@ -184,6 +211,26 @@ def test_shards_are_merged_at_the_url_and_the_other_copies_follow(shared, copies
     assert pulled(a)["run_id"].nunique() == 9
 
 
+def test_a_run_that_is_tried_again_while_another_machine_merges_is_not_lost(copies, monkeypatch):
+    a, b = copies
+    runs, exchange = configs(4), remote.exchange
+    for start in (0, 2):
+        write(a, runs[start : start + 2])
+
+    def then_another_writes(folder: Path) -> None:
+        exchange(folder)
+        if folder == b:
+            write(a, runs[:1], add=1.0)  # as with force=true
+
+    monkeypatch.setattr(remote, "exchange", then_another_writes)
+    assert compact.compact(b) == (2, 1)
+    for folder in copies:
+        assert pulled(folder).groupby("run_id").size().tolist() == [4] * 4
+        assert store.read_records(folder, runs[0].run_id)["entropy"].iloc[0] == 1.0
+    write(a, runs[1:2], "failed")  # which drops what is stale from the merged shard
+    assert store.read_records(a, runs[0].run_id)["entropy"].iloc[0] == 1.0
+
+
 def test_a_copy_keeps_what_is_deleted_at_the_url(shared, copies):
     a, b = copies
     write(a, configs(2))
@@ -246,6 +293,11 @@ def test_bad_places_are_one_line_each(cli, shared):
     with redirect_stderr(io.StringIO()) as said:
         assert sweeps(["status", f"file://{shared.parent}/nowhere"]) == 2
     assert said.getvalue().count("\n") == 1
+
+
+def test_an_object_has_one_tag_in_a_listing_and_in_an_answer_of_its_own():
+    unquoted, quoted = ({"e_tag": tag, "last_modified": datetime.now(UTC)} for tag in ("0x1", '"0x1"'))  # of Azure
+    assert objects._listed(unquoted).tag == objects._listed(quoted).tag
 
 
 def test_without_obstore_it_says_what_to_install(cli, monkeypatch):

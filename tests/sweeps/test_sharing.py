@@ -86,6 +86,17 @@ def test_what_a_driver_leaves_is_free_at_once(tmp_path):
     assert len(b.take()) == 8
 
 
+def test_nothing_is_left_of_a_driver_that_died_once_it_had_written(tmp_path, url):
+    dead, other = Machine(tmp_path, "a", size=4), Machine(tmp_path, "b")
+    dead.take()
+    store.write(dead.folder, *described(dead.runs))
+    assert other.take() == [4, 5, 6, 7]
+    other.end()
+    assert (other.take(), len(other.queue)) == ([], 0)
+    other.driver.leave()
+    assert not [*(url / "taken").glob("*")]
+
+
 def test_one_of_those_that_wait_takes_what_a_silent_driver_had(tmp_path, monkeypatch):
     monkeypatch.setattr(sharing, "BEAT", 0.0)
     monkeypatch.setattr(sharing, "PATIENCE", 0.5)
