@@ -59,7 +59,8 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     """
     options = composer.master.get("sweep") or {}
     if options.get("on") == "local" and not options.get("dry_run"):
-        start_server()  # even if nothing is missing: that is known only once all is composed
+        # Even if nothing is missing: that is known only once all is composed.
+        start_server(compile=composer.master.get("compile") is True)
     grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
@@ -158,7 +159,7 @@ def train(
     Raises:
         OSError: If what has ended cannot be written.
     """
-    start_server()
+    start_server(compile=any(bundle[0].compile is True for bundle in plan.bundles))
     with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
@@ -309,12 +310,13 @@ def _train_bundle(
         connection.send((kind, one_line(error), traceback.format_exc()))
 
 
-def _context() -> Any:
+def _context(compile: bool = False) -> Any:
     """Return how processes start: from a server that has torch already, where the system can fork."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine"])
+    compiler = ["torch._dynamo", "torch._inductor.compile_fx"] if compile else []
+    context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine", *compiler])
     return context
 
 
@@ -329,10 +331,13 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = program
 
 
-def start_server() -> None:
-    """Start the server of processes, which takes the seconds of importing torch, while the parent composes."""
+def start_server(compile: bool = False) -> None:
+    """Start the server of processes, which takes the seconds of importing torch, while the parent composes.
+
+    To `compile`, it imports torch's compiler too, for two more seconds, once for all processes.
+    """
     if "forkserver" in multiprocessing.get_all_start_methods():
-        _context()
+        _context(compile)
         from multiprocessing import forkserver
 
         given = {name: os.environ.get(name) for name in ENVIRONMENT}
