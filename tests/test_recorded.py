@@ -59,6 +59,12 @@ def test_a_recording_is_made_once_for_tensors_of_some_shapes():
     assert sorted(calls) == [2] * 3 + [3] * 5
 
 
+def test_tensors_that_lie_otherwise_in_memory_are_recorded_anew():
+    fast = recorded(lambda x: x.reshape(-1) + 1, 100, compile=False)
+    for x in (torch.randn(3, 4), torch.randn(4, 3).mT):
+        assert torch.equal(fast(x), x.reshape(-1) + 1)
+
+
 def test_what_is_called_seldom_is_not_recorded():
     assert recorded(len, 10, compile=False) is len
 

@@ -14,7 +14,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 Result = TypeVar("Result")
 Function = Callable[..., Result]
 
-
 CALLS = 50
 """From so many a recording repays what it takes: three more calls, and a tenth of a second."""
 
@@ -22,21 +21,22 @@ CALLS = 50
 def recorded(function: Function[Result], calls: int, *, compile: bool) -> Function[Result]:
     """Return a function of nests of tensors that does the same in less time, where it is called so often.
 
-    Its first call, with tensors of some shapes, is recorded: one after the other, the operations of torch below Python,
-    vmap and autograd. They are the same kernels on the same numbers, so what they return is bit-equal; the time
-    between them is gone. To `compile`, torch.compile then makes few kernels of the many; these agree to rounding.
+    Its first call, with tensors of some shapes and strides, is recorded: one after the other, the operations of torch
+    below Python, vmap and autograd. They are the same kernels on the same numbers, so what they return is bit-equal;
+    the time between them is gone. To `compile`, torch.compile then makes few kernels of the many; these agree to
+    rounding.
 
     What cannot be recorded, or does not do the same to other numbers, runs as it is.
     """
     if calls < CALLS and not compile:
         return function
-    known: dict[tuple[torch.Size, ...], Function[Result]] = {}
+    known: dict[Any, Function[Result]] = {}
 
     def run(*nests: Any) -> Result:
-        shapes = tuple(tensor.shape for tensor in tree_leaves(nests))
-        if shapes not in known:
-            known[shapes] = _record(function, nests, compile)
-        return known[shapes](*nests)
+        layout = tuple((tensor.shape, tensor.stride()) for tensor in tree_leaves(nests))
+        if layout not in known:
+            known[layout] = _record(function, nests, compile)
+        return known[layout](*nests)
 
     return run
 
@@ -64,7 +64,7 @@ def _record(function: Function[Result], nests: tuple[Any, ...], compile: bool) -
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    return torch.allclose(a.double(), b.double(), rtol=0, atol=0, equal_nan=True)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
