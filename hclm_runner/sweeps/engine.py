@@ -60,7 +60,7 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     options = composer.master.get("sweep") or {}
     if options.get("on") == "local" and not options.get("dry_run"):
         # Even if nothing is missing: that is known only once all is composed.
-        start_server(compile="compile=true" in jobs[0])
+        start_server(compile=any("compile=true" in job for job in jobs[:1]))
     grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
