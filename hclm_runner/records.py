@@ -82,7 +82,7 @@ class Records(NamedTuple):
     """
     network: Network | None = None
     compiled: bool = False
-    """Whether the step was compiled: numbers then agree with those of one that was not to rounding."""
+    """Whether steps or measurements were compiled: numbers then agree to rounding with those that were not."""
 
     def __repr__(self) -> str:
         """Return a line on the batch, then each run's id with its settings; of many runs the first few."""

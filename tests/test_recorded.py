@@ -7,7 +7,7 @@ from torch.func import vmap
 
 from hclm_runner import configure, train
 from hclm_runner.training import recorded as recording
-from hclm_runner.training.recorded import recorded
+from hclm_runner.training.recorded import Compiler, recorded
 
 record = recording._record
 
@@ -33,7 +33,7 @@ def test_runs_that_are_recorded_give_the_same_bits(options, monkeypatch):
     monkeypatch.setattr(recording, "CALLS", 0)
     monkeypatch.setattr(recording, "_record", noted)
     fast = train(runs)
-    assert parts == [True] * 5  # the look, outputs of two splits, their audit, the step
+    assert parts == [True] * 6  # the look, outputs of two splits, their audit, the step, the balance of entropy
     assert np.array_equal(plain.theta, fast.theta)
     for name, column in plain.columns.items():
         assert np.array_equal(column, fast.columns[name], equal_nan=True), name
@@ -47,7 +47,7 @@ def test_a_recording_is_made_once_for_tensors_of_some_shapes():
         low, _ = torch.linalg.eigh(x @ x.mT)
         return {"sum": vmap(lambda x: x.sum())(x) * more["by"], "x": (x.clone().add_(1), x), "low": low}
 
-    fast = recorded(function, 100, compile=False)
+    fast = recorded(function, 100, Compiler(False))
     for n in (3, 3, 3, 2):
         x, by = torch.randn(n, 4), torch.tensor(3.0)
         found, expected = fast(x, {"by": by}), function(x, {"by": by})
@@ -60,13 +60,13 @@ def test_a_recording_is_made_once_for_tensors_of_some_shapes():
 
 
 def test_tensors_that_lie_otherwise_in_memory_are_recorded_anew():
-    fast = recorded(lambda x: x.reshape(-1) + 1, 100, compile=False)
+    fast = recorded(lambda x: x.reshape(-1) + 1, 100, Compiler(False))
     for x in (torch.randn(3, 4), torch.randn(4, 3).mT):
         assert torch.equal(fast(x), x.reshape(-1) + 1)
 
 
 def test_what_is_called_seldom_is_not_recorded():
-    assert recorded(len, 10, compile=False) is len
+    assert recorded(len, 10, Compiler(False)) is len
 
 
 STATE = np.random.default_rng(0)
@@ -79,7 +79,7 @@ NOT = {
 
 @pytest.mark.parametrize("function", NOT.values(), ids=NOT)
 def test_what_cannot_be_recorded_runs_as_it_is(function):
-    fast = recorded(function, 100, compile=False)
+    fast = recorded(function, 100, Compiler(False))
     for x in (torch.ones(3), -torch.ones(3)):
         fast(x)
         state = STATE.bit_generator.state

@@ -95,9 +95,9 @@ def this_trainer(runs: list[RunConfig], compile: bool, alone: bool = False, call
     of_noise = DRAWS // 2, shared.measured, d
 
     def training() -> None:
-        theta, v = start, memory
+        theta, v, moves = start, memory, (torch.zeros_like(start), torch.zeros_like(start))
         for batch in shared.batches(1, B, (d,), lambda _: numbers):
-            theta, v, _ = do.step(theta, v, lam, *batch)
+            theta, v, moves = do.step(theta, v, moves, lam, *batch)
 
     def measurement() -> None:
         xi = shared.draw("balance", 1, lambda rng: rng.standard_normal(of_noise)).float()

@@ -32,7 +32,7 @@ from hclm_runner.records import Records, describe, without_result
 from hclm_runner.refusal import ERRORS, ConfigError, one_line, out_of_memory
 from hclm_runner.sweeps import board, sharing, status
 from hclm_runner.sweeps.board import Result
-from hclm_runner.sweeps.plan import Plan, compiles, find_device, make_plan
+from hclm_runner.sweeps.plan import Plan, find_device, make_plan
 from hclm_runner.sweeps.sharing import Driver
 
 ENVIRONMENT = {
@@ -49,6 +49,10 @@ ENVIRONMENT = {
 CHECKED = 10_000
 """Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
 
+MANY = 1600
+"""Jobs from which on it is waited for the plan to say whether they are compiled. Fewer take few processes, and each may
+import for itself what that needs."""
+
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
 
@@ -58,9 +62,10 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     A job that cannot be composed is named at the end, with the runs of the first store, and is none of the runs.
     """
     options = composer.master.get("sweep") or {}
-    if options.get("on") == "local" and not options.get("dry_run"):
+    compiled = composer.master.get("compile")
+    if options.get("on") == "local" and not options.get("dry_run") and (compiled != "auto" or len(jobs) < MANY):
         # Even if nothing is missing: that is known only once all is composed.
-        start_server(compile=any("compile=true" in job for job in jobs[:1]))
+        start_server(compile=compiled is True)
     grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
@@ -159,7 +164,7 @@ def train(
     Raises:
         OSError: If what has ended cannot be written.
     """
-    start_server(compile=any(bundle[0].compile is True for bundle in plan.bundles))
+    start_server(compile=any(map(plan.compiles, plan.bundles)))
     with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
@@ -220,8 +225,8 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        compiled = compiles(runs[0], self.plan.work(runs))
-        work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, self.plan.threads)
+        compiled, threads = self.plan.compiles(runs), self.plan.threads
+        work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         status.begin(self.folder, runs)
         try:
@@ -315,7 +320,7 @@ def _context(compile: bool = False) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    compiler = ["torch._dynamo", "torch._inductor.compile_fx"] if compile else []
+    compiler = ["hclm_runner.training.compiler"] if compile else []
     context.set_forkserver_preload(["hclm_runner.training.trainer", "hclm_runner.sweeps.engine", *compiler])
     return context
 
@@ -334,7 +339,7 @@ def _without_main() -> Iterator[None]:
 def start_server(compile: bool = False) -> None:
     """Start the server of processes, which takes the seconds of importing torch, while the parent composes.
 
-    To `compile`, it imports torch's compiler too, for two more seconds, once for all processes.
+    To `compile`, it imports torch's compiler too, for some more seconds, once for all processes.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
         _context(compile)

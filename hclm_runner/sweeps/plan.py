@@ -1,9 +1,11 @@
 """What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
 
 import itertools
+import json
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -26,8 +28,16 @@ SECONDS_PER_PRODUCT = 2.7e-10
 microsecond a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s
 estimate and for `compile=auto`."""
 
-WORTH_COMPILING = 300.0
-"""Seconds of work in a bundle beyond which `compile=auto` compiles: that costs up to a minute a bundle."""
+WORTH_COMPILING = 120.0
+"""Seconds of work of the runs that share their programs beyond which `compile=auto` compiles: torch takes half a minute
+of a core to write them, and they save two fifths of the work."""
+
+NOT_IN_PROGRAMS = "regime", "feedback", "epochs"
+"""What of a shape the steps and measurements that are compiled do not depend on."""
+
+
+Group = tuple[str, str | None]
+"""Of runs that may train together: their shape key, and the epoch from which a checkpoint goes on."""
 
 
 class Size(NamedTuple):
@@ -55,6 +65,8 @@ class Plan:
     workers: int
     threads: int
     device: str
+    totals: Mapping[str, float] = field(default_factory=dict)
+    """Shape key -> seconds of one thread for all runs of the sweep that share its programs, those in the store too."""
 
     @property
     def runs(self) -> int:
@@ -64,6 +76,10 @@ class Plan:
     def work(self, bundle: list[RunConfig]) -> float:
         """Return the seconds of one thread that a bundle takes, roughly."""
         return _work(bundle, self.sizes)
+
+    def compiles(self, bundle: list[RunConfig]) -> bool:
+        """Return whether a bundle is compiled: it follows from the sweep, not from what is left of it to train."""
+        return compiles(bundle[0], self.totals.get(bundle[0].shape_key, self.work(bundle)))
 
     @property
     def seconds(self) -> float:
@@ -78,7 +94,7 @@ class Plan:
 
 
 def compiles(run: RunConfig, seconds: float) -> bool:
-    """Return whether to compile work of so many seconds: as the user says, or, left to us, if that repays it."""
+    """Return whether to compile programs with work of so many seconds: as the user says, or else if that repays it."""
     return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
 
 
@@ -104,7 +120,7 @@ def make_plan(
     there = stored(configs, known)
     diverged = [config.title for run_id, config in configs.items() if there.get(run_id) == "diverged"]
     planned = {run.run_id for bundle in apart for run in bundle}
-    groups: dict[tuple[str, str | None], list[RunConfig]] = {}
+    groups: dict[Group, list[RunConfig]] = {}
     for run_id, config in configs.items():
         if run_id not in there and run_id not in planned:
             groups.setdefault((config.shape_key, (begun or {}).get(run_id)), []).append(config)
@@ -112,20 +128,21 @@ def make_plan(
     device, workers, budget = _place(first) if groups or apart else ("cpu", 1, math.inf)
     one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
     sizes = {key: size_of(run, device) for key, run in one_of.items()}
-    bundles = []
-    for (key, _), group in groups.items():
+    parts = {}
+    for (key, begun_at), group in groups.items():
         fitting = budget / workers / sizes[key].bytes
         largest = 1 if sizes[key].alone else max(1, int(min(LARGEST, fitting)))
         size = first.sweep.bundle if first.sweep.bundle != "auto" else largest
-        bundles += _divide(group, -(-len(group) // size))
+        parts[key, begun_at] = -(-len(group) // size)
     if first.sweep.bundle == "auto":
-        bundles = _balance(bundles, workers, sizes)
-    bundles += apart
-    bundles.sort(key=lambda bundle: _work(bundle, sizes), reverse=True)
+        _balance(parts, groups, workers, sizes)
+    bundles = [bundle for key, group in groups.items() for bundle in _divide(group, parts[key])]
+    bundles = _most_first([*bundles, *apart], sizes)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(configs.values())
-    return Plan(axes, len(there), diverged, bundles, sizes, workers, threads, device)
+    totals = _totals(configs.values(), sizes) if sizes else {}
+    return Plan(axes, len(there), diverged, bundles, sizes, workers, threads, device, totals)
 
 
 def stored(configs: Mapping[str, RunConfig], known: pd.DataFrame) -> dict[str, str]:
@@ -189,6 +206,22 @@ def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
     return len(bundle) * sizes[bundle[0].shape_key].seconds
 
 
+def _totals(configs: Collection[RunConfig], sizes: Mapping[str, Size]) -> dict[str, float]:
+    """Return shape key -> seconds of one thread for all of the runs that share its programs."""
+    counts = Counter(config.shape_key for config in configs)
+    programs = {key: _program(key) for key in counts}
+    runs = Counter[str]()
+    for key, count in counts.items():
+        runs[programs[key]] += count
+    return {key: runs[programs[key]] * size.seconds for key, size in sizes.items()}
+
+
+def _program(shape_key: str) -> str:
+    """Return what of a shape its programs follow from."""
+    shape = json.loads(shape_key)
+    return json.dumps({key: shape[key] for key in shape if key not in NOT_IN_PROGRAMS})
+
+
 def find_device(wanted: str) -> str:
     """Return the device that `device=auto|cpu|cuda` means here.
 
@@ -204,16 +237,25 @@ def find_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _balance(bundles: list[list[RunConfig]], workers: int, sizes: Mapping[str, Size]) -> list[list[RunConfig]]:
-    """Divide the bundles with the most work until every worker gets as many, but none into crumbs."""
-    while len(bundles) % workers:
-        divisible = [bundle for bundle in bundles if len(bundle) >= 2 * SMALLEST]
+def _balance(
+    parts: dict[Group, int], groups: Mapping[Group, list[RunConfig]], workers: int, sizes: Mapping[str, Size]
+) -> None:
+    """Divide the groups of which the parts are most work further until every worker gets as many, none a crumb."""
+    while sum(parts.values()) % workers:
+        divisible = [key for key, group in groups.items() if len(group) >= (parts[key] + 1) * SMALLEST]
         if not divisible:
             break
-        most = max(divisible, key=lambda bundle: _work(bundle, sizes))
-        bundles.remove(most)
-        bundles += _divide(most, 2)
-    return bundles
+        parts[max(divisible, key=lambda key: _work(groups[key], sizes) / parts[key])] += 1
+
+
+def _most_first(bundles: list[list[RunConfig]], sizes: Mapping[str, Size]) -> list[list[RunConfig]]:
+    """Return the bundle with the most work first; of equal ones those whose programs are not the same."""
+    before, place = Counter[tuple[str, int]](), dict[int, int]()
+    for bundle in bundles:
+        program = _program(bundle[0].shape_key), len(bundle)
+        place[id(bundle)] = before[program]
+        before[program] += 1
+    return sorted(bundles, key=lambda bundle: (-_work(bundle, sizes), place[id(bundle)]))
 
 
 def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:

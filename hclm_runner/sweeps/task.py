@@ -40,9 +40,8 @@ def work(folder: Path, runs: list[RunConfig], command: list[str], marks: Path, t
     from hclm_runner.sweeps.engine import start_server, train
     from hclm_runner.sweeps.plan import size_of
 
-    start_server(
-        compile=runs[0].compile is True
-    )  # it imports torch, as this process does for the two lines that follow
+    # It imports torch, as this process does for the two lines that follow.
+    start_server(compile=runs[0].compile is True)
     sys.orig_argv = command
     first, device = runs[0], find_device(runs[0].device)
     sizes = {first.shape_key: size_of(first, device)}

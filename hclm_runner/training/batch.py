@@ -228,6 +228,8 @@ def in_pieces(part: Callable[[Tensor, Tensor], Tensor], theta: Tensor, samples: 
 
 def choose(mask: Tensor, new: Any, old: Any) -> Any:
     """Return `new` for the runs in the mask [R] and `old` for the others, through nested tuples and dictionaries."""
+    if mask.all():
+        return new
     if isinstance(new, Tensor):
         return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
     if isinstance(new, dict):

@@ -9,7 +9,7 @@ from torch.func import vmap
 from hclm_runner.config import RunConfig
 from hclm_runner.physics.energy import total
 from hclm_runner.training.batch import Shared, gradients, in_pieces
-from hclm_runner.training.problem import Numbers, Problem
+from hclm_runner.training.problem import Numbers, Pair, Problem
 
 LARGE = 1e4
 """Entries of Z beyond which training has exploded, whatever a surrogate makes of them."""
@@ -26,7 +26,7 @@ WORDS = {
 }
 """What is said of each quantity, in the order in which they follow from each other."""
 
-Step = Callable[..., tuple[Tensor, object, object]]
+Step = Callable[..., tuple[Tensor, object, Pair]]
 
 
 class Causes:
@@ -59,10 +59,10 @@ class Causes:
         if not broken.any():
             return
         theta, memory, state = before
-        lam = state["lam"]
+        lam, moves = state["lam"], (torch.zeros_like(theta), torch.zeros_like(theta))
         if epoch > 0:
             for batch in batches(epoch):
-                moved, memory, _ = step(theta, memory, lam, *batch)
+                moved, memory, moves = step(theta, memory, moves, lam, *batch)
                 theta = theta.detach().requires_grad_()
                 L, S, rest = vmap(self.problem.terms)(theta, *batch)
                 E, (gL, gS) = total(L, S, lam.to(theta.dtype), rest), gradients(theta, L, S)

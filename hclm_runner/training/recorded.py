@@ -1,5 +1,6 @@
 """Functions of tensors, recorded as the operations of torch that they are."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from operator import getitem
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from hclm_runner.refusal import one_line
+
 Result = TypeVar("Result")
 Function = Callable[..., Result]
 
@@ -18,22 +21,45 @@ CALLS = 50
 """From so many a recording repays what it takes: three more calls, and a tenth of a second."""
 
 
-def recorded(function: Function[Result], calls: int, *, compile: bool) -> Function[Result]:
+class Compiler:
+    """Compiles recordings, if it was asked to, until it cannot: that is said, and the others are not tried."""
+
+    def __init__(self, asked: bool) -> None:
+        """Compile if it was asked for."""
+        self.works, self.used = asked, False
+
+    def __call__(self, module: GraphModule, inputs: Sequence[Tensor]) -> Function[Any]:
+        """Return what does the same as a recording of these inputs: a program, or the recording itself."""
+        if not self.works:
+            return module
+        try:
+            from hclm_runner.training.compiler import compiled
+
+            program = compiled(module, inputs)
+        except Exception as error:  # noqa: BLE001 - there is no compiler, or it cannot do a user's own part
+            self.works = False
+            warnings.warn(f"torch cannot compile here, so what is left is not: {one_line(error)}", stacklevel=2)
+            return module
+        self.used = True
+        return program
+
+
+def recorded(function: Function[Result], calls: int, compile: Compiler) -> Function[Result]:
     """Return a function of nests of tensors that does the same in less time, where it is called so often.
 
-    Its first call, with tensors of some shapes and strides, is recorded: one after the other, the operations of torch
-    below Python, vmap and autograd. They are the same kernels on the same numbers, so what they return is bit-equal;
-    the time between them is gone. To `compile`, torch.compile then makes few kernels of the many; these agree to
+    Its first call, with tensors of some shapes, strides and types, is recorded: one after the other, the operations of
+    torch below Python, vmap and autograd. They are the same kernels on the same numbers, so what they return is
+    bit-equal; the time between them is gone. What is then compiled is few kernels in place of many, and agrees to
     rounding.
 
     What cannot be recorded, or does not do the same to other numbers, runs as it is.
     """
-    if calls < CALLS and not compile:
+    if calls < CALLS and not compile.works:
         return function
     known: dict[Any, Function[Result]] = {}
 
     def run(*nests: Any) -> Result:
-        layout = tuple((tensor.shape, tensor.stride()) for tensor in tree_leaves(nests))
+        layout = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in tree_leaves(nests))
         if layout not in known:
             known[layout] = _record(function, nests, compile)
         return known[layout](*nests)
@@ -41,8 +67,9 @@ def recorded(function: Function[Result], calls: int, *, compile: bool) -> Functi
     return run
 
 
-def _record(function: Function[Result], nests: tuple[Any, ...], compile: bool) -> Function[Result]:
-    recorder = _Recorder(tree_leaves(nests))
+def _record(function: Function[Result], nests: tuple[Any, ...], compile: Compiler) -> Function[Result]:
+    inputs = tree_leaves(nests)
+    recorder = _Recorder(inputs)
     try:
         with recorder:
             found = function(*nests)
@@ -54,7 +81,7 @@ def _record(function: Function[Result], nests: tuple[Any, ...], compile: bool) -
         again = module(*tree_leaves(others))
     if not all(map(_equal, tree_leaves(again), tree_leaves(function(*others)))):
         return function
-    kernels = torch.compile(module, dynamic=False) if compile else module
+    kernels = compile(module, inputs)
 
     @torch.no_grad()
     def play(*nests: Any) -> Result:

@@ -63,8 +63,8 @@ def train(
     Args:
         runs: A configuration, or R >= 1 of them.
         device: A torch device.
-        compile: Compile energy, measurement and update: tens of seconds, repaid over many steps; results agree to
-            rounding.
+        compile: Compile steps and measurements, where torch can: tens of seconds, a second where torch has the code
+            from before; results agree to rounding.
         progress: Called at the end of each epoch with the epoch and its row, column -> [R].
         checkpoint: Keeps the state of the runs; they go on from where it has them, bit-equal on the CPU, not compiled.
 
@@ -130,8 +130,7 @@ def train(
         # --- step: one pass over the training set ---------------------------------------------------------------
         moves = torch.zeros_like(theta), torch.zeros_like(theta)
         for batch in batches(epoch) if epoch > 0 else ():
-            theta, memory, moved = do.step(theta, memory, state["lam"], *batch)
-            moves = moves[0] + moved[0], moves[1] + moved[1]
+            theta, memory, moves = do.step(theta, memory, moves, state["lam"], *batch)
 
         # --- measure: without noise -----------------------------------------------------------------------------
         xi = shared.draw("balance", epoch, lambda rng: rng.standard_normal(of_noise).astype(config.dtype))
@@ -149,15 +148,15 @@ def train(
         # --- on request: Eq 5, and what the theorems assume -----------------------------------------------------
         row |= dict.fromkeys(ON_REQUEST, torch.full_like(lam0, torch.nan))
         if epoch in due:
-            after = do.step(theta, memory, state["lam"], *next(batches(epoch + 1)))[0]
+            after = do.step(theta, memory, moves, state["lam"], *next(batches(epoch + 1)))[0]
             row |= do.ask(theta, after, state["lam"], doubles, damping, shared)
 
         # --- record, and freeze what is no longer finite --------------------------------------------------------
         row |= observables.pushes(row, state["lam"])
         row |= dict.fromkeys(BALANCE, torch.full_like(lam0, torch.nan))
         if epoch > 0:
-            dS, D_O = row["entropy"] - entropy, theta - before[0] - moves[0] - moves[1]
-            row |= do.balance(dS, (gS_before, gS), (*moves, D_O), before[2]["lam"])
+            dS, moved = row["entropy"] - entropy, (before[0], theta)
+            row |= do.balance(dS, (gS_before, gS), moved, moves, before[2]["lam"])
         entropy = row["entropy"]
         row |= {"lam": state["lam"], "setpoint": state["setpoint"], "feedback": state["feedback"]}
         row["feedback_utility"] = utilities[:, epoch]
@@ -197,5 +196,5 @@ def train(
         causes.found[:given],
         theta[:given].cpu().numpy(),
         Network(*sizes(tasks[0]), [(name, tuple(shape)) for name, shape, _ in problem.layout]),
-        compile,
+        do.compiler.used,
     )

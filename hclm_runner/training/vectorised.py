@@ -13,7 +13,7 @@ from hclm_runner.records import SPLITS
 from hclm_runner.training.batch import Shared, gradients, in_pieces
 from hclm_runner.training.cost import largest_piece, of_sample, trains_alone
 from hclm_runner.training.problem import Numbers, Pair, Problem, Trace
-from hclm_runner.training.recorded import recorded
+from hclm_runner.training.recorded import Compiler, recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,11 +75,13 @@ class Vectorised:
         if self.alone:  # a large run spends its time in the operations, not between them
             steps = looks = 0
         measured = problem.config.measure_samples or len(problem.task.train[0])
-        compile_look = compile and measured <= self.piece  # of many pieces one program would be long
-        self._step = recorded(self._take_step, steps, compile=compile)
-        self._look = recorded(self._look_at, looks, compile=compile_look)
-        self._outputs = recorded(outputs, looks, compile=compile)
-        self._audit = recorded(audit, looks, compile=compile)
+        self.compiler = Compiler(compile)
+        of_look = self.compiler if measured <= self.piece else Compiler(False)  # of many pieces a program would be long
+        self._step = recorded(self._take_step, steps, self.compiler)
+        self._look = recorded(self._look_at, looks, of_look)
+        self._outputs = recorded(outputs, looks, self.compiler)
+        self._audit = recorded(audit, looks, self.compiler)
+        self._balance = recorded(self._balance_of, looks, self.compiler)
 
     @_of_each
     def start(self, theta: Tensor, numbers: Numbers) -> Trace:
@@ -88,19 +90,21 @@ class Vectorised:
         return trace
 
     @_of_each
-    def step(self, theta: Tensor, memory: Trace, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
-        """Return theta and memory after one minibatch, and the moves that L and lam S made of it."""
-        stepped: tuple[Tensor, Trace, Pair] = self._step(theta, memory, lam, batch)
+    def step(self, theta: Tensor, memory: Trace, moves: Pair, lam: Tensor, *batch: Any) -> tuple[Tensor, Trace, Pair]:
+        """Return theta and memory after one minibatch, and `moves` with those that L and lam S made in it."""
+        stepped: tuple[Tensor, Trace, Pair] = self._step(theta, memory, moves, lam, batch)
         return stepped
 
-    def _take_step(self, theta: Tensor, memory: Trace, lam: Tensor, batch: Any) -> tuple[Tensor, Trace, Pair]:
+    def _take_step(
+        self, theta: Tensor, memory: Trace, moves: Pair, lam: Tensor, batch: Any
+    ) -> tuple[Tensor, Trace, Pair]:
         theta, lam = theta.detach().requires_grad_(), lam.to(theta.dtype)
         along = gradients(theta, *self._terms(theta, *batch))
         if self.problem.looks_ahead:
             there = self._ahead(theta.detach(), along, lam, batch[-1]).requires_grad_()
             along = gradients(there, *self._terms(there, *batch))
-        moved: tuple[Tensor, Trace, Pair] = self._update(theta.detach(), along, lam, memory, batch[-1])
-        return moved
+        theta, memory, (D_L, D_S) = self._update(theta.detach(), along, lam, memory, batch[-1])
+        return theta, memory, (moves[0] + D_L, moves[1] + D_S)
 
     @_of_each
     def look(
@@ -126,9 +130,14 @@ class Vectorised:
         return row | vmap(observables.forces, in_dims=(0, 0, 0, None))(gS, gL, noisy_gL, self.encoder), gL, gS
 
     @_of_each
-    def balance(self, dS: Tensor, gS: Pair, moves: tuple[Tensor, Tensor, Tensor], lam: Tensor) -> dict[str, Tensor]:
-        """Return what an epoch did to S; arguments of `observables.balance`."""
-        found: dict[str, Tensor] = vmap(partial(observables.balance, encoder=self.encoder))(dS, gS, moves, lam)
+    def balance(self, dS: Tensor, gS: Pair, moved: Pair, moves: Pair, lam: Tensor) -> dict[str, Tensor]:
+        """Return what an epoch did to S, that took theta from one of `moved` to the other."""
+        return self._balance(dS, gS, moved, moves, lam)
+
+    def _balance_of(self, dS: Tensor, gS: Pair, moved: Pair, moves: Pair, lam: Tensor) -> dict[str, Tensor]:
+        (before, after), (D_L, D_S) = moved, moves
+        parts = D_L, D_S, after - before - D_L - D_S
+        found: dict[str, Tensor] = vmap(partial(observables.balance, encoder=self.encoder))(dS, gS, parts, lam)
         return found
 
     @_of_each
