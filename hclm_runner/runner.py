@@ -13,7 +13,7 @@ from hclm_runner.config import RunConfig
 from hclm_runner.records import Records, describe
 from hclm_runner.refusal import ERRORS, ConfigError
 from hclm_runner.sweeps import board
-from hclm_runner.sweeps.plan import compiles, find_device, free_memory, make_plan, size_of
+from hclm_runner.sweeps.plan import find_device, free_memory, make_plan, repays, size_of
 
 
 def run(config: RunConfig) -> int:
@@ -68,7 +68,7 @@ def _train(config: RunConfig, folder: Path, device: str, follow: Callbacks) -> i
     start, size, free = time.perf_counter(), size_of(config, device), free_memory(device)
     if size.bytes > free:
         terminal.say(f"warning: the run may take {size.bytes / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free")
-    compiled = compiles(config, size.seconds)
+    compiled = repays(size, size.seconds) if config.compile == "auto" else config.compile
     unfinished = Unfinished(folder, {config.run_id: config}, partial(store.index, folder, []), device, terminal.say)
     checkpoint = Checkpoint(folder, config.checkpoint_every, device, terminal.say)
     with terminal.progress_line(config.epochs) as show:

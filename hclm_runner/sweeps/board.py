@@ -119,7 +119,8 @@ def announce(plan: Plan, folder: Path, place: str) -> None:
     if plan.bundles:
         where = f"{counted(plan.workers, 'process', 'processes')} on {place}"
         work = f"{counted(plan.runs, 'run')} to train in {counted(len(plan.bundles), 'bundle')}"
-        say(f"{folder}/: {work}, {where}; {plan.stored} in the store")
+        compiled = ", compiled first" if any(bundle[0].compile is True for bundle in plan.bundles) else ""
+        say(f"{folder}/: {work}, {where}{compiled}; {plan.stored} in the store")
 
 
 def dry_run(plan: Plan, folder: Path) -> None:
@@ -135,9 +136,11 @@ def dry_run(plan: Plan, folder: Path) -> None:
         table.add_row(key, str(len(values)), shown)
     if plan.axes:
         console.print(table)
-    by_shape = Counter((b[0].surrogate.name, b[0].regime.name, b[0].task.name, len(b)) for b in plan.bundles)
-    for (surrogate, regime, task, size), count in by_shape.items():
-        console.print(f"  {counted(count, 'bundle')} of {size}: {surrogate} / {regime} / {task}")
+    by_shape = Counter(
+        (b[0].surrogate.name, b[0].regime.name, b[0].task.name, b[0].compile is True, len(b)) for b in plan.bundles
+    )
+    for (*names, compiled, size), count in by_shape.items():
+        console.print(f"  {counted(count, 'bundle')} of {size}: {' / '.join(names)}" + ", compiled" * compiled)
     about = f"about {max(plan.seconds, 1):.0f} s and {max(plan.gigabytes, 0.1):.1f} GiB without the programs' own"
     work = f"{counted(plan.runs, 'run')} would train in {counted(len(plan.bundles), 'bundle')}"
     console.print(f"{work}, {plan.workers} at a time: {about}.")

@@ -49,9 +49,8 @@ ENVIRONMENT = {
 CHECKED = 10_000
 """Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
 
-MANY = 1600
-"""Jobs from which on it is waited for the plan to say whether they are compiled. Fewer take few processes, and each may
-import for itself what that needs."""
+MANY = 300
+"""Jobs of which it is likely that `compile=auto` compiles them: their processes come from a server that can."""
 
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]
 
@@ -62,10 +61,10 @@ def sweep(composer: Composer, jobs: Sequence[Sequence[str]]) -> tuple[int, list[
     A job that cannot be composed is named at the end, with the runs of the first store, and is none of the runs.
     """
     options = composer.master.get("sweep") or {}
-    compiled = composer.master.get("compile")
-    if options.get("on") == "local" and not options.get("dry_run") and (compiled != "auto" or len(jobs) < MANY):
+    if options.get("on") == "local" and not options.get("dry_run"):
         # Even if nothing is missing: that is known only once all is composed.
-        start_server(compile=compiled is True)
+        compiled = composer.master.get("compile")
+        start_server(compile=compiled is True or (compiled == "auto" and len(jobs) >= MANY))
     grid, configs, composed = Grid(composer), list[RunConfig](), list[Sequence[str]]()
     refused: dict[str, list[str]] = {}
     for overrides in terminal.track(jobs, "composing"):
@@ -164,7 +163,7 @@ def train(
     Raises:
         OSError: If what has ended cannot be written.
     """
-    start_server(compile=any(map(plan.compiles, plan.bundles)))
+    start_server(compile=any(bundle[0].compile is True for bundle in plan.bundles))
     with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
@@ -225,8 +224,8 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        compiled, threads = self.plan.compiles(runs), self.plan.threads
-        work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, threads)
+        compiled = runs[0].compile is True
+        work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         status.begin(self.folder, runs)
         try:

@@ -3,9 +3,12 @@
 import itertools
 import json
 import math
+import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
@@ -28,7 +31,7 @@ SECONDS_PER_PRODUCT = 2.7e-10
 microsecond a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s
 estimate and for `compile=auto`."""
 
-WORTH_COMPILING = 120.0
+WORTH_COMPILING = 75.0
 """Seconds of work of the runs that share their programs beyond which `compile=auto` compiles: torch takes half a minute
 of a core to write them, and they save two fifths of the work."""
 
@@ -47,6 +50,8 @@ class Size(NamedTuple):
     seconds: float
     alone: bool = False
     """Whether such runs train one after the other: a bundle of several gains nothing, and a kill would lose more."""
+    small: bool = False
+    """Whether it is small enough to gain from programs: a large network's time is that of its products."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,12 @@ class Plan:
     diverged: list[str]
     """Titles of the stored runs that diverged."""
     bundles: list[list[RunConfig]]
-    """The one with the most work first."""
+    """The one with the most work first. Those of which compile is True are compiled, `compile=auto` is decided."""
     sizes: Mapping[str, Size]
     """Shape key -> what one such run takes."""
     workers: int
     threads: int
     device: str
-    totals: Mapping[str, float] = field(default_factory=dict)
-    """Shape key -> seconds of one thread for all runs of the sweep that share its programs, those in the store too."""
 
     @property
     def runs(self) -> int:
@@ -76,10 +79,6 @@ class Plan:
     def work(self, bundle: list[RunConfig]) -> float:
         """Return the seconds of one thread that a bundle takes, roughly."""
         return _work(bundle, self.sizes)
-
-    def compiles(self, bundle: list[RunConfig]) -> bool:
-        """Return whether a bundle is compiled: it follows from the sweep, not from what is left of it to train."""
-        return compiles(bundle[0], self.totals.get(bundle[0].shape_key, self.work(bundle)))
 
     @property
     def seconds(self) -> float:
@@ -93,9 +92,14 @@ class Plan:
         return largest * self.workers / 2**30
 
 
-def compiles(run: RunConfig, seconds: float) -> bool:
-    """Return whether to compile programs with work of so many seconds: as the user says, or else if that repays it."""
-    return seconds > WORTH_COMPILING if run.compile == "auto" else run.compile
+def repays(size: Size, seconds: float) -> bool:
+    """Return whether to compile, if it is left to us, programs with work of so many seconds of runs of a size."""
+    return size.small and seconds > WORTH_COMPILING and _compiler() is not None
+
+
+def _compiler() -> str | None:
+    """Return the path of the C++ compiler that torch would call; None if there is none."""
+    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
 
 
 def make_plan(
@@ -137,12 +141,11 @@ def make_plan(
     if first.sweep.bundle == "auto":
         _balance(parts, groups, workers, sizes)
     bundles = [bundle for key, group in groups.items() for bundle in _divide(group, parts[key])]
-    bundles = _most_first([*bundles, *apart], sizes)
+    bundles = _most_first(_decided([*bundles, *apart], configs.values(), sizes), sizes)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(configs.values())
-    totals = _totals(configs.values(), sizes) if sizes else {}
-    return Plan(axes, len(there), diverged, bundles, sizes, workers, threads, device, totals)
+    return Plan(axes, len(there), diverged, bundles, sizes, workers, threads, device)
 
 
 def stored(configs: Mapping[str, RunConfig], known: pd.DataFrame) -> dict[str, str]:
@@ -198,7 +201,8 @@ def size_of(run: RunConfig, device: str = "cpu") -> Size:
     passes = samples["train"] + sum(measured.values()) + 150 * asked / run.measure_every * measured["train"]
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
     seconds = run.epochs * passes * cost.products * SECONDS_PER_PRODUCT
-    return Size(memory, seconds, trains_alone(cost, run.batch_size, device))
+    alone = trains_alone(cost, run.batch_size, device)
+    return Size(memory, seconds, alone, not alone and measured["train"] <= piece)
 
 
 def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
@@ -206,14 +210,20 @@ def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
     return len(bundle) * sizes[bundle[0].shape_key].seconds
 
 
-def _totals(configs: Collection[RunConfig], sizes: Mapping[str, Size]) -> dict[str, float]:
-    """Return shape key -> seconds of one thread for all of the runs that share its programs."""
-    counts = Counter(config.shape_key for config in configs)
-    programs = {key: _program(key) for key in counts}
-    runs = Counter[str]()
-    for key, count in counts.items():
-        runs[programs[key]] += count
-    return {key: runs[programs[key]] * size.seconds for key, size in sizes.items()}
+def _decided(
+    bundles: Sequence[list[RunConfig]], configs: Collection[RunConfig], sizes: Mapping[str, Size]
+) -> list[list[RunConfig]]:
+    """Return bundles with `compile=auto` decided: by all runs that share their programs, those in the store too."""
+    if not bundles or bundles[0][0].compile != "auto":
+        return [*bundles]
+    shapes, programs = Counter(config.shape_key for config in configs), Counter[str]()
+    for key, count in shapes.items():
+        programs[_program(key)] += count
+    compiled = {key for key, size in sizes.items() if repays(size, programs[_program(key)] * size.seconds)}
+    return [
+        [run.model_copy(update={"compile": True}) for run in bundle] if bundle[0].shape_key in compiled else bundle
+        for bundle in bundles
+    ]
 
 
 def _program(shape_key: str) -> str:
