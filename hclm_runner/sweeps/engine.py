@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -198,6 +199,7 @@ class _Supervisor:
         self.progress, self.follow, self.unfinished, self.driver = progress, follow, unfinished, driver
         self.queue = deque(plan.bundles)
         self.active: dict[Connection, tuple[BaseProcess, list[RunConfig], float]] = {}
+        self.said = set[str]()
 
     def run(self) -> None:
         try:
@@ -244,7 +246,9 @@ class _Supervisor:
             process.join()
             kind, content = "failed", [f"its process died ({_exit(process.exitcode)})", None]
         if kind == "said":
-            terminal.say(*content)
+            if content[0] not in self.said:  # many bundles may have the same to say
+                self.said.add(content[0])
+                terminal.say(*content)
             return
         if kind == "epoch":
             self.progress.advance(len(runs) / (runs[0].epochs + 1))
@@ -293,6 +297,7 @@ def _train_bundle(
     from hclm_runner.training.trainer import train
 
     torch.set_num_threads(threads)
+    warnings.showwarning = lambda message, *_, **__: connection.send(("said", f"warning: {message}"))
     try:
         for choice in (getattr(runs[0], group) for group in ROOMS):
             choice.check_unchanged()

@@ -141,7 +141,11 @@ def make_plan(
     if first.sweep.bundle == "auto":
         _balance(parts, groups, workers, sizes)
     bundles = [bundle for key, group in groups.items() for bundle in _divide(group, parts[key])]
-    bundles = _most_first(_decided([*bundles, *apart], configs.values(), sizes), sizes)
+    bundles += apart
+    if first.compile == "auto":
+        at_once = min(workers, -(-len(configs) // SMALLEST))
+        bundles = _decided(bundles, configs.values(), sizes, None if first.sweep.on != "local" else at_once)
+    bundles = _most_first(bundles, sizes)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
     axes = _axes(configs.values())
@@ -211,18 +215,27 @@ def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
 
 
 def _decided(
-    bundles: Sequence[list[RunConfig]], configs: Collection[RunConfig], sizes: Mapping[str, Size]
+    bundles: Sequence[list[RunConfig]],
+    configs: Collection[RunConfig],
+    sizes: Mapping[str, Size],
+    at_once: int | None,
 ) -> list[list[RunConfig]]:
-    """Return bundles with `compile=auto` decided: by all runs that share their programs, those in the store too."""
-    if not bundles or bundles[0][0].compile != "auto":
-        return [*bundles]
-    shapes, programs = Counter(config.shape_key for config in configs), Counter[str]()
+    """Return bundles with `compile=auto` decided, by all runs of the sweep, those in the store too.
+
+    The first of the processes that train `at_once` writes a program, and the others wait for it: what it saves must
+    repay both. A task of a cluster, where that is None, may find no program that others have written.
+    """
+    shapes, programs = Counter(config.shape_key for config in configs if bundles), Counter[str]()
     for key, count in shapes.items():
         programs[_program(key)] += count
-    compiled = {key for key, size in sizes.items() if repays(size, programs[_program(key)] * size.seconds)}
+    work = {_program(key): programs[_program(key)] * size.seconds for key, size in sizes.items()}
+
+    def repaid(bundle: list[RunConfig]) -> bool:
+        size, own = sizes[bundle[0].shape_key], work[_program(bundle[0].shape_key)]
+        return repays(size, min(own, sum(work.values()) / at_once) if at_once else _work(bundle, sizes))
+
     return [
-        [run.model_copy(update={"compile": True}) for run in bundle] if bundle[0].shape_key in compiled else bundle
-        for bundle in bundles
+        [run.model_copy(update={"compile": True}) for run in bundle] if repaid(bundle) else bundle for bundle in bundles
     ]
 
 

@@ -4,20 +4,19 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch._inductor.compile_fx  # noqa: F401 - which else is imported where the first recording is compiled
 from torch import Tensor
 from torch._inductor import config, standalone_compile
-from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch.fx import GraphModule
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 config.compile_threads = 1  # processes of torch's own, which all others would wait for: each program is one file
+config.cpp.vec_isa_ok = (
+    True  # what the processor says it can do: else torch builds and loads a test of each, for seconds
+)
 logging.getLogger("torch._inductor").setLevel(logging.ERROR)  # else it says which operations it leaves to torch
-with suppress(Exception):  # if there is no compiler, it is said where something is compiled
-    pick_vec_isa()  # torch asks the compiler, for seconds, and remembers: as do the processes that are forked from this
 
 
 def compiled(module: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:

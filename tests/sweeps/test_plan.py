@@ -102,6 +102,53 @@ def test_bundles_are_divided_until_every_worker_has_as_many_but_not_into_crumbs(
     assert made.workers == 1
 
 
+def test_bundles_of_a_group_are_of_one_size_so_that_they_share_a_program():
+    made = plan(grid(seeds=240), workers=2, memory=1e3)
+    assert list(map(len, made.bundles)) == [60] * 4
+
+
+def test_the_first_bundles_are_of_different_programs():
+    made = plan(
+        grid(seeds=160) | grid("regime=thermostat", seeds=160) | grid("surrogate=softmax", seeds=160), workers=2
+    )
+    assert [bundle[0].surrogate.name for bundle in made.bundles[:2]] == ["logdet", "softmax"]
+
+
+def compiled(made):
+    return {run.compile is True for bundle in made.bundles for run in bundle}
+
+
+LONG = "epochs=1200"
+"""Of such runs one takes more than two seconds, whatever its law."""
+
+
+def test_auto_compiles_where_the_work_for_a_program_and_that_of_a_process_repay_it():
+    few = grid(LONG, seeds=20)
+    assert compiled(plan(few, workers=1)) == {False}
+    assert compiled(plan(few | grid(LONG, "regime=thermostat", seeds=20), workers=1)) == {True}
+    assert compiled(plan(few | grid(LONG, "surrogate=softmax", seeds=20), workers=1)) == {False}
+    many = grid(LONG, seeds=64)
+    assert compiled(plan(many, workers=1)) == {True}
+    assert compiled(plan(many, workers=4)) == {False}
+    # Nor a network whose time is that of its products.
+    assert compiled(plan(grid("task=mnist1d", "model=cnn", seeds=64), workers=1)) == {False}
+
+
+def test_auto_is_decided_for_the_whole_sweep_and_not_for_what_is_left_of_it():
+    configs = grid(LONG, seeds=64)
+    known = pd.DataFrame({"run_id": list(configs)[:62], "status": "finished", "parameters": False})
+    first = next(iter(configs.values()))
+    first = first.model_copy(update={"sweep": first.sweep.model_copy(update={"workers": 1})})
+    assert compiled(make_plan(configs, known, first)) == {True}
+
+
+def test_what_the_user_says_of_compiling_holds_and_without_a_compiler_there_is_none(monkeypatch):
+    assert compiled(plan(grid("compile=true", seeds=2))) == {True}
+    assert compiled(plan(grid("compile=false", LONG, seeds=64), workers=1)) == {False}
+    monkeypatch.setenv("CXX", "there-is-no-such-compiler")
+    assert compiled(plan(grid(LONG, seeds=64), workers=1)) == {False}
+
+
 def broken(rng):
     raise RuntimeError("no data")
 
