@@ -274,8 +274,6 @@ def main() -> None:
     """Do so in this process."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    # Else torch compiles for two batch sizes only, and runs the rest as it is written, saying so in a warning.
-    torch._dynamo.config.recompile_limit = 4 * len(BATCHES)  # noqa: SLF001 - it has no public name
     machine, console = describe_machine(), Console()
     results: list[dict[str, Any]] = [
         {"runs": runs, **summarise(rounds), "rounds": rounds}

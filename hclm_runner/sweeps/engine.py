@@ -50,7 +50,7 @@ ENVIRONMENT = {
 CHECKED = 10_000
 """Of so many jobs that are put together from parts, one is composed Hydra's own way too."""
 
-MANY = 300
+MANY = 2000
 """Jobs of which it is likely that `compile=auto` compiles them: their processes come from a server that can."""
 
 Write = Callable[[pd.DataFrame, pd.DataFrame], object]

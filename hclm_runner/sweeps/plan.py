@@ -31,9 +31,9 @@ SECONDS_PER_PRODUCT = 2.7e-10
 microsecond a sample for the 3,648 products of the reference network), and enough to order bundles, for `dry_run`'s
 estimate and for `compile=auto`."""
 
-WORTH_COMPILING = 75.0
+WORTH_COMPILING = 120.0
 """Seconds of work of the runs that share their programs beyond which `compile=auto` compiles: torch takes half a minute
-of a core to write them, and they save two fifths of the work."""
+of a core to write them, and they save a quarter of a sweep."""
 
 NOT_IN_PROGRAMS = "regime", "feedback", "epochs"
 """What of a shape the steps and measurements that are compiled do not depend on."""
