@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hclm_runner.config import configure
 from hclm_runner.records import COLUMNS
+from hclm_runner.store import load
 from hclm_runner.training.trainer import train
 
 pytestmark = pytest.mark.slow  # torch's compiler takes half a minute
@@ -51,14 +53,19 @@ def test_what_was_compiled_before_is_read_and_gives_the_same_bits(tmp_path):
         np.testing.assert_array_equal(cold[name], warm[name])
 
 
-def test_without_a_compiler_it_trains_as_if_it_were_not_to_compile_and_says_so_once(tmp_path):
+def test_without_a_compiler_a_sweep_trains_as_if_it_were_not_to_compile_and_says_so_once(tmp_path):
     nothing = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "CXX": "there-is-no-such-compiler"}
-    command = [sys.executable, "-W", "always", "-c", TRAIN, "rows.npz"]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | nothing, check=True, capture_output=True, text=True)
-    assert done.stderr.count("torch cannot compile here") == 1
-    assert "No working C++ compiler" in done.stderr
-    found = np.load(tmp_path / "rows.npz")
-    assert not found["compiled"]
-    runs = [configure("surrogate=logdet", "regime=thermostat", "epochs=2", f"seed={seed}") for seed in range(3)]
-    for name, values in train(runs).columns.items():
-        np.testing.assert_array_equal(found[name], values)
+    command = [sys.executable, "-m", "hclm_runner", "-m", "surrogate=logdet,softmax", "seed=range(2)", *SMALL]
+    done = [
+        subprocess.run([*command, *more], cwd=tmp_path, env=os.environ | nothing, capture_output=True, text=True)
+        for more in (["name=asked", "compile=true"], ["name=not"])
+    ]
+    assert [each.returncode for each in done] == [0, 0]
+    assert done[0].stderr.count("torch cannot compile here") == 1
+    assert "No working C++ compiler" in done[0].stderr
+    (asked, runs), (without, _) = (load(tmp_path / "outputs" / name) for name in ("asked", "not"))
+    assert not runs["compiled"].any()
+    order = ["run_id", "epoch"]
+    pd.testing.assert_frame_equal(
+        asked.sort_values(order, ignore_index=True), without.sort_values(order, ignore_index=True), check_exact=True
+    )
