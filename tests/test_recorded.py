@@ -69,6 +69,42 @@ def test_what_is_called_seldom_is_not_recorded():
     assert recorded(len, 10, Compiler(False)) is len
 
 
+READ = {
+    "nothing else": lambda made: (((made * 2 - made.mean()) / 3).exp(),),
+    "it later": lambda made: (made * 2 + made,),
+    "a view of it later": lambda made: (made * 2, made.mT[1:] * 3),
+    "a view from before, later": lambda made: (view := made.mT[1:], made * 2, view * 3)[1:],
+    "a view of it in the same operation": lambda made: (made * made[:1],),
+    "it transposed in the same operation": lambda made: (made * made.mT,),
+    "it twice in the same operation": lambda made: (made * made,),
+    "less than a whole": lambda made: (made[:1].expand(4, 4) * 2,),
+    "it itself": lambda made: (made, made * 2),
+}
+"""What is read of a tensor that an operation could write over."""
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+@pytest.mark.parametrize("make", [lambda x: x + 1, lambda x: x, lambda x: x.mT], ids=["made", "given", "view"])
+def test_memory_is_used_again_only_where_nothing_reads_it_later(make, read):
+    calls = []
+    fast = recorded(lambda x: (calls.append(x), read(make(x)))[1], 100, Compiler(False))
+    given = [torch.randn(4, 4) for _ in range(3)]
+    before, found = [x.clone() for x in given], [fast(x) for x in given]
+    assert len(calls) == 2  # to record it, and to compare: what is recorded is what runs
+    for x, same, results in zip(given, before, found, strict=True):
+        assert torch.equal(x, same)
+        for result, expected in zip(results, read(make(x)), strict=True):
+            assert torch.equal(result, expected)
+
+
+def test_a_chain_of_operations_writes_over_what_it_made():
+    recorder = recording._Recorder([x := torch.randn(4, 4)])
+    with recorder:
+        found = ((x + 1) * 2 - x.mean()).exp()
+    written = [node.target for node in recorder.write(found, reuse=True).graph.nodes if "out" in node.kwargs]
+    assert [target.overloadpacket.__name__ for target in written] == ["mul", "sub", "exp"]
+
+
 STATE = np.random.default_rng(0)
 NOT = {
     "draws its own numbers": lambda x: x + STATE.random(),

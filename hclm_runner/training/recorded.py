@@ -1,6 +1,7 @@
 """Functions of tensors, recorded as the operations of torch that they are."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import getitem
 from typing import Any, TypeVar
@@ -14,8 +15,24 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hclm_runner.refusal import one_line
 
+aten = torch.ops.aten
 Result = TypeVar("Result")
 Function = Callable[..., Result]
+
+INTO = {
+    aten.add.Tensor: (aten.add.out, "out"),
+    aten.sub.Tensor: (aten.sub.out, "out"),
+    aten.mul.Tensor: (aten.mul.out, "out"),
+    aten.div.Tensor: (aten.div.out, "out"),
+    aten.addcmul.default: (aten.addcmul.out, "out"),
+    aten.neg.default: (aten.neg.out, "out"),
+    aten.exp.default: (aten.exp.out, "out"),
+    aten.tanh.default: (aten.tanh.out, "out"),
+    aten.where.self: (aten.where.self_out, "out"),
+    aten.tanh_backward.default: (aten.tanh_backward.grad_input, "grad_input"),
+    aten.threshold_backward.default: (aten.threshold_backward.grad_input, "grad_input"),
+}
+"""What is done to each number by itself -> the same kernel, and the name of the memory that it is given to write to."""
 
 CALLS = 50
 """From so many a recording repays what it takes: three more calls, and a tenth of a second."""
@@ -70,15 +87,15 @@ def recorded(function: Function[Result], calls: int, compile: Compiler) -> Funct
 def _record(function: Function[Result], nests: tuple[Any, ...], compile: Compiler) -> Function[Result]:
     inputs = tree_leaves(nests)
     recorder = _Recorder(inputs)
+    others = tree_map(lambda x: 1.25 * x if x.is_floating_point() else x, nests)
     try:
         with recorder:
             found = function(*nests)
+        module = recorder.write(found, reuse=not compile.works)
+        with torch.no_grad():
+            again = module(*tree_leaves(others))
     except Exception:  # noqa: BLE001 - whatever a user's own part does that has no record
         return function
-    module = recorder.write(found)
-    others = tree_map(lambda x: 1.25 * x if x.is_floating_point() else x, nests)
-    with torch.no_grad():
-        again = module(*tree_leaves(others))
     if not all(map(_equal, tree_leaves(again), tree_leaves(function(*others)))):
         return function
     kernels = compile(module, inputs)
@@ -102,6 +119,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self.constants = Graph(), dict[str, Tensor]()
         self.nodes = WeakTensorKeyDictionary()
+        self.memory, self.layout = dict[Node, Node](), dict[Node, Any]()
+        """Whose memory a tensor lies in, its own or that of the one it is a view of; its shape, strides and type."""
         for i, tensor in enumerate(inputs):
             self.nodes[tensor] = self.graph.placeholder(f"input_{i}")
 
@@ -115,12 +134,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.nodes[found] = self.node(*args)
             return found
         node = self.graph.call_function(func, *tree_map_only(Tensor, self.node, (args, kwargs or {})))
+        given = [tensor for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)]
         if isinstance(found, Tensor):
-            self.nodes[found] = node
+            self.note(found, node, given)
         else:
             for i, one in enumerate(found):  # a number is none: it would be a constant of the recording
-                self.nodes[one] = self.graph.call_function(getitem, (node, i))
+                self.note(one, self.graph.call_function(getitem, (node, i)), given)
         return found
+
+    def note(self, tensor: Tensor, node: Node, given: Sequence[Tensor]) -> None:
+        """Note that a node returned a tensor, made from those that were given."""
+        own = tensor.untyped_storage().data_ptr()
+        shared = (self.node(one) for one in given if one.untyped_storage().data_ptr() == own)
+        self.nodes[tensor], self.memory[node] = node, next(shared, node)
+        self.layout[node] = tensor.shape, tensor.stride(), tensor.dtype
 
     def node(self, tensor: Tensor) -> Node:
         """Return the node of a tensor: one that no operation returned is a constant."""
@@ -131,8 +158,37 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node: Node = self.nodes[tensor]
         return node
 
-    def write(self, found: Any) -> GraphModule:
+    def write(self, found: Any, *, reuse: bool) -> GraphModule:
         """Return a function of the inputs that does what was noted, without what `found` does not follow from."""
         self.graph.output(tree_map(self.node, found))
         self.graph.eliminate_dead_code()
+        if reuse:
+            self.reuse()
         return GraphModule(self.constants, self.graph)
+
+    def reuse(self) -> None:
+        """Have operations write over an input that nothing reads after them: the same bits, in fewer passes."""
+        place = {node: i for i, node in enumerate(self.graph.nodes)}
+        last = Counter[Node]()
+        """Where a memory is read last."""
+        for node in place:
+            last[self.owner(node)] = max([last[self.owner(node)], *(place[user] for user in node.users)])
+        for node, here in place.items():
+            inputs = node.all_input_nodes if node.target in INTO else []
+            over = next((old for old in inputs if last[self.owner(old)] == here and self.fits(node, old)), None)
+            if over is not None:
+                node.target, name = INTO[node.target]
+                node.kwargs = {**node.kwargs, name: over}
+                last[self.owner(over)], self.memory[node] = last[node], over
+
+    def owner(self, node: Node) -> Node:
+        """Return the node whose memory a node's tensor lies in."""
+        while (of := self.memory.get(node, node)) is not node:
+            node = of
+        return node
+
+    def fits(self, node: Node, old: Node) -> bool:
+        """Return whether a node's result can be written over an input: that was made here, and lies as the result."""
+        owners = [self.owner(each) for each in node.all_input_nodes]
+        made, own = self.owner(old).op == "call_function", self.layout.get(old) == self.layout[node]
+        return made and own and owners.count(self.owner(old)) == 1  # two views of one memory may overlap
