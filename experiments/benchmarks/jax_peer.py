@@ -9,8 +9,7 @@ The program (`jax_program`) computes the same columns, but those on request: on 
 the trainer's, in float64, and must agree. Then the grid is trained, in float32, by
 
 - hclm_runner: `python -m hclm_runner -m experiment=paper compile=false` in an empty folder;
-- compiled, cold and warm: the same with `compile=true`, which is what `compile=auto` does with a grid of this size,
-  without and with the code that torch has generated;
+- compiled, cold and warm: the same with `compile=true`, without and with the code that torch has generated;
 - JAX, cold: a process a core, each with its part of the seeds, one program a surrogate, compiled and run;
 - JAX, warm: the same with the compilation cache that the cold one has left.
 

@@ -1,5 +1,6 @@
 """What a sweep will do: which runs it has, which are missing, and in which bundles those train."""
 
+import functools
 import itertools
 import json
 import math
@@ -37,7 +38,6 @@ of a core to write them, and they save a quarter of a sweep."""
 
 NOT_IN_PROGRAMS = "regime", "feedback", "epochs"
 """What of a shape the steps and measurements that are compiled do not depend on."""
-
 
 Group = tuple[str, str | None]
 """Of runs that may train together: their shape key, and the epoch from which a checkpoint goes on."""
@@ -124,10 +124,11 @@ def make_plan(
     there = stored(configs, known)
     diverged = [config.title for run_id, config in configs.items() if there.get(run_id) == "diverged"]
     planned = {run.run_id for bundle in apart for run in bundle}
+    missing = [run_id for run_id in configs if run_id not in there and run_id not in planned]
+    shapes = {run_id: config.shape_key for run_id, config in configs.items()} if missing or apart else {}
     groups: dict[Group, list[RunConfig]] = {}
-    for run_id, config in configs.items():
-        if run_id not in there and run_id not in planned:
-            groups.setdefault((config.shape_key, (begun or {}).get(run_id)), []).append(config)
+    for run_id in missing:
+        groups.setdefault((shapes[run_id], (begun or {}).get(run_id)), []).append(configs[run_id])
     # No scheduler is asked where nothing is left to train.
     device, workers, budget = _place(first) if groups or apart else ("cpu", 1, math.inf)
     one_of = {bundle[0].shape_key: bundle[0] for bundle in (*apart, *groups.values())}
@@ -144,7 +145,7 @@ def make_plan(
     bundles += apart
     if first.compile == "auto":
         at_once = min(workers, -(-len(configs) // SMALLEST))
-        bundles = _decided(bundles, configs.values(), sizes, None if first.sweep.on != "local" else at_once)
+        bundles = _decided(bundles, Counter(shapes.values()), sizes, at_once if first.sweep.on == "local" else None)
     bundles = _most_first(bundles, sizes)
     workers = max(1, min(workers, len(bundles)))
     threads = 1 if workers > 1 or device != "cpu" else min(2, _cores())
@@ -215,17 +216,14 @@ def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:
 
 
 def _decided(
-    bundles: Sequence[list[RunConfig]],
-    configs: Collection[RunConfig],
-    sizes: Mapping[str, Size],
-    at_once: int | None,
+    bundles: Sequence[list[RunConfig]], shapes: Mapping[str, int], sizes: Mapping[str, Size], at_once: int | None
 ) -> list[list[RunConfig]]:
-    """Return bundles with `compile=auto` decided, by all runs of the sweep, those in the store too.
+    """Return bundles with `compile=auto` decided, by the shapes of all runs of the sweep, those in the store too.
 
     The first of the processes that train `at_once` writes a program, and the others wait for it: what it saves must
     repay both. A task of a cluster, where that is None, may find no program that others have written.
     """
-    shapes, programs = Counter(config.shape_key for config in configs if bundles), Counter[str]()
+    programs = Counter[str]()
     for key, count in shapes.items():
         programs[_program(key)] += count
     work = {_program(key): programs[_program(key)] * size.seconds for key, size in sizes.items()}
@@ -239,6 +237,7 @@ def _decided(
     ]
 
 
+@functools.cache
 def _program(shape_key: str) -> str:
     """Return what of a shape its programs follow from."""
     shape = json.loads(shape_key)
@@ -273,12 +272,12 @@ def _balance(
 
 def _most_first(bundles: list[list[RunConfig]], sizes: Mapping[str, Size]) -> list[list[RunConfig]]:
     """Return the bundle with the most work first; of equal ones those whose programs are not the same."""
-    before, place = Counter[tuple[str, int]](), dict[int, int]()
+    before, ranks = Counter[tuple[str, int]](), list[tuple[float, int]]()
     for bundle in bundles:
         program = _program(bundle[0].shape_key), len(bundle)
-        place[id(bundle)] = before[program]
+        ranks.append((-_work(bundle, sizes), before[program]))
         before[program] += 1
-    return sorted(bundles, key=lambda bundle: (-_work(bundle, sizes), place[id(bundle)]))
+    return [bundles[i] for i in sorted(range(len(bundles)), key=ranks.__getitem__)]
 
 
 def _divide(runs: list[RunConfig], parts: int) -> list[list[RunConfig]]:

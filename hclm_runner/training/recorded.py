@@ -55,7 +55,7 @@ class Compiler:
             program = compiled(module, inputs)
         except Exception as error:  # noqa: BLE001 - there is no compiler, or it cannot do a user's own part
             self.works = False
-            warnings.warn(f"torch cannot compile here, so what is left is not: {one_line(error)}", stacklevel=2)
+            warnings.warn(f"torch cannot compile here, so the rest trains uncompiled: {one_line(error)}", stacklevel=2)
             return module
         self.used = True
         return program
@@ -169,8 +169,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def reuse(self) -> None:
         """Have operations write over an input that nothing reads after them: the same bits, in fewer passes."""
         place = {node: i for i, node in enumerate(self.graph.nodes)}
-        last = Counter[Node]()
-        """Where a memory is read last."""
+        last = Counter[Node]()  # where a memory is read last
         for node in place:
             last[self.owner(node)] = max([last[self.owner(node)], *(place[user] for user in node.users)])
         for node, here in place.items():
