@@ -59,6 +59,30 @@ def test_a_recording_is_made_once_for_tensors_of_some_shapes():
     assert sorted(calls) == [2] * 3 + [3] * 5
 
 
+def test_a_gradient_that_nobody_asks_for_is_none_and_no_reason_to_record_nothing():
+    calls, kernel = [], torch.randn(2, 1, 3)
+
+    def function(x):
+        calls.append(x)
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(torch.nn.functional.conv1d(x, kernel).square().sum(), x)
+
+    fast = recorded(function, 100, Compiler(False))
+    for x in torch.randn(3, 4, 1, 8):
+        assert torch.equal(fast(x)[0], function(x)[0])
+    assert len(calls) == 2 + 3  # to record it, to compare, and here
+
+
+def test_a_constant_is_copied_to_the_type_that_needs_it_once():
+    x, constant = torch.randn(2), torch.randn(2, dtype=torch.float64)
+    recorder = recording._Recorder([x])
+    with recorder:
+        found = x * constant.to(x.dtype)
+    module = recorder.write(found, reuse=False)
+    assert [node.op for node in module.graph.nodes].count("call_function") == 1
+    assert torch.equal(module(x), found)
+
+
 def test_tensors_that_lie_otherwise_in_memory_are_recorded_anew():
     fast = recorded(lambda x: x.reshape(-1) + 1, 100, Compiler(False))
     for x in (torch.randn(3, 4), torch.randn(4, 3).mT):

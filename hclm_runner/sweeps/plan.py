@@ -207,7 +207,8 @@ def size_of(run: RunConfig, device: str = "cpu") -> Size:
     memory = floats_kept * (8 if run.dtype == "float64" else 4) + doubles_kept * 8
     seconds = run.epochs * passes * cost.products * SECONDS_PER_PRODUCT
     alone = trains_alone(cost, run.batch_size, device)
-    return Size(memory, seconds, alone, not alone and measured["train"] <= piece)
+    small = device == "cpu" and not alone and measured["train"] <= piece
+    return Size(memory, seconds, alone, small)
 
 
 def _work(bundle: list[RunConfig], sizes: Mapping[str, Size]) -> float:

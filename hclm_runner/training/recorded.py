@@ -87,18 +87,24 @@ def recorded(function: Function[Result], calls: int, compile: Compiler) -> Funct
 def _record(function: Function[Result], nests: tuple[Any, ...], compile: Compiler) -> Function[Result]:
     inputs = tree_leaves(nests)
     recorder = _Recorder(inputs)
-    others = tree_map(lambda x: 1.25 * x if x.is_floating_point() else x, nests)
+    changed = tree_map(lambda x: 1.25 * x if x.is_floating_point() else x, nests)
+    others = tree_leaves(changed)
     try:
         with recorder:
             found = function(*nests)
         module = recorder.write(found, reuse=not compile.works)
         with torch.no_grad():
-            again = module(*tree_leaves(others))
+            again = module(*others)
     except Exception:  # noqa: BLE001 - whatever a user's own part does that has no record
         return function
-    if not all(map(_equal, tree_leaves(again), tree_leaves(function(*others)))):
+    if not all(map(_equal, tree_leaves(again), tree_leaves(function(*changed)))):
         return function
-    kernels = compile(module, inputs)
+    if inputs[0].device.type == "cpu":
+        kernels = compile(module, inputs)
+    else:
+        from hclm_runner.training.graphs import captured
+
+        kernels = captured(module, inputs, others)
 
     @torch.no_grad()
     def play(*nests: Any) -> Result:
@@ -130,16 +136,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.detach.default:  # nothing to do, where there are no gradients
+        if func is aten.detach.default:  # nothing to do, where there are no gradients
             self.nodes[found] = self.node(*args)
+            return found
+        if func.name() == "aten::_to_copy" and args[0] not in self.nodes:  # a constant, on the device that needs it
             return found
         node = self.graph.call_function(func, *tree_map_only(Tensor, self.node, (args, kwargs or {})))
         given = [tensor for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)]
         if isinstance(found, Tensor):
             self.note(found, node, given)
         else:
-            for i, one in enumerate(found):  # a number is none: it would be a constant of the recording
-                self.note(one, self.graph.call_function(getitem, (node, i)), given)
+            for i, one in enumerate(found):  # a number is no tensor: it would be a constant of the recording
+                if one is not None:  # as a gradient is that nobody asked for
+                    self.note(one, self.graph.call_function(getitem, (node, i)), given)
         return found
 
     def note(self, tensor: Tensor, node: Node, given: Sequence[Tensor]) -> None:

@@ -63,8 +63,8 @@ def train(
     Args:
         runs: A configuration, or R >= 1 of them.
         device: A torch device.
-        compile: Compile steps and measurements, where torch can: tens of seconds, a second where torch has the code
-            from before; results agree to rounding.
+        compile: Compile steps and measurements for the CPU, where torch can: tens of seconds, a second where torch has
+            the code from before; results agree to rounding. On a GPU they are CUDA graphs instead.
         progress: Called at the end of each epoch with the epoch and its row, column -> [R].
         checkpoint: Keeps the state of the runs; they go on from where it has them, bit-equal on the CPU, not compiled.
 

@@ -75,7 +75,7 @@ class Vectorised:
         if self.alone:  # a large run spends its time in the operations, not between them
             steps = looks = 0
         measured = problem.config.measure_samples or len(problem.task.train[0])
-        self.compiler = Compiler(compile)
+        self.compiler = Compiler(compile and device == "cpu")  # a GPU has graphs
         of_look = self.compiler if measured <= self.piece else Compiler(False)  # of many pieces a program would be long
         self._step = recorded(self._take_step, steps, self.compiler)
         self._look = recorded(self._look_at, looks, of_look)

@@ -225,5 +225,6 @@ def test_a_network_that_fills_a_core_is_a_bundle_of_its_own_unless_the_user_says
     assert not size_of(run.model_copy(update={"batch_size": 16})).alone, "a quarter of the floats"
     assert not size_of(run, "cuda").alone
     assert not size_of(configure()).alone
+    assert (size_of(configure()).small, size_of(configure(), "cuda").small) == (True, False), "a GPU has graphs"
     of_cluster = grid("model=cnn", f"task={__name__}.pictures", "task.side=28", seeds=12, device="auto")
     assert len(plan(of_cluster, on="slurm").bundles) == 12
