@@ -36,9 +36,10 @@ def captured(module: GraphModule, inputs: Sequence[Tensor], others: Sequence[Ten
     captured, the recording is returned, and it is said why.
     """
     try:
-        graphs = _graphs(module)
-        graphs(*inputs)
-        same = all(map(_close, tree_leaves(graphs(*others)), tree_leaves(module(*others))))
+        with torch.cuda.stream(torch.cuda.current_stream()):  # a capture that fails leaves another one current
+            graphs = _graphs(module)
+            graphs(*inputs)
+            same = all(map(_close, tree_leaves(graphs(*others)), tree_leaves(module(*others))))
         reason = "" if same else "they return other numbers than the operations that are in them"
     except Exception as error:  # noqa: BLE001 - a driver, a library, or an operation of a user's own part
         reason = one_line(error)
