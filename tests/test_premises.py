@@ -111,12 +111,13 @@ def test_without_noise_momentum_or_minibatches_the_entropy_balance_closes():
     assert closure(noisy) > 0.1
 
 
-def cityblock(Z: torch.Tensor) -> torch.Tensor:
-    return torch.cdist(Z, Z, p=1.0).mean()
+def margin(Z: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.multi_margin_loss(Z, torch.zeros(len(Z), dtype=torch.int64, device=Z.device))
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of vmap, for that function
 def test_a_surrogate_that_cannot_be_differentiated_twice_is_refused_only_where_that_is_asked():
-    surrogate = [f"surrogate={__name__}.cityblock", *SMALL]
+    surrogate = [f"surrogate={__name__}.margin", *SMALL]
     assert train([configure(surrogate)]).diverged[0] == -1
     with pytest.raises(ConfigError, match=r"premises=True: expected .* second derivatives"):
         train([configure(*surrogate, "premises=true")])
