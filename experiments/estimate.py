@@ -8,6 +8,7 @@ Imports neither torch nor hydra.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,9 @@ class Estimate:
 def of_seeds(values: xr.DataArray, dim: str = "seed") -> Estimate:
     """Return the mean over seeds with its Student's t interval, whose ends are NaN for fewer than two seeds."""
     n = values.count(dim)
-    return Estimate.of_error(values.mean(dim), values.std(dim, ddof=1) / np.sqrt(n), n)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of older xarray, where there is no spread
+        mean, spread = values.mean(dim), values.std(dim, ddof=1)
+    return Estimate.of_error(mean, spread / np.sqrt(n), n)
 
 
 def jackknife(statistic: Callable[..., float], *values: Array) -> Estimate:

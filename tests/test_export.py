@@ -50,11 +50,11 @@ def test_csv_has_every_run_and_number_and_names_what_it_has_not(folder, tmp_path
         "1 run without a result: not exported: logdet / fixed / gaussian_mixture, batch_size=32, lam0 5, seed 0",
     ]
     records, runs = store.load(folder)
-    back = pd.read_csv(tmp_path / "out/records.csv").set_index(["id", "epoch"])
+    back = pd.read_csv(tmp_path / "out/records.csv", float_precision="round_trip").set_index(["id", "epoch"])
     theirs = records.rename(columns={"run_id": "id"}).set_index(["id", "epoch"])[list(back.columns)]
     pd.testing.assert_frame_equal(back.sort_index(), theirs.sort_index(), rtol=1e-14, atol=0)
     assert set(COLUMNS) == set(back.columns)
-    described = pd.read_csv(tmp_path / "out/runs.csv").set_index("id")
+    described = pd.read_csv(tmp_path / "out/runs.csv", float_precision="round_trip").set_index("id")
     assert list(described.index) == list(dict.fromkeys(back.index.get_level_values("id")))
     one = described.loc[run_of(folder, seed=2)["run_id"]]
     facts = {
@@ -73,13 +73,13 @@ def test_a_mean_is_over_the_seeds_that_finished_with_students_t_interval(folder,
     main(["export", str(folder), "--to", "csv", "--mean", "seed", *FIXED, "--out", str(tmp_path)])
     out = capsys.readouterr().out
     assert out.startswith(f"1 mean exported to {tmp_path}/\n1 run diverged: not in a mean: ")
-    back = pd.read_csv(tmp_path / "records.csv").set_index("epoch")
+    back = pd.read_csv(tmp_path / "records.csv", float_precision="round_trip").set_index("epoch")
     losses = np.stack([rows_of(folder, run_of(folder, seed=seed)["run_id"])["test_loss"] for seed in (0, 1)])
     np.testing.assert_allclose(back["test_loss"], losses.mean(0))
     low, high = stats.t.interval(0.95, 1, losses.mean(0), stats.sem(losses))
     np.testing.assert_allclose(back["test_loss_low"], low)
     np.testing.assert_allclose(back["test_loss_high"], high)
-    (described,) = pd.read_csv(tmp_path / "runs.csv").to_dict("records")
+    (described,) = pd.read_csv(tmp_path / "runs.csv", float_precision="round_trip").to_dict("records")
     assert described["seeds"] == "0, 1"
     assert described["title"].endswith("lam0 0.1, mean over 2 seeds")
     assert "seed" not in described
