@@ -65,11 +65,14 @@ docs/python
 docs/gallery/index
 docs/extending
 docs/export_and_search
+docs/cluster
 docs/figures
+docs/does_it_help
 docs/multiverse
 docs/mediation
 docs/architectures
 docs/stability
+docs/logdet
 docs/theory
 ```
 ```{toctree}

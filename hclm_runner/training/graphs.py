@@ -23,7 +23,6 @@ WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 FEW = 8
 """Operations: for less, a graph does not repay that it copies what it reads and what it returns."""
 
-
 TOLERANCE = 1e-3
 """Of the largest number: in a graph a library may take another kernel, which adds up in another order."""
 
