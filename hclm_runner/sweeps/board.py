@@ -119,7 +119,7 @@ def announce(plan: Plan, folder: Path, place: str) -> None:
     if plan.bundles:
         where = f"{counted(plan.workers, 'process', 'processes')} on {place}"
         work = f"{counted(plan.runs, 'run')} to train in {counted(len(plan.bundles), 'bundle')}"
-        compiled = ", compiled first" if any(bundle[0].compile is True for bundle in plan.bundles) else ""
+        compiled = ", compiled first" if any(map(plan.compiles, plan.bundles)) else ""
         say(f"{folder}/: {work}, {where}{compiled}; {plan.stored} in the store")
 
 
@@ -137,7 +137,7 @@ def dry_run(plan: Plan, folder: Path) -> None:
     if plan.axes:
         console.print(table)
     by_shape = Counter(
-        (b[0].surrogate.name, b[0].regime.name, b[0].task.name, b[0].compile is True, len(b)) for b in plan.bundles
+        (b[0].surrogate.name, b[0].regime.name, b[0].task.name, plan.compiles(b), len(b)) for b in plan.bundles
     )
     for (*names, compiled, size), count in by_shape.items():
         console.print(f"  {counted(count, 'bundle')} of {size}: {' / '.join(names)}" + ", compiled" * compiled)

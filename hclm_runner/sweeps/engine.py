@@ -164,7 +164,7 @@ def train(
     Raises:
         OSError: If what has ended cannot be written.
     """
-    start_server(compile=any(bundle[0].compile is True for bundle in plan.bundles))
+    start_server(compile=any(map(plan.compiles, plan.bundles)))
     with board.SweepProgress(result.runs) as progress, stoppable() as stop:
         progress.advance(result.without_result)  # those that are refused already
         try:
@@ -226,7 +226,7 @@ class _Supervisor:
 
     def _start(self, runs: list[RunConfig]) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        compiled = runs[0].compile is True
+        compiled = self.plan.compiles(runs)
         work = (theirs, runs, self.unfinished.folder, self.plan.device, compiled, self.plan.threads)
         process = _context().Process(target=_train_bundle, args=work, daemon=True)
         status.begin(self.folder, runs)

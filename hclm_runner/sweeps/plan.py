@@ -80,6 +80,10 @@ class Plan:
         """Return the seconds of one thread that a bundle takes, roughly."""
         return _work(bundle, self.sizes)
 
+    def compiles(self, bundle: list[RunConfig]) -> bool:
+        """Return whether a bundle is compiled, which is for a CPU."""
+        return self.device == "cpu" and bundle[0].compile is True
+
     @property
     def seconds(self) -> float:
         """A rough estimate of the time this takes."""

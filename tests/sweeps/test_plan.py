@@ -149,6 +149,12 @@ def test_what_the_user_says_of_compiling_holds_and_without_a_compiler_there_is_n
     assert compiled(plan(grid(LONG, seeds=64), workers=1)) == {False}
 
 
+@pytest.mark.parametrize(("device", "there"), [("cpu", True), ("cuda", False)])
+def test_nothing_is_compiled_for_a_gpu(device, there):
+    made = plan(grid("compile=true", seeds=2, device=device), on="slurm")
+    assert [made.compiles(bundle) for bundle in made.bundles] == [there]
+
+
 def broken(rng):
     raise RuntimeError("no data")
 
