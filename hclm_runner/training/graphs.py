@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.passes.split_module import split_module
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from hclm_runner.refusal import one_line
+from hclm_runner.training.recorded import agree
 
 LIBRARY = "linalg", "cholesky", "triangular"
 """In the names of operations of which some wait for the GPU, as eigenvalues do: no graph takes these."""
@@ -38,19 +39,13 @@ def captured(module: GraphModule, inputs: Sequence[Tensor], others: Sequence[Ten
         with torch.cuda.stream(torch.cuda.current_stream()):  # a capture that fails leaves another one current
             graphs = _graphs(module)
             graphs(*inputs)
-            same = all(map(_close, tree_leaves(graphs(*others)), tree_leaves(module(*others))))
+            same = agree(graphs(*others), module(*others), TOLERANCE)
         reason = "" if same else "they return other numbers than the operations that are in them"
     except Exception as error:  # noqa: BLE001 - a driver, a library, or an operation of a user's own part
         reason = one_line(error)
     if reason:
         warnings.warn(f"no CUDA graphs here, so a GPU waits for each operation: {reason}", stacklevel=2)
     return module if reason else graphs
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    a, b = a.double(), b.double()
-    largest = b.nan_to_num(0, 0, 0).abs().max() if b.numel() else 0.0
-    return torch.allclose(a, b, rtol=0, atol=TOLERANCE * float(largest), equal_nan=True)
 
 
 def _graphs(module: GraphModule) -> GraphModule:
