@@ -300,6 +300,7 @@ def test_links_lead_somewhere(page):
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
         assert target.exists(), link
+        assert not target.is_dir() or (target / "__init__.py").exists(), f"{link}: the site has no page of that"
         if anchor:
             heads = re.findall(r"^#+ (.*)", target.read_text(), flags=re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads], link

@@ -1,6 +1,5 @@
 """The site is built without a warning; its links lead somewhere, and it fetches nothing."""
 
-import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -31,13 +30,10 @@ class Page(HTMLParser):
             self.fetched += [given[name] for name in ("src", "href") if name in given]
 
 
-def test_every_page_is_in_the_contents_and_links_to_a_folder_lead_to_code():
+def test_every_page_is_in_the_contents():
     contents = (ROOT / "docs/conf.py").read_text().splitlines()
     for path in (ROOT / "docs").glob("*.md"):
         assert f"docs/{path.stem}" in contents
-        for link in re.findall(r"\]\(([\w./]+)\)", path.read_text()):
-            target = path.parent / link
-            assert not target.is_dir() or (target / "__init__.py").exists(), f"{path.name}: {link}"
 
 
 @pytest.fixture(scope="module")
